@@ -1,0 +1,179 @@
+//! What happens to rows between decoding and delivery: views, and the operators they become.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, SchemaRef};
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::codec::Rows;
+use crate::error::{Error, Result};
+use crate::ledger::Account;
+
+/// What an operator gives back: rows, in order, and rows it could not compute.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Rows that go on.
+    pub rows: Vec<Rows>,
+    /// Rows that failed alone (a cast, a division by zero), with the reason: set aside.
+    pub refused: Vec<(Rows, String)>,
+    /// What became of what came in. The operator counts; the engine adds up and checks.
+    pub account: Account,
+}
+
+/// Changed state chunks by key; `None` means the chunk is gone.
+pub type Chunks = BTreeMap<String, Option<Bytes>>;
+
+/// A pure state machine: state and input in, the same output out, every time.
+///
+/// No clock, no I/O, no hash order. `now()` in a query is the arrival time passed with the rows.
+pub trait Operator: Send {
+    /// The columns of its rows.
+    fn schema(&self) -> SchemaRef;
+
+    /// Takes rows from one of its inputs. `arrival` is the arrival time of the frame they came in.
+    ///
+    /// # Errors
+    /// `Stop` for what is wrong with the query or the program; a bad row goes to `out.refused`.
+    fn process(
+        &mut self,
+        port: usize,
+        input: Rows,
+        arrival: Timestamp,
+        out: &mut Output,
+    ) -> Result<()>;
+
+    /// Event time has come this far.
+    ///
+    /// # Errors
+    /// As `process`.
+    fn advance(&mut self, watermark: Timestamp, out: &mut Output) -> Result<()> {
+        let _ = (watermark, out);
+        Ok(())
+    }
+
+    /// State chunks that changed since the last snapshot.
+    ///
+    /// # Errors
+    /// `Stop`.
+    fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// Goes back to a state made of all chunks of a checkpoint.
+    ///
+    /// # Errors
+    /// `Stop` when the chunks do not fit this operator.
+    fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
+        let _ = chunks;
+        Ok(())
+    }
+}
+
+/// A table that a view can read: a source with its columns.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The source's name.
+    pub name: String,
+    /// All its columns; `None` while they are not pinned, so that no view over it can be planned yet.
+    pub schema: Option<SchemaRef>,
+}
+
+/// A view as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// Its SQL.
+    pub sql: String,
+}
+
+/// A view, ready to run.
+pub struct PlannedView {
+    /// Its name.
+    pub name: String,
+    /// What feeds each port: names of sources or views. A view that reads one table twice has two ports.
+    pub inputs: Vec<String>,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its operator.
+    pub operator: Box<dyn Operator>,
+    /// The plan for people: one line a step, indented.
+    pub explain: String,
+}
+
+impl fmt::Debug for PlannedView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlannedView")
+            .field("name", &self.name)
+            .field("inputs", &self.inputs)
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a view, and where in its text.
+#[derive(Debug)]
+pub struct ViewError {
+    /// Which view.
+    pub view: String,
+    /// Line and column in its SQL, both from 1, if known.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong and how to mend it.
+    pub error: Error,
+}
+
+/// All views of a pipeline, planned.
+#[derive(Debug, Default)]
+pub struct Planned {
+    /// In an order in which every view comes after what it reads. Views that wait for a table's
+    /// columns are left out.
+    pub views: Vec<PlannedView>,
+    /// The columns of each source that some view reads (top-level names, in the table's order).
+    pub used: BTreeMap<String, BTreeSet<String>>,
+    /// Views left out, with the tables each waits for.
+    pub waiting: BTreeMap<String, BTreeSet<String>>,
+    /// Everything that is wrong, in all views.
+    pub errors: Vec<ViewError>,
+}
+
+/// Turns views into operators.
+pub trait Planner: Send + Sync {
+    /// Plans all views over all tables. Opens nothing, and never fails as a whole: every view's errors are listed.
+    fn plan(&self, tables: &[Table], views: &[View], functions: &[Arc<dyn Function>]) -> Planned;
+
+    /// What a source or view is read for by sinks that take its rows as they are needs no planning;
+    /// this gives the names of tables and views a view reads, without needing any columns.
+    ///
+    /// # Errors
+    /// The text cannot be parsed.
+    fn reads(&self, view: &View) -> Result<BTreeSet<String>, ViewError>;
+}
+
+/// A scalar SQL function of one's own, over whole Arrow columns.
+pub trait Function: Send + Sync + fmt::Debug {
+    /// The name it is called by, in lower case.
+    fn name(&self) -> &str;
+
+    /// The types of its arguments; the planner casts to them where SQL allows.
+    fn arguments(&self) -> Vec<DataType>;
+
+    /// The type of its result.
+    fn result(&self) -> DataType;
+
+    /// Computes one result per row. Must be pure: the same arguments, the same result.
+    ///
+    /// # Errors
+    /// Text for people; the row is then set aside.
+    fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef>;
+}
+
+/// Cuts rows to what one row is: used to set single rows aside.
+#[must_use]
+pub fn one_row(batch: &RecordBatch, row: usize) -> RecordBatch {
+    batch.slice(row, 1)
+}

@@ -1,0 +1,1 @@
+//! The pipeline file, and the loop that collects, processes and delivers.

@@ -1,0 +1,1 @@
+//! Views: SQL planned with DataFusion, run as our own streaming operators.

@@ -1,0 +1,1 @@
+//! Laws, faults and a simulated disk for testing Millstream's parts.
