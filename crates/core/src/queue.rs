@@ -88,10 +88,12 @@ pub struct ChunkRef {
     pub crc: u32,
 }
 
-/// What one sink was sent in one epoch; a replay has to send the same.
+/// The last rows one sink was sent: a replay has to send the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
-    /// Rows sent in this epoch.
+    /// The last epoch in which it was sent any; what a sink holds is compared with this.
+    pub epoch: Epoch,
+    /// Rows sent in that epoch.
     pub rows: u64,
     /// Digest of those rows, in order.
     pub digest: u64,
@@ -119,7 +121,7 @@ pub struct Checkpoint {
     pub ledger: Ledger,
     /// Side streams, by name.
     pub sides: BTreeMap<String, SideExtent>,
-    /// What each sink was sent in this epoch, by sink.
+    /// What each sink was sent last, by sink; carried on through epochs without rows for it.
     pub sent: BTreeMap<String, Sent>,
     /// Columns pinned so far, by source (JSON of [`crate::codec::Columns`]).
     pub pins: BTreeMap<String, String>,
