@@ -79,6 +79,12 @@ impl Origin {
         self.offset
     }
 
+    /// The ordinal of each record's first row.
+    #[must_use]
+    pub fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
     /// The ordinal of row `i` of the batch in its block.
     #[must_use]
     pub fn ordinal(&self, i: usize) -> u32 {
@@ -91,7 +97,12 @@ impl Origin {
     /// The name of row `i` of the batch.
     #[must_use]
     pub fn id(&self, i: usize) -> RowId {
-        let ordinal = self.ordinal(i);
+        self.id_of(self.ordinal(i))
+    }
+
+    /// The name of the row with this ordinal in the block.
+    #[must_use]
+    pub fn id_of(&self, ordinal: u32) -> RowId {
         let record = self.starts.partition_point(|s| *s <= ordinal).saturating_sub(1);
         let start = self.starts.get(record).copied().unwrap_or(0);
         RowId {

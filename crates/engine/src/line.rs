@@ -1,0 +1,398 @@
+//! The line that frames run through: decoders, views and the ways between them, without clock or I/O.
+//!
+//! `process` feeds it frame by frame; the same frames always give the same rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+
+use millstream_core::clock::Timestamp;
+use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
+use millstream_core::ledger::{Ledger, Stage};
+use millstream_core::operator::{Function, Operator, Output, Planned, Planner, Table, View, ViewError};
+use millstream_core::record::{Block, Form, Frame, Offset, Record};
+use millstream_core::{Error, Result};
+
+use crate::dead_letters::DeadLetter;
+
+/// Where rows go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    View { index: usize, port: usize },
+    Sink(usize),
+}
+
+/// One source on the line.
+struct Station {
+    codec: Arc<dyn Codec>,
+    /// Declared, or pinned.
+    columns: Option<Columns>,
+    /// The columns in use, as planned.
+    used: Option<BTreeSet<String>>,
+    decoder: Option<Box<dyn Decoder>>,
+    /// Sources whose columns must be known before its rows can go on.
+    waits_for: BTreeSet<String>,
+    ways: Vec<Way>,
+}
+
+struct Mill {
+    name: String,
+    operator: Box<dyn Operator>,
+    ways: Vec<Way>,
+}
+
+struct Door {
+    name: String,
+    rows: String,
+    schema: Option<SchemaRef>,
+}
+
+/// What a line is built from.
+pub(crate) struct Blueprint {
+    pub(crate) sources: Vec<(String, Arc<dyn Codec>, Option<Columns>)>,
+    pub(crate) views: Vec<View>,
+    /// Name, and the source or view it takes.
+    pub(crate) sinks: Vec<(String, String)>,
+    pub(crate) planner: Arc<dyn Planner>,
+    pub(crate) functions: Vec<Arc<dyn Function>>,
+}
+
+/// Decoders and views, wired.
+pub(crate) struct Line {
+    blueprint: Blueprint,
+    stations: BTreeMap<String, Station>,
+    mills: Vec<Mill>,
+    doors: Vec<Door>,
+    explained: Vec<(String, Vec<String>, String)>,
+}
+
+/// What came of some frames.
+#[derive(Default)]
+pub(crate) struct Ground {
+    /// Rows by sink, in order.
+    pub(crate) rows: Vec<(usize, Rows)>,
+    /// What was set aside on the way.
+    pub(crate) letters: Vec<DeadLetter>,
+    /// Accounts of records, decoding and views.
+    pub(crate) ledger: Ledger,
+}
+
+impl Line {
+    /// Plans everything whose columns are known.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any view.
+    pub(crate) fn new(blueprint: Blueprint) -> Result<Self, Vec<ViewError>> {
+        let mut line = Self {
+            blueprint,
+            stations: BTreeMap::new(),
+            mills: Vec::new(),
+            doors: Vec::new(),
+            explained: Vec::new(),
+        };
+        for (name, codec, columns) in &line.blueprint.sources {
+            line.stations.insert(
+                name.clone(),
+                Station {
+                    codec: codec.clone(),
+                    columns: columns.clone(),
+                    used: None,
+                    decoder: None,
+                    waits_for: BTreeSet::new(),
+                    ways: Vec::new(),
+                },
+            );
+        }
+        line.plan()?;
+        Ok(line)
+    }
+
+    /// Sets the columns of a source that had none and plans anew what waited for them.
+    pub(crate) fn pin(&mut self, source: &str, columns: Columns) -> Result<(), Vec<ViewError>> {
+        if let Some(station) = self.stations.get_mut(source) {
+            station.columns.get_or_insert(columns);
+        }
+        self.plan()
+    }
+
+    fn plan(&mut self) -> Result<(), Vec<ViewError>> {
+        let tables: Vec<Table> = self
+            .blueprint
+            .sources
+            .iter()
+            .map(|(name, _, _)| Table {
+                name: name.clone(),
+                schema: self.stations.get(name).and_then(|s| s.columns.as_ref()).map(Columns::schema),
+            })
+            .collect();
+        let planned =
+            self.blueprint.planner.plan(&tables, &self.blueprint.views, &self.blueprint.functions);
+        if !planned.errors.is_empty() {
+            return Err(planned.errors);
+        }
+        self.wire(planned)
+    }
+
+    fn wire(&mut self, planned: Planned) -> Result<(), Vec<ViewError>> {
+        let index: BTreeMap<&str, usize> =
+            planned.views.iter().enumerate().map(|(i, v)| (v.name.as_str(), i)).collect();
+        let mut ways_of: BTreeMap<&str, Vec<Way>> = BTreeMap::new();
+        for (i, view) in planned.views.iter().enumerate() {
+            for (port, input) in view.inputs.iter().enumerate() {
+                ways_of.entry(input).or_default().push(Way::View { index: i, port });
+            }
+        }
+        for (i, (_, rows)) in self.blueprint.sinks.iter().enumerate() {
+            ways_of.entry(rows).or_default().push(Way::Sink(i));
+        }
+        let reads = self.reads()?;
+        let direct: BTreeSet<&str> = self.blueprint.sinks.iter().map(|(_, r)| r.as_str()).collect();
+        for (name, station) in &mut self.stations {
+            station.ways = ways_of.get(name.as_str()).cloned().unwrap_or_default();
+            // A sink that takes the source as it is needs every column.
+            station.used = if direct.contains(name.as_str()) {
+                None
+            } else {
+                Some(planned.used.get(name).cloned().unwrap_or_default())
+            };
+            station.decoder = None;
+            station.waits_for = planned
+                .waiting
+                .iter()
+                .filter(|(view, _)| reads.get(*view).is_some_and(|r| r.contains(name)))
+                .flat_map(|(_, tables)| tables.iter().cloned())
+                .collect();
+        }
+        self.doors = self
+            .blueprint
+            .sinks
+            .iter()
+            .map(|(name, rows)| {
+                let schema = match index.get(rows.as_str()) {
+                    Some(i) => planned.views.get(*i).map(|v| v.schema.clone()),
+                    None => self.stations.get(rows).and_then(|s| s.columns.as_ref()).map(Columns::schema),
+                };
+                Door { name: name.clone(), rows: rows.clone(), schema }
+            })
+            .collect();
+        self.explained =
+            planned.views.iter().map(|v| (v.name.clone(), v.inputs.clone(), v.explain.clone())).collect();
+        self.mills = planned
+            .views
+            .into_iter()
+            .map(|v| Mill {
+                ways: ways_of.get(v.name.as_str()).cloned().unwrap_or_default(),
+                name: v.name,
+                operator: v.operator,
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// The sources each view reads, through other views too.
+    fn reads(&self) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
+        let mut reads = BTreeMap::new();
+        for view in &self.blueprint.views {
+            let tables = self.blueprint.planner.reads(view).map_err(|e| vec![e])?;
+            reads.insert(view.name.clone(), tables);
+        }
+        // Each round follows one more view; no chain is longer than there are views.
+        for _ in 0..self.blueprint.views.len() {
+            let before = reads.clone();
+            for tables in reads.values_mut() {
+                let more: Vec<String> =
+                    tables.iter().filter_map(|t| before.get(t)).flatten().cloned().collect();
+                tables.extend(more);
+            }
+        }
+        Ok(reads)
+    }
+
+    /// Sinks with the schema of their rows; `None` while columns are missing.
+    pub(crate) fn sinks(&self) -> impl Iterator<Item = (&str, Option<&SchemaRef>)> {
+        self.doors.iter().map(|d| (d.name.as_str(), d.schema.as_ref()))
+    }
+
+    /// What each sink takes.
+    pub(crate) fn rows_of(&self, sink: &str) -> Option<&str> {
+        self.doors.iter().find(|d| d.name == sink).map(|d| d.rows.as_str())
+    }
+
+    /// Views with their inputs and plans.
+    pub(crate) fn explained(&self) -> &[(String, Vec<String>, String)] {
+        &self.explained
+    }
+
+    /// Columns of a source: all of them, and the ones that are decoded.
+    pub(crate) fn columns(&self, source: &str) -> Option<(&Columns, Option<&BTreeSet<String>>)> {
+        let station = self.stations.get(source)?;
+        Some((station.columns.as_ref()?, station.used.as_ref()))
+    }
+
+    /// Sources without columns.
+    pub(crate) fn unpinned(&self) -> BTreeSet<String> {
+        self.stations.iter().filter(|(_, s)| s.columns.is_none()).map(|(n, _)| n.clone()).collect()
+    }
+
+    /// Sources whose columns must be known before a frame of this one can be taken: itself, and those
+    /// that feed the same view.
+    pub(crate) fn missing_for(&self, source: &str) -> BTreeSet<String> {
+        let Some(station) = self.stations.get(source) else { return BTreeSet::new() };
+        let mut missing: BTreeSet<String> = station.waits_for.clone();
+        if station.columns.is_none() {
+            missing.insert(source.to_owned());
+        }
+        missing.retain(|s| self.stations.get(s).is_some_and(|s| s.columns.is_none()));
+        missing
+    }
+
+    /// Works out columns from blocks of a source.
+    pub(crate) fn infer(&self, source: &str, blocks: &[Block]) -> Result<Option<Columns>> {
+        match self.stations.get(source) {
+            Some(station) => station.codec.infer(blocks),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the pipeline still has this source: a log may hold frames of one that was taken out.
+    pub(crate) fn knows(&self, source: &str) -> bool {
+        self.stations.contains_key(source)
+    }
+
+    /// Takes one block through decoder and views.
+    pub(crate) fn take(
+        &mut self,
+        offset: Offset,
+        frame: &Frame,
+        block: &Block,
+        ground: &mut Ground,
+    ) -> Result<()> {
+        let name = frame.source.as_ref();
+        let Some(station) = self.stations.get_mut(name) else {
+            // The source was taken out of the file: its records are counted and kept nowhere else.
+            let account = ground.ledger.account(Stage::Records, name);
+            account.r#in += block.len() as u64;
+            account.expired += block.len() as u64;
+            return Ok(());
+        };
+        if station.decoder.is_none() {
+            let columns = station.columns.clone().unwrap_or_default();
+            station.decoder = Some(station.codec.decoder(&columns, station.used.as_ref())?);
+        }
+        let Some(decoder) = station.decoder.as_mut() else { return Ok(()) };
+        let decoded = decoder.decode(block)?;
+        let rows = account_for(name, offset, frame, block, decoded, ground);
+        let ways = station.ways.clone();
+        if !rows.is_empty() {
+            self.follow(&ways, rows, frame.arrival, ground)?;
+        }
+        Ok(())
+    }
+
+    /// Sends rows down all ways, depth first, in the order of the plan.
+    fn follow(
+        &mut self,
+        ways: &[Way],
+        rows: Rows,
+        arrival: Timestamp,
+        ground: &mut Ground,
+    ) -> Result<()> {
+        for way in ways {
+            match *way {
+                Way::Sink(sink) => ground.rows.push((sink, rows.clone())),
+                Way::View { index, port } => {
+                    let Some(mill) = self.mills.get_mut(index) else { continue };
+                    let mut out = Output::default();
+                    mill.operator
+                        .process(port, rows.clone(), arrival, &mut out)
+                        .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+                    assert!(
+                        out.account.balances(),
+                        "view `{}` lost count of its rows: {:?}",
+                        mill.name,
+                        out.account
+                    );
+                    ground.ledger.account(Stage::View, &mill.name).add(&out.account);
+                    set_aside(&mill.name, &out.refused, arrival, ground)?;
+                    let onward = mill.ways.clone();
+                    for rows in out.rows {
+                        if !rows.is_empty() {
+                            self.follow(&onward, rows, arrival, ground)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set_aside(
+    view: &str,
+    refused: &[(Rows, String)],
+    arrival: Timestamp,
+    ground: &mut Ground,
+) -> Result<()> {
+    for (rows, reason) in refused {
+        for row in 0..rows.len() {
+            ground.letters.push(DeadLetter::of_arrow(
+                Stage::View,
+                view,
+                rows.origin.id(row),
+                reason.clone(),
+                &rows.batch.slice(row, 1),
+                arrival,
+            )?);
+        }
+    }
+    Ok(())
+}
+
+/// Books what a block became and gives back the rows that go on.
+fn account_for(
+    source: &str,
+    offset: Offset,
+    frame: &Frame,
+    block: &Block,
+    decoded: Decoded,
+    ground: &mut Ground,
+) -> Rows {
+    let (records, bad_records) = (block.len() as u64, decoded.refused_records.len() as u64);
+    let account = ground.ledger.account(Stage::Records, source);
+    account.r#in += records;
+    account.out += records - bad_records;
+    account.set_aside += bad_records;
+    let (good, bad) = (decoded.batch.num_rows() as u64, decoded.refused.len() as u64);
+    let account = ground.ledger.account(Stage::Decode, source);
+    account.r#in += good + bad;
+    account.out += good;
+    account.set_aside += bad;
+    let origin = Origin::new(offset, decoded.starts, decoded.ordinals);
+    for refused in decoded.refused {
+        let id = origin.id_of(refused.ordinal);
+        ground.letters.push(DeadLetter::of_row(source, id, refused, frame));
+    }
+    if !decoded.refused_records.is_empty() {
+        let values: Vec<Record> = block.records().collect();
+        for refused in decoded.refused_records {
+            let value =
+                values.get(refused.record as usize).map(|r| r.value.clone()).unwrap_or_default();
+            let letter = DeadLetter::of_record(source, offset, refused, value, frame);
+            ground.letters.push(if block.form() == Form::Rows { letter.as_row() } else { letter });
+        }
+    }
+    Rows { batch: decoded.batch, origin }
+}
+
+/// A person's text for views that are wrong, when no file is at hand.
+pub(crate) fn view_errors(errors: &[ViewError]) -> Error {
+    let text: Vec<String> = errors
+        .iter()
+        .map(|e| match e.place {
+            Some((line, column)) => format!("view `{}` ({line}:{column}): {}", e.view, e.error),
+            None => format!("view `{}`: {}", e.view, e.error),
+        })
+        .collect();
+    Error::stop(text.join("\n"))
+}

@@ -1,0 +1,89 @@
+//! Tasks that belong to one run, and how they are asked to stop.
+
+use std::future::Future;
+
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+use millstream_core::{Error, Result};
+
+/// How far a run has come on its way to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Everything runs.
+    Run,
+    /// Collect no more, process and deliver what is there, checkpoint, end.
+    Drain,
+}
+
+/// Asks a run to stop; clones ask the same run.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<Phase>);
+
+impl Stopper {
+    pub(crate) fn new() -> Self {
+        Self(watch::channel(Phase::Run).0)
+    }
+
+    /// Stop in good order: drain, checkpoint, end.
+    pub fn stop(&self) {
+        self.0.send_replace(Phase::Drain);
+    }
+
+    /// Whether it was asked to stop.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        *self.0.borrow() != Phase::Run
+    }
+
+    /// Waits until somebody asks to stop. Cancel-safe.
+    pub async fn asked(&self) {
+        let mut receiver = self.0.subscribe();
+        // The sender lives in self, so the channel cannot be closed while we wait.
+        if receiver.wait_for(|p| *p != Phase::Run).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Where the processing loop runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// On a thread of its own, so that decoding never delays a socket.
+    #[default]
+    OwnThread,
+    /// As a task among the others: for simulations on one thread.
+    Shared,
+}
+
+/// Runs the future where `placement` says and gives back its result; a panic becomes an error that names the task.
+pub(crate) fn start<T: Send + 'static>(
+    placement: Placement,
+    name: &'static str,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> oneshot::Receiver<Result<T>> {
+    let (tell, told) = oneshot::channel();
+    match placement {
+        Placement::Shared => {
+            tokio::spawn(async move { drop(tell.send(future.await)) });
+        }
+        Placement::OwnThread => {
+            let runtime = Handle::current();
+            let spawned = std::thread::Builder::new().name(format!("ms-{name}")).spawn(move || {
+                drop(tell.send(runtime.block_on(future)));
+            });
+            if let Err(e) = spawned {
+                tracing::error!(task = name, error = %e, "cannot start a thread");
+            }
+        }
+    }
+    told
+}
+
+/// Waits for a task begun by [`start`].
+pub(crate) async fn finish<T>(name: &str, told: oneshot::Receiver<Result<T>>) -> Result<T> {
+    told.await.unwrap_or_else(|_| {
+        Err(Error::stop(format!("the `{name}` task ended by a panic"))
+            .fix("this is a bug in Millstream or in a plugin: nothing is lost, start again; please report the text above"))
+    })
+}
