@@ -115,6 +115,8 @@ pub struct Checkpoint {
     pub epoch: Epoch,
     /// The first offset that is not processed.
     pub next: Offset,
+    /// Every sink holds the epochs up to this one, or has what it was sent in them in its outbox.
+    pub flushed: Epoch,
     /// The whole state of all operators.
     pub chunks: Vec<ChunkRef>,
     /// Row accounts, cumulative over the queue's life.

@@ -6,7 +6,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 
 /// Doubling waits from 100 ms up to a bound, each shortened by up to a quarter at random.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BackOff {
     max: Duration,
     tries: u32,

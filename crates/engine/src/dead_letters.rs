@@ -72,8 +72,10 @@ impl Entry {
 
     fn decode(number: u64, bytes: &[u8]) -> Result<Self> {
         postcard::from_bytes(bytes).map_err(|e| {
-            Error::stop(format!("dead letter {number} cannot be read: it was written by another version"))
-                .because(e)
+            Error::stop(format!(
+                "dead letter {number} cannot be read: it was written by another version"
+            ))
+            .because(e)
         })
     }
 }
@@ -112,7 +114,7 @@ impl DeadLetter {
     }
 
     /// The same, to be read as a bare row again: it came out of the dead letters that way.
-    pub(crate) fn as_row(mut self) -> Self {
+    pub(crate) fn into_row(mut self) -> Self {
         if let Payload::Record(bytes) = self.payload {
             self.payload = Payload::Row(bytes);
         }
@@ -176,6 +178,8 @@ pub async fn each(
     mut see: impl FnMut(u64, DeadLetter) -> Result<()>,
 ) -> Result<()> {
     let gone = gone(stream).await?;
+    // A crash between committing a sink's refused rows and flushing the epoch writes them twice.
+    let mut seen = BTreeSet::new();
     let mut from = stream.extent().first;
     loop {
         let entries = stream.read(from, READ_BYTES).await?;
@@ -184,22 +188,12 @@ pub async fn each(
         for (number, bytes) in entries {
             if let Entry::Letter(letter) = Entry::decode(number, &bytes)?
                 && !gone.contains(&number)
+                && (letter.stage != Stage::Sink || seen.insert((letter.part.clone(), letter.id)))
             {
                 see(number, letter)?;
             }
         }
     }
-}
-
-/// The first entry that must still be kept: everything before it is gone or a note about what is gone.
-pub(crate) async fn first_kept(stream: &dyn SideStream) -> Result<u64> {
-    let mut first = None;
-    each(stream, |number, _| {
-        first.get_or_insert(number);
-        Ok(())
-    })
-    .await?;
-    Ok(first.unwrap_or(stream.extent().end))
 }
 
 async fn gone(stream: &dyn SideStream) -> Result<BTreeSet<u64>> {

@@ -1,1 +1,36 @@
 //! The pipeline file, and the loop that collects, processes and delivers.
+//!
+//! ```text
+//! collect ─ frames ─▶ queue ─ frames ─▶ process ─ rows ─▶ deliver
+//!                       ▲                  │ seal: prepare, commit, flush
+//!                       └── checkpoints ───┘
+//! ```
+//!
+//! Whoever knows the picture knows the files: [`config`] reads the file, `collect` pulls from sources,
+//! `process` takes frames through the `line` of decoders and views, `deliver` hands rows to sinks
+//! (`drain` when one was down), `seal` ends an epoch, `recover` decides where to go on.
+
+mod back_off;
+mod collect;
+pub mod config;
+pub mod control;
+pub mod dead_letters;
+mod deliver;
+pub mod desk;
+mod digest;
+mod drain;
+mod lanes;
+mod line;
+mod outbox;
+pub mod plan;
+mod process;
+pub mod recover;
+mod run;
+mod seal;
+pub mod status;
+mod tasks;
+
+pub use config::Pipeline;
+pub use run::{Closing, Engine, Options};
+pub use status::Status;
+pub use tasks::{Phase, Placement, Stopper};

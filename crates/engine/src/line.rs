@@ -10,7 +10,9 @@ use arrow_schema::SchemaRef;
 use millstream_core::clock::Timestamp;
 use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
 use millstream_core::ledger::{Ledger, Stage};
-use millstream_core::operator::{Function, Operator, Output, Planned, Planner, Table, View, ViewError};
+use millstream_core::operator::{
+    Function, Operator, Output, Planned, Planner, Table, View, ViewError,
+};
 use millstream_core::record::{Block, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
@@ -44,7 +46,6 @@ struct Mill {
 
 struct Door {
     name: String,
-    rows: String,
     schema: Option<SchemaRef>,
 }
 
@@ -64,7 +65,16 @@ pub(crate) struct Line {
     stations: BTreeMap<String, Station>,
     mills: Vec<Mill>,
     doors: Vec<Door>,
-    explained: Vec<(String, Vec<String>, String)>,
+    explained: Vec<Explained>,
+    waiting: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A planned view in words.
+pub(crate) struct Explained {
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<String>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) steps: String,
 }
 
 /// What came of some frames.
@@ -90,6 +100,7 @@ impl Line {
             mills: Vec::new(),
             doors: Vec::new(),
             explained: Vec::new(),
+            waiting: BTreeMap::new(),
         };
         for (name, codec, columns) in &line.blueprint.sources {
             line.stations.insert(
@@ -123,7 +134,11 @@ impl Line {
             .iter()
             .map(|(name, _, _)| Table {
                 name: name.clone(),
-                schema: self.stations.get(name).and_then(|s| s.columns.as_ref()).map(Columns::schema),
+                schema: self
+                    .stations
+                    .get(name)
+                    .and_then(|s| s.columns.as_ref())
+                    .map(Columns::schema),
             })
             .collect();
         let planned =
@@ -135,21 +150,25 @@ impl Line {
     }
 
     fn wire(&mut self, planned: Planned) -> Result<(), Vec<ViewError>> {
-        let index: BTreeMap<&str, usize> =
-            planned.views.iter().enumerate().map(|(i, v)| (v.name.as_str(), i)).collect();
-        let mut ways_of: BTreeMap<&str, Vec<Way>> = BTreeMap::new();
+        let index: BTreeMap<String, (usize, SchemaRef)> = planned
+            .views
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (v.name.clone(), (i, v.schema.clone())))
+            .collect();
+        let mut ways_of: BTreeMap<String, Vec<Way>> = BTreeMap::new();
         for (i, view) in planned.views.iter().enumerate() {
             for (port, input) in view.inputs.iter().enumerate() {
-                ways_of.entry(input).or_default().push(Way::View { index: i, port });
+                ways_of.entry(input.clone()).or_default().push(Way::View { index: i, port });
             }
         }
         for (i, (_, rows)) in self.blueprint.sinks.iter().enumerate() {
-            ways_of.entry(rows).or_default().push(Way::Sink(i));
+            ways_of.entry(rows.clone()).or_default().push(Way::Sink(i));
         }
         let reads = self.reads()?;
         let direct: BTreeSet<&str> = self.blueprint.sinks.iter().map(|(_, r)| r.as_str()).collect();
         for (name, station) in &mut self.stations {
-            station.ways = ways_of.get(name.as_str()).cloned().unwrap_or_default();
+            station.ways = ways_of.get(name).cloned().unwrap_or_default();
             // A sink that takes the source as it is needs every column.
             station.used = if direct.contains(name.as_str()) {
                 None
@@ -169,20 +188,33 @@ impl Line {
             .sinks
             .iter()
             .map(|(name, rows)| {
-                let schema = match index.get(rows.as_str()) {
-                    Some(i) => planned.views.get(*i).map(|v| v.schema.clone()),
-                    None => self.stations.get(rows).and_then(|s| s.columns.as_ref()).map(Columns::schema),
+                let schema = match index.get(rows) {
+                    Some((_, schema)) => Some(schema.clone()),
+                    None => self
+                        .stations
+                        .get(rows)
+                        .and_then(|s| s.columns.as_ref())
+                        .map(Columns::schema),
                 };
-                Door { name: name.clone(), rows: rows.clone(), schema }
+                Door { name: name.clone(), schema }
             })
             .collect();
-        self.explained =
-            planned.views.iter().map(|v| (v.name.clone(), v.inputs.clone(), v.explain.clone())).collect();
+        self.explained = planned
+            .views
+            .iter()
+            .map(|v| Explained {
+                name: v.name.clone(),
+                inputs: v.inputs.clone(),
+                schema: v.schema.clone(),
+                steps: v.explain.clone(),
+            })
+            .collect();
+        self.waiting = planned.waiting;
         self.mills = planned
             .views
             .into_iter()
             .map(|v| Mill {
-                ways: ways_of.get(v.name.as_str()).cloned().unwrap_or_default(),
+                ways: ways_of.get(&v.name).cloned().unwrap_or_default(),
                 name: v.name,
                 operator: v.operator,
             })
@@ -214,14 +246,14 @@ impl Line {
         self.doors.iter().map(|d| (d.name.as_str(), d.schema.as_ref()))
     }
 
-    /// What each sink takes.
-    pub(crate) fn rows_of(&self, sink: &str) -> Option<&str> {
-        self.doors.iter().find(|d| d.name == sink).map(|d| d.rows.as_str())
+    /// Views with their inputs and plans.
+    pub(crate) fn explained(&self) -> &[Explained] {
+        &self.explained
     }
 
-    /// Views with their inputs and plans.
-    pub(crate) fn explained(&self) -> &[(String, Vec<String>, String)] {
-        &self.explained
+    /// What a view that is not planned yet waits for.
+    pub(crate) fn waits_for(&self, view: &str) -> Vec<String> {
+        self.waiting.get(view).map_or_else(Vec::new, |w| w.iter().cloned().collect())
     }
 
     /// Columns of a source: all of them, and the ones that are decoded.
@@ -255,11 +287,6 @@ impl Line {
         }
     }
 
-    /// Whether the pipeline still has this source: a log may hold frames of one that was taken out.
-    pub(crate) fn knows(&self, source: &str) -> bool {
-        self.stations.contains_key(source)
-    }
-
     /// Takes one block through decoder and views.
     pub(crate) fn take(
         &mut self,
@@ -285,7 +312,7 @@ impl Line {
         let rows = account_for(name, offset, frame, block, decoded, ground);
         let ways = station.ways.clone();
         if !rows.is_empty() {
-            self.follow(&ways, rows, frame.arrival, ground)?;
+            self.follow(&ways, &rows, frame.arrival, ground)?;
         }
         Ok(())
     }
@@ -294,7 +321,7 @@ impl Line {
     fn follow(
         &mut self,
         ways: &[Way],
-        rows: Rows,
+        rows: &Rows,
         arrival: Timestamp,
         ground: &mut Ground,
     ) -> Result<()> {
@@ -318,7 +345,7 @@ impl Line {
                     let onward = mill.ways.clone();
                     for rows in out.rows {
                         if !rows.is_empty() {
-                            self.follow(&onward, rows, arrival, ground)?;
+                            self.follow(&onward, &rows, arrival, ground)?;
                         }
                     }
                 }
@@ -379,7 +406,11 @@ fn account_for(
             let value =
                 values.get(refused.record as usize).map(|r| r.value.clone()).unwrap_or_default();
             let letter = DeadLetter::of_record(source, offset, refused, value, frame);
-            ground.letters.push(if block.form() == Form::Rows { letter.as_row() } else { letter });
+            ground.letters.push(if block.form() == Form::Rows {
+                letter.into_row()
+            } else {
+                letter
+            });
         }
     }
     Rows { batch: decoded.batch, origin }

@@ -51,7 +51,8 @@ impl Parcel {
     /// Reads a parcel back.
     pub(crate) fn unpack(bytes: &[u8]) -> Result<Self> {
         postcard::from_bytes(bytes).map_err(|e| {
-            Error::stop("an entry of an outbox cannot be read: it was written by another version").because(e)
+            Error::stop("an entry of an outbox cannot be read: it was written by another version")
+                .because(e)
         })
     }
 
@@ -87,7 +88,8 @@ pub(crate) fn batch_to_ipc(batch: &RecordBatch) -> Result<Bytes> {
 }
 
 pub(crate) fn batch_from_ipc(bytes: &[u8]) -> Result<RecordBatch> {
-    let broken = |e: arrow_schema::ArrowError| Error::stop("cannot read rows as Arrow IPC").because(e);
+    let broken =
+        |e: arrow_schema::ArrowError| Error::stop("cannot read rows as Arrow IPC").because(e);
     let mut reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
     reader.next().ok_or_else(|| Error::stop("an Arrow IPC entry holds no batch"))?.map_err(broken)
 }

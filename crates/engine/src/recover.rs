@@ -57,12 +57,13 @@ pub fn restart(
     };
     let mut after = BTreeMap::new();
     for sink in sinks {
-        after.insert(sink.name.clone(), needs_after(identity, durable, checkpoints, latest, sink)?);
+        after.insert(sink.name.clone(), needs_after(identity, durable, latest, sink)?);
     }
     let mut from = checkpoints.len() - 1;
     for sink in sinks {
         let need = after.get(&sink.name).copied().unwrap_or_default();
-        let start = start_for(checkpoints, &sink.name, need).ok_or_else(|| lacks(checkpoints, sink, need))?;
+        let start = start_for(checkpoints, &sink.name, need)
+            .ok_or_else(|| lacks(checkpoints, sink, need))?;
         from = from.min(start);
     }
     Ok(Restart { from, after })
@@ -77,25 +78,23 @@ fn start_for(checkpoints: &[Checkpoint], sink: &str, need: Epoch) -> Option<usiz
 fn needs_after(
     identity: (LogId, u32),
     durable: bool,
-    checkpoints: &[Checkpoint],
     latest: &Checkpoint,
     sink: &SinkStand,
 ) -> Result<Epoch> {
-    let before_last =
-        checkpoints.len().checked_sub(2).and_then(|i| checkpoints.get(i)).map_or(Epoch(0), |c| c.epoch);
     let outbox = sink.outbox.unwrap_or(Epoch(0));
     if sink.resume || !durable {
         return Ok(latest.epoch);
     }
     let held = match sink.held {
         // The last epoch may or may not have reached it; those before it did, or wait in the outbox.
-        None | Some(Held::Untracked) => before_last,
+        None | Some(Held::Untracked) => latest.flushed,
         Some(Held::Fresh) => {
             // A sink new to this queue begins here; one that was sent rows before has lost them.
             if latest.sent.contains_key(&sink.name) { Epoch(0) } else { latest.epoch }
         }
         Some(Held::Upto(mark)) => {
-            if mark.log != identity.0 || mark.incarnation > identity.1 || mark.epoch > latest.epoch {
+            if mark.log != identity.0 || mark.incarnation > identity.1 || mark.epoch > latest.epoch
+            {
                 return Err(foreign_or_ahead(identity, &sink.name, &mark, latest.epoch));
             }
             mark.epoch
@@ -158,6 +157,7 @@ mod tests {
         Checkpoint {
             epoch: Epoch(epoch),
             next: Offset(epoch * 10),
+            flushed: Epoch(epoch.saturating_sub(1)),
             sent: sent
                 .iter()
                 .map(|(n, e)| ((*n).to_owned(), Sent { epoch: Epoch(*e), ..Sent::default() }))
@@ -203,7 +203,12 @@ mod tests {
     #[test]
     fn a_sink_of_another_queue_or_ahead_of_it_stops_with_choices() {
         let all = [checkpoint(4, &[("a", 4)])];
-        let other = Some(Held::Upto(Mark { log: LogId(8), incarnation: 0, epoch: Epoch(4), next: Offset(0) }));
+        let other = Some(Held::Upto(Mark {
+            log: LogId(8),
+            incarnation: 0,
+            epoch: Epoch(4),
+            next: Offset(0),
+        }));
         for held in [other, upto(9)] {
             let e = restart(ID, true, &all, &[stand("a", held)]).unwrap_err().to_string();
             assert!(e.contains("--resume a"), "{e}");

@@ -187,14 +187,28 @@ impl Status {
         let f = Families::default();
         r.register("records", "Records collected", f.records.clone());
         r.register_with_unit("collected", "Bytes collected", Unit::Bytes, f.bytes.clone());
-        r.register("rows", "Rows decoded (source), made (view) or delivered (sink)", f.rows.clone());
+        r.register(
+            "rows",
+            "Rows decoded (source), made (view) or delivered (sink)",
+            f.rows.clone(),
+        );
         r.register("rows_filtered", "Rows left out by the query", f.filtered.clone());
         r.register("set_aside", "Records and rows kept in the dead letters", f.set_aside.clone());
         r.register("errors", "Failed tries", f.errors.clone());
-        r.register_with_unit("outbox", "Bytes that wait for a sink", Unit::Bytes, f.outbox_bytes.clone());
+        r.register_with_unit(
+            "outbox",
+            "Bytes that wait for a sink",
+            Unit::Bytes,
+            f.outbox_bytes.clone(),
+        );
         r.register("up", "1 while the part works", f.up.clone());
         let (step, end_to_end) = (buckets(), buckets());
-        r.register_with_unit("step", "Decode and views of one slab of frames", Unit::Seconds, step.clone());
+        r.register_with_unit(
+            "step",
+            "Decode and views of one slab of frames",
+            Unit::Seconds,
+            step.clone(),
+        );
         r.register_with_unit(
             "end_to_end",
             "From a block's arrival until its rows are flushed",

@@ -46,6 +46,13 @@ impl Stopper {
     }
 }
 
+/// Answers somebody who may have stopped waiting, which is then no trouble.
+pub(crate) fn tell<T>(waiting: oneshot::Sender<T>, answer: T) {
+    if waiting.send(answer).is_err() {
+        tracing::trace!("nobody waits for this answer any more");
+    }
+}
+
 /// Where the processing loop runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
@@ -62,15 +69,15 @@ pub(crate) fn start<T: Send + 'static>(
     name: &'static str,
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> oneshot::Receiver<Result<T>> {
-    let (tell, told) = oneshot::channel();
+    let (answer, told) = oneshot::channel();
     match placement {
         Placement::Shared => {
-            tokio::spawn(async move { drop(tell.send(future.await)) });
+            tokio::spawn(async move { tell(answer, future.await) });
         }
         Placement::OwnThread => {
             let runtime = Handle::current();
             let spawned = std::thread::Builder::new().name(format!("ms-{name}")).spawn(move || {
-                drop(tell.send(runtime.block_on(future)));
+                tell(answer, runtime.block_on(future));
             });
             if let Err(e) = spawned {
                 tracing::error!(task = name, error = %e, "cannot start a thread");

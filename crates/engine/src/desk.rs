@@ -1,0 +1,163 @@
+//! What one does with dead letters: list, drop, replay; by a running pipeline or on a queue at rest.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use millstream_core::clock::Clock;
+use millstream_core::queue::{Queue, SideStream};
+use millstream_core::{Error, Result};
+
+use crate::dead_letters::{self, DeadLetter, Entry, Payload};
+
+/// Which letters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pick {
+    /// These numbers only; empty: all.
+    pub numbers: BTreeSet<u64>,
+    /// Those of this source, view or sink only.
+    pub part: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// What became of the letters picked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Dropped or replayed.
+    pub done: usize,
+    /// Left as they were.
+    pub left: usize,
+    /// Why those were left.
+    pub why: Option<String>,
+}
+
+impl Outcome {
+    pub(crate) fn of(letters: &[(u64, DeadLetter)]) -> Self {
+        Self { done: letters.len(), left: 0, why: None }
+    }
+}
+
+/// The dead letters of one queue.
+pub(crate) struct Desk<'a> {
+    dead: &'a dyn SideStream,
+    queue: &'a dyn Queue,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn new(
+        dead: &'a dyn SideStream,
+        queue: &'a dyn Queue,
+        clock: &'a dyn Clock,
+    ) -> Self {
+        Self { dead, queue, clock }
+    }
+
+    pub(crate) async fn list(&self, pick: &Pick) -> Result<Vec<(u64, DeadLetter)>> {
+        let mut letters = Vec::new();
+        dead_letters::each(self.dead, |number, letter| {
+            let wanted = (pick.numbers.is_empty() || pick.numbers.contains(&number))
+                && pick.part.as_ref().is_none_or(|p| *p == letter.part)
+                && pick.limit.is_none_or(|l| letters.len() < l);
+            if wanted {
+                letters.push((number, letter));
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(letters)
+    }
+
+    /// Appends records and rows to the queue again; gives back the numbers that are thereby done with.
+    pub(crate) async fn replay(&self, pick: &Pick) -> Result<(Vec<u64>, Outcome)> {
+        let (mut numbers, mut outcome) = (Vec::new(), Outcome::default());
+        let mut frames = Vec::new();
+        for (number, letter) in self.list(pick).await? {
+            match letter.frame(self.clock.now())? {
+                Some(frame) => {
+                    frames.push(frame);
+                    numbers.push(number);
+                    outcome.done += 1;
+                }
+                None => {
+                    outcome.left += 1;
+                    outcome.why = Some(
+                        "rows set aside by a view or a sink cannot be replayed yet: mend the view or target, \
+                         take them with `millstream dead show --json`, then drop them"
+                            .into(),
+                    );
+                }
+            }
+        }
+        if !frames.is_empty() {
+            self.queue.append(&frames).await?;
+        }
+        Ok((numbers, outcome))
+    }
+
+    /// The first entry to be kept once `numbers` are gone.
+    pub(crate) async fn first_after(&self, numbers: &[u64]) -> Result<u64> {
+        let gone: BTreeSet<u64> = numbers.iter().copied().collect();
+        let mut first = None;
+        dead_letters::each(self.dead, |number, _| {
+            if !gone.contains(&number) {
+                first.get_or_insert(number);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(first.unwrap_or(self.dead.extent().end))
+    }
+}
+
+/// The note that letters are gone.
+pub(crate) fn gone(numbers: Vec<u64>) -> Entry {
+    Entry::Gone(numbers)
+}
+
+/// Does on a queue at rest what a running pipeline would do when asked.
+///
+/// # Errors
+/// `Stop` when the queue cannot be read or written.
+pub async fn at_rest(
+    queue: &dyn Queue,
+    clock: &dyn Clock,
+    request: crate::control::Request,
+) -> Result<crate::control::Answer> {
+    use crate::control::{Answer, Request};
+    let dead = queue.side(dead_letters::STREAM)?;
+    let desk = Desk::new(dead.as_ref(), queue, clock);
+    let (numbers, outcome) = match request {
+        Request::List(pick) => return Ok(Answer::Letters(desk.list(&pick).await?)),
+        Request::Status => return Err(Error::stop("the pipeline does not run")),
+        Request::Drop(pick) => {
+            let letters = desk.list(&pick).await?;
+            (letters.iter().map(|(n, _)| *n).collect::<Vec<_>>(), Outcome::of(&letters))
+        }
+        Request::Replay(pick) => desk.replay(&pick).await?,
+    };
+    if !numbers.is_empty() {
+        let first = desk.first_after(&numbers).await?;
+        dead.append(&[gone(numbers).encode()?]).await?;
+        dead.sync().await?;
+        dead.trim(first).await?;
+        let mut checkpoint = queue.checkpoints().await?.pop().unwrap_or_default();
+        checkpoint.epoch = dead_letters::next_epoch(checkpoint.epoch);
+        checkpoint.sides.insert(dead_letters::STREAM.into(), dead.extent());
+        checkpoint.at = clock.now();
+        queue.commit(&checkpoint).await?;
+    }
+    Ok(Answer::Done(outcome))
+}
+
+/// A letter's payload in words: what kind, and how many bytes.
+#[must_use]
+pub fn describe(payload: &Payload) -> (&'static str, usize) {
+    match payload {
+        Payload::Record(b) => ("record", b.len()),
+        Payload::Row(b) => ("row", b.len()),
+        Payload::Arrow(b) => ("arrow", b.len()),
+    }
+}

@@ -1,0 +1,298 @@
+//! All lanes of a run: how they are opened, fed, sealed and closed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use tokio::sync::{mpsc, oneshot};
+
+use millstream_core::codec::Rows;
+use millstream_core::ledger::{Ledger, Stage};
+use millstream_core::queue::{Epoch, Mark, SideStream};
+use millstream_core::sink::{Held, Sink};
+use millstream_core::{Error, Remedy, Result};
+
+use crate::back_off::BackOff;
+use crate::deliver::{Item, LANE_ITEMS, Lane, News, Start};
+use crate::line::Line;
+use crate::outbox;
+use crate::process::{Tally, rendezvous};
+use crate::recover::SinkStand;
+use crate::seal::{Book, Rendezvous, Shared};
+use crate::status::{Kind, Status};
+
+/// A sink before its lane runs.
+pub(crate) struct Waiting {
+    pub(crate) name: String,
+    pub(crate) sink: Box<dyn Sink>,
+}
+
+/// A sink that was opened, or tried to be.
+pub(crate) struct Opened {
+    index: usize,
+    name: String,
+    schema: SchemaRef,
+    sink: Box<dyn Sink>,
+    outbox: Arc<dyn SideStream>,
+    held: Option<Held>,
+    trouble: Option<Error>,
+    pub(crate) stand: SinkStand,
+}
+
+struct Running {
+    name: String,
+    items: mpsc::Sender<Item>,
+    outbox: Arc<dyn SideStream>,
+    tally: Tally,
+    untracked: bool,
+    /// While epochs are repeated: rows of later epochs only.
+    after: Epoch,
+}
+
+/// The lanes of all sinks.
+pub(crate) struct Lanes {
+    running: BTreeMap<usize, Running>,
+    /// Sinks whose columns are not known yet.
+    waiting: BTreeMap<usize, Waiting>,
+    news: mpsc::Sender<News>,
+    outbox_bytes_max: u64,
+    resume: BTreeSet<String>,
+}
+
+impl Lanes {
+    pub(crate) fn new(
+        sinks: Vec<Waiting>,
+        news: mpsc::Sender<News>,
+        outbox_bytes_max: u64,
+        resume: BTreeSet<String>,
+    ) -> Self {
+        Self {
+            running: BTreeMap::new(),
+            waiting: sinks.into_iter().enumerate().collect(),
+            news,
+            outbox_bytes_max,
+            resume,
+        }
+    }
+
+    /// Sinks that are not open, and whose columns are known.
+    pub(crate) fn ready(&self, line: &Line) -> Vec<(usize, SchemaRef)> {
+        line.sinks()
+            .enumerate()
+            .filter_map(|(i, (_, schema))| schema.map(|s| (i, s.clone())))
+            .filter(|(i, _)| self.waiting.contains_key(i))
+            .collect()
+    }
+
+    /// Opens sinks.
+    ///
+    /// # Errors
+    /// `Stop` from a sink that refuses to be opened.
+    pub(crate) async fn open(
+        &mut self,
+        ready: Vec<(usize, SchemaRef)>,
+        shared: &Shared,
+    ) -> Result<Vec<Opened>> {
+        let mut opened = Vec::new();
+        for (index, schema) in ready {
+            if let Some(sink) = self.waiting.remove(&index) {
+                opened.push(self.open_one(index, schema, sink, shared).await?);
+            }
+        }
+        Ok(opened)
+    }
+
+    async fn open_one(
+        &mut self,
+        index: usize,
+        schema: SchemaRef,
+        sink: Waiting,
+        shared: &Shared,
+    ) -> Result<Opened> {
+        let Waiting { name, mut sink } = sink;
+        let outbox: Arc<dyn SideStream> =
+            Arc::from(shared.queue.side(&outbox::stream_name(&name))?);
+        let resume = self.resume.contains(&name);
+        let opening = async {
+            let held = sink.open(schema.clone()).await?;
+            if !resume || !matches!(held, Held::Upto(_)) {
+                return Ok(held);
+            }
+            sink.forget().await?;
+            sink.open(schema.clone()).await
+        };
+        let (held, trouble) = match opening.await {
+            Ok(held) => (Some(held), None),
+            Err(e) if e.remedy() == Remedy::Stop => return Err(e.at(format!("sinks.{name}"))),
+            Err(e) => (None, Some(e)),
+        };
+        let stand = SinkStand {
+            name: name.clone(),
+            held,
+            outbox: outbox::last_epoch(outbox.as_ref()).await?,
+            resume,
+        };
+        Ok(Opened { index, name, schema, sink, outbox, held, trouble, stand })
+    }
+
+    /// Starts the lane of an opened sink.
+    pub(crate) fn start(&mut self, opened: Opened, after: Epoch, book: &mut Book, shared: &Shared) {
+        let Opened { index, name, schema, sink, outbox, held, trouble, .. } = opened;
+        let status = shared.status.part(Kind::Sink, &name);
+        let (items, lane_items) = mpsc::channel(LANE_ITEMS);
+        let lane = Lane {
+            name: name.clone(),
+            schema,
+            identity: shared.queue.identity(),
+            outbox: outbox.clone(),
+            outbox_bytes_max: self.outbox_bytes_max,
+            committed: shared.committed.subscribe(),
+            status,
+            clock: shared.clock.clone(),
+            back_off: BackOff::new(&name, shared.retry_max),
+            news: self.news.clone(),
+        };
+        let extent = outbox.extent();
+        let start = match trouble {
+            Some(e) => Start::Down(sink, e),
+            None if extent.end > extent.first => {
+                Start::Down(sink, Error::retry("rows wait in the outbox"))
+            }
+            None => Start::Open(sink),
+        };
+        tokio::spawn(lane.run(start, lane_items));
+        let untracked = matches!(held, None | Some(Held::Untracked));
+        book.sides.insert(outbox::stream_name(&name), outbox.clone());
+        self.running.insert(
+            index,
+            Running { name, items, outbox, tally: Tally::default(), untracked, after },
+        );
+    }
+
+    /// Opens sinks whose columns have just become known.
+    ///
+    /// # Errors
+    /// As [`Lanes::open`], and when such a sink holds rows that this queue knows nothing of.
+    pub(crate) async fn open_missing(
+        &mut self,
+        ready: Vec<(usize, SchemaRef)>,
+        shared: &Shared,
+        book: Option<&mut Book>,
+    ) -> Result<()> {
+        let mut spare = Book::default();
+        let book = book.unwrap_or(&mut spare);
+        for opened in self.open(ready, shared).await? {
+            if let Some(Held::Upto(mark)) = opened.held
+                && (mark.log, mark.incarnation) != shared.queue.identity()
+                && shared.queue.durable()
+            {
+                return Err(Error::stop(format!(
+                    "sink `{}` holds rows of another queue ({})",
+                    opened.name, mark.log
+                ))
+                .fix(format!(
+                    "run once with `--resume {}` to keep them and go on, or use a fresh target",
+                    opened.name
+                )));
+            }
+            self.start(opened, Epoch(0), book, shared);
+        }
+        Ok(())
+    }
+
+    /// Side streams of lanes that were started while the book was away.
+    pub(crate) fn add_sides(&self, book: &mut Book) {
+        for lane in self.running.values() {
+            book.sides
+                .entry(outbox::stream_name(&lane.name))
+                .or_insert_with(|| lane.outbox.clone());
+        }
+    }
+
+    /// Sends rows to a sink; waits while its lane is full.
+    pub(crate) async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
+        let Some(lane) = self.running.get_mut(&sink) else {
+            return Err(Error::stop(format!("rows for sink number {sink}, which is not open")));
+        };
+        lane.tally.add(&rows);
+        lane.items.send(Item::Rows(rows)).await.map_err(|_| gone(&lane.name))
+    }
+
+    /// Sends rows of a committed epoch, if the sink lacks it.
+    pub(crate) async fn send_again(&mut self, sink: usize, rows: Rows, epoch: Epoch) -> Result<()> {
+        match self.running.get(&sink) {
+            Some(lane) if epoch > lane.after => self.send(sink, rows).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the epoch on every lane that has rows in it.
+    pub(crate) async fn seal(&mut self, mark: Mark) -> Result<Vec<Rendezvous>> {
+        let mut meetings = Vec::new();
+        for lane in self.running.values_mut().filter(|l| !l.tally.is_empty()) {
+            let (item, meeting) = rendezvous(&lane.name, mark, lane.tally.take(mark.epoch));
+            lane.items.send(item).await.map_err(|_| gone(&lane.name))?;
+            meetings.push(meeting);
+        }
+        Ok(meetings)
+    }
+
+    /// Whether a sink that keeps no track is among those that are sealed.
+    pub(crate) fn untracked(&self, sealed: &[Rendezvous]) -> bool {
+        self.running
+            .values()
+            .any(|lane| lane.untracked && sealed.iter().any(|s| s.sink == lane.name))
+    }
+
+    /// Whether nothing waits for any sink.
+    pub(crate) fn outboxes_empty(&self) -> bool {
+        self.running.values().all(|l| {
+            let extent = l.outbox.extent();
+            extent.first >= extent.end
+        })
+    }
+
+    /// Counts records and rows for people to watch.
+    pub(crate) fn count(&self, ledger: &Ledger, status: &Status) {
+        for (edge, account) in &ledger.0 {
+            let kind = match edge.stage {
+                Stage::Collect | Stage::Records | Stage::Decode => Kind::Source,
+                Stage::View => Kind::View,
+                Stage::Sink => Kind::Sink,
+            };
+            let part = status.part(kind, &edge.part);
+            if edge.stage != Stage::Records {
+                part.rows.inc_by(account.out);
+            }
+            part.filtered.inc_by(account.filtered);
+            part.set_aside.inc_by(account.set_aside);
+        }
+    }
+
+    /// Lets every sink finish what it has open.
+    ///
+    /// # Errors
+    /// The first sink that could not; what it holds is safe all the same.
+    pub(crate) async fn close(&mut self, last: Epoch) -> Result<()> {
+        let mut first = Ok(());
+        for lane in self.running.values() {
+            let (tell, told) = oneshot::channel();
+            let closed = match lane.items.send(Item::Close(last, tell)).await {
+                Ok(()) => told.await.unwrap_or_else(|_| Err(gone(&lane.name))),
+                Err(_) => Err(gone(&lane.name)),
+            };
+            if let Err(e) = closed {
+                tracing::warn!(sink = lane.name, error = %e, "sink did not close well");
+                if first.is_ok() {
+                    first = Err(e.at(format!("sinks.{}", lane.name)));
+                }
+            }
+        }
+        self.running.clear();
+        first
+    }
+}
+
+fn gone(sink: &str) -> Error {
+    Error::stop(format!("the lane of sink `{sink}` has ended"))
+}

@@ -1,0 +1,233 @@
+//! What a pipeline would do, without opening anything: for `millstream check`.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::SchemaRef;
+use serde::Serialize;
+
+use millstream_core::operator::ViewError;
+use millstream_core::plugin::Registry;
+use millstream_core::sink::Promise;
+use millstream_core::source::Replay;
+
+use crate::config::{Pipeline, Problems};
+use crate::line::{Blueprint, Line};
+
+/// A checked pipeline in words: what each part does, which columns are read, what is promised.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// In the file's order.
+    pub sources: Vec<SourcePlan>,
+    /// The queue: where, promises, bounds.
+    pub queue: Vec<String>,
+    /// In the order in which they are computed.
+    pub views: Vec<ViewPlan>,
+    /// In the file's order.
+    pub sinks: Vec<SinkPlan>,
+    /// Bounds of the engine itself, and what happens at them.
+    pub bounds: Vec<String>,
+}
+
+/// A source.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourcePlan {
+    /// Its name.
+    pub name: String,
+    /// What it reads.
+    pub reads: String,
+    /// How its bytes become rows.
+    pub decodes: String,
+    /// Columns with their types; empty while they are not known.
+    pub columns: Vec<ColumnPlan>,
+    /// What can be lost or repeated before the queue.
+    pub promise: String,
+}
+
+/// A column of a source.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnPlan {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub r#type: String,
+    /// Whether any view or sink reads it, so that it is decoded.
+    pub decoded: bool,
+}
+
+/// A view.
+#[derive(Clone, Debug, Serialize)]
+pub struct ViewPlan {
+    /// Its name.
+    pub name: String,
+    /// What it reads.
+    pub inputs: Vec<String>,
+    /// Its columns and their types; empty while it waits.
+    pub columns: Vec<(String, String)>,
+    /// The steps, one a line.
+    pub steps: String,
+    /// Sources whose columns have to be known first.
+    pub waits_for: Vec<String>,
+}
+
+/// A sink.
+#[derive(Clone, Debug, Serialize)]
+pub struct SinkPlan {
+    /// Its name.
+    pub name: String,
+    /// What it takes.
+    pub rows: String,
+    /// Where it writes.
+    pub writes: String,
+    /// What is promised from the queue to its target.
+    pub promise: String,
+}
+
+/// Plans a loaded pipeline.
+///
+/// # Errors
+/// Everything that is wrong with its views and promises, each with its place in the file.
+pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> {
+    let blueprint = Blueprint {
+        sources: pipeline
+            .sources
+            .iter()
+            .map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone()))
+            .collect(),
+        views: pipeline.views.clone(),
+        sinks: pipeline.sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
+        planner: registry.planner.clone(),
+        functions: registry.functions.clone(),
+    };
+    let line =
+        Line::new(blueprint).map_err(|errors: Vec<ViewError>| pipeline.check_views(errors))?;
+    Ok(Plan {
+        pipeline: pipeline.name.clone(),
+        sources: sources(pipeline, &line),
+        queue: pipeline.queue.opener.describe(),
+        views: views(pipeline, &line),
+        sinks: sinks(pipeline),
+        bounds: bounds(pipeline),
+    })
+}
+
+fn sources(pipeline: &Pipeline, line: &Line) -> Vec<SourcePlan> {
+    pipeline
+        .sources
+        .iter()
+        .map(|s| SourcePlan {
+            name: s.name.clone(),
+            reads: s.source.describe(),
+            decodes: s.codec.describe(),
+            columns: line.columns(&s.name).map_or_else(Vec::new, |(columns, used)| {
+                columns
+                    .0
+                    .iter()
+                    .map(|c| ColumnPlan {
+                        name: c.name.clone(),
+                        r#type: c.r#type.to_string(),
+                        decoded: used.is_none_or(|u| u.contains(&c.name)),
+                    })
+                    .collect()
+            }),
+            promise: match s.source.replay() {
+                Replay::Exact => "exact: continues just after what the queue holds",
+                Replay::Polled => {
+                    "polled: a poll that is not in the queue when a crash comes is polled anew"
+                }
+                Replay::Never => "what was read and is not yet in the queue is lost in a crash",
+            }
+            .to_owned(),
+        })
+        .collect()
+}
+
+fn views(pipeline: &Pipeline, line: &Line) -> Vec<ViewPlan> {
+    let planned: BTreeMap<&str, &crate::line::Explained> =
+        line.explained().iter().map(|e| (e.name.as_str(), e)).collect();
+    let mut views: Vec<ViewPlan> = line
+        .explained()
+        .iter()
+        .map(|e| ViewPlan {
+            name: e.name.clone(),
+            inputs: e.inputs.clone(),
+            columns: columns(&e.schema),
+            steps: e.steps.clone(),
+            waits_for: Vec::new(),
+        })
+        .collect();
+    for view in &pipeline.views {
+        if !planned.contains_key(view.name.as_str()) {
+            views.push(ViewPlan {
+                name: view.name.clone(),
+                inputs: Vec::new(),
+                columns: Vec::new(),
+                steps: String::new(),
+                waits_for: line.waits_for(&view.name),
+            });
+        }
+    }
+    views
+}
+
+fn columns(schema: &SchemaRef) -> Vec<(String, String)> {
+    schema.fields().iter().map(|f| (f.name().clone(), type_name(f.data_type()))).collect()
+}
+
+/// An Arrow type in the words of the pipeline file, where it has one.
+fn type_name(r#type: &arrow_schema::DataType) -> String {
+    use arrow_schema::DataType as T;
+    match r#type {
+        T::Int64 => "int64".into(),
+        T::Float64 => "float64".into(),
+        T::Utf8 | T::LargeUtf8 | T::Utf8View => "string".into(),
+        T::Boolean => "bool".into(),
+        T::Date32 => "date".into(),
+        T::Timestamp(..) => "timestamp".into(),
+        T::List(item) => format!("list of {}", type_name(item.data_type())),
+        T::Struct(_) => "struct".into(),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+fn sinks(pipeline: &Pipeline) -> Vec<SinkPlan> {
+    pipeline
+        .sinks
+        .iter()
+        .map(|s| SinkPlan {
+            name: s.name.clone(),
+            rows: s.rows.clone(),
+            writes: s.sink.describe(),
+            promise: promise(s.sink.promise(), pipeline.queue.opener.durable()).to_owned(),
+        })
+        .collect()
+}
+
+fn promise(promise: Promise, durable: bool) -> &'static str {
+    match (durable, promise) {
+        (true, Promise::EffectivelyOnce) => {
+            "effectively once: each row is there once, also after a crash"
+        }
+        (true, Promise::AtLeastOnce) => {
+            "at least once: after a crash, rows of the last epoch may come twice"
+        }
+        (false, _) => "at most once: the queue is memory, what it holds is lost in a crash",
+    }
+}
+
+fn bounds(pipeline: &Pipeline) -> Vec<String> {
+    let l = &pipeline.limits;
+    vec![
+        format!(
+            "outbox of each sink: {}; at the bound the pipeline waits for the sink",
+            l.outbox_bytes
+        ),
+        format!(
+            "dead letters: {}; at the bound the pipeline waits until some are dropped or replayed",
+            l.dead_bytes
+        ),
+        format!("back-off between tries: 100ms doubling up to {}", l.retry_max),
+        format!("a stop waits for at most {}; what is left stays in the queue", l.stop_within),
+    ]
+}

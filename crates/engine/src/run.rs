@@ -1,0 +1,436 @@
+//! One run of a pipeline: open, recover, collect, process, deliver, and end in good order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use millstream_core::codec::Columns;
+use millstream_core::ledger::Ledger;
+use millstream_core::plugin::Registry;
+use millstream_core::queue::{Checkpoint, Epoch, Queue};
+use millstream_core::record::{Body, Offset};
+use millstream_core::{Clock, Error, Result};
+
+use crate::collect::{Collector, Ending, no_source_ends};
+use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
+use crate::control::Control;
+use crate::lanes::{Lanes, Waiting};
+use crate::line::{Blueprint, Line, view_errors};
+use crate::process::{self, Finish, Processor};
+use crate::recover;
+use crate::seal::{Book, Shared, Work};
+use crate::status::{Kind, Status};
+use crate::tasks::{Placement, Stopper, finish};
+
+/// Bytes of frames read at a time while looking for pins.
+const SCAN_BYTES: usize = 4 << 20;
+
+/// How a pipeline shall be run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// End by itself once every finite source has ended and everything is delivered.
+    pub once: bool,
+    /// Sinks that go on from where the queue stands, whatever they hold.
+    pub resume: BTreeSet<String>,
+    /// Where the processing loop runs.
+    pub placement: Placement,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    /// Accounts over the queue's life.
+    pub ledger: Ledger,
+    /// The last epoch committed.
+    pub epoch: Epoch,
+    /// Frames that are in the queue and not processed; 0 after a stop in good order.
+    pub frames_left: u64,
+    /// Something did not end as it should; the data is safe.
+    pub trouble: Option<String>,
+}
+
+/// A pipeline, ready to run.
+pub struct Engine {
+    pipeline: Pipeline,
+    registry: Registry,
+    options: Options,
+    status: Arc<Status>,
+    stopper: Stopper,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({})", self.pipeline.name)
+    }
+}
+
+impl Engine {
+    /// Takes a loaded pipeline. `status` is the one whose parts were handed out as reports when it was loaded.
+    #[must_use]
+    pub fn new(
+        pipeline: Pipeline,
+        registry: Registry,
+        options: Options,
+        status: Arc<Status>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { pipeline, registry, options, status, stopper: Stopper::new(), clock }
+    }
+
+    /// To stop the run from elsewhere.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// The live numbers.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
+    /// Runs until stopped, or, with `once`, until everything finite is delivered.
+    ///
+    /// # Errors
+    /// `Stop` with what a person has to mend. Everything appended is in the queue, and the next run goes on.
+    pub async fn run(self) -> Result<Closing> {
+        let status = self.status.clone();
+        let closing = self.run_inner().await;
+        status.set_stopped();
+        closing
+    }
+
+    async fn run_inner(self) -> Result<Closing> {
+        let Self { pipeline, registry, options, status, stopper, clock } = self;
+        let Pipeline {
+            name, sources, views, sinks, queue: QueuePart { opener, .. }, limits, ..
+        } = pipeline;
+        if options.once && !sources.iter().any(|s| s.source.finite()) {
+            return Err(no_source_ends());
+        }
+        let queue = opener.open().await?;
+        let dead_max = limits.dead_bytes.0;
+        let shared = Arc::new(Shared::new(
+            queue.clone(),
+            status.clone(),
+            clock.clone(),
+            dead_max,
+            limits.retry_max.0,
+        )?);
+        let checkpoints = recover::with_origin(queue.checkpoints().await?);
+        let blueprint = Blueprint {
+            sources: station_plans(&sources, &checkpoints)?,
+            views,
+            sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
+            planner: registry.planner.clone(),
+            functions: registry.functions.clone(),
+        };
+        let line = Line::new(blueprint).map_err(|e| view_errors(&e))?;
+        let (finish_tell, finish_hear) = watch::channel(Finish::default());
+        let (kill, killed) = watch::channel(false);
+        let (asks, asks_hear) = mpsc::channel(64);
+        let begun = begin(Parts {
+            line,
+            sinks,
+            shared: shared.clone(),
+            checkpoints,
+            outbox_bytes: limits.outbox_bytes.0,
+            resume: options.resume.clone(),
+            asks: asks_hear,
+            finish: finish_hear,
+        })
+        .await?;
+        let Begun { processor, start, repeats } = begun;
+        let control = Control::start(opener.folder(), &name, shared.clone(), asks)?;
+        let mut processing = process::start(options.placement, processor, start, repeats, killed);
+        let mut collecting = collect_all(sources, &shared, &stopper);
+        let watched = Watch { once: options.once, stopper: &stopper, shared: &shared };
+        let early = watched.until_over(&mut collecting, &mut processing, &finish_tell).await;
+        stopper.stop();
+        let ended = drain(Drain {
+            early,
+            collecting,
+            processing,
+            shared: &shared,
+            finish: &finish_tell,
+            kill: &kill,
+            within: limits.stop_within.0,
+        })
+        .await;
+        control.stop().await;
+        let closing = closing(ended, &shared, &queue);
+        if let Err(e) = queue.close().await {
+            tracing::warn!(error = %e, "queue did not close well");
+        }
+        closing
+    }
+}
+
+/// A source with its codec, and its columns where they are known.
+type StationPlan = (String, Arc<dyn millstream_core::codec::Codec>, Option<Columns>);
+type Processing = tokio::sync::oneshot::Receiver<Result<Book>>;
+type Collecting = JoinSet<Result<Ending>>;
+
+fn closing(ended: Result<Book>, shared: &Shared, queue: &Arc<dyn Queue>) -> Result<Closing> {
+    match ended {
+        Ok(book) => Ok(Closing {
+            frames_left: queue.status().end.0.saturating_sub(book.next.0),
+            ledger: book.ledger,
+            epoch: book.epoch,
+            trouble: None,
+        }),
+        Err(e) if e.remedy() == millstream_core::Remedy::Stop => Err(e),
+        Err(e) => {
+            // It did not come to its end in time: what is committed counts, the rest is in the queue.
+            let (epoch, ledger) = shared.status.ledger();
+            let status = shared.status.queue();
+            let left = u64::try_from(shared.status.lag_frames.get()).unwrap_or(0);
+            tracing::warn!(error = %e, end = status.end.0, "stopped before everything was processed");
+            Ok(Closing { ledger, epoch, frames_left: left, trouble: Some(e.line()) })
+        }
+    }
+}
+
+/// Columns as declared, else as pinned by the last checkpoint.
+fn station_plans(sources: &[SourcePart], checkpoints: &[Checkpoint]) -> Result<Vec<StationPlan>> {
+    let pins = checkpoints.last().map(|c| &c.pins);
+    sources
+        .iter()
+        .map(|s| {
+            let pinned = match (&s.columns, pins.and_then(|p| p.get(&s.name))) {
+                (None, Some(json)) => Some(serde_json::from_str(json).map_err(|e| {
+                    Error::stop(format!("the pinned columns of source `{}` cannot be read", s.name))
+                        .because(e)
+                })?),
+                (declared, _) => declared.clone(),
+            };
+            Ok((s.name.clone(), s.codec.clone(), pinned))
+        })
+        .collect()
+}
+
+struct Parts {
+    line: Line,
+    sinks: Vec<SinkPart>,
+    shared: Arc<Shared>,
+    checkpoints: Vec<Checkpoint>,
+    outbox_bytes: u64,
+    resume: BTreeSet<String>,
+    asks: mpsc::Receiver<process::Ask>,
+    finish: watch::Receiver<Finish>,
+}
+
+struct Begun {
+    processor: Processor,
+    start: Offset,
+    repeats: Vec<Checkpoint>,
+}
+
+/// Opens the sinks and works out where to go on.
+async fn begin(parts: Parts) -> Result<Begun> {
+    let Parts { mut line, sinks, shared, checkpoints, outbox_bytes, resume, asks, finish } = parts;
+    for name in &resume {
+        if !sinks.iter().any(|s| s.name == *name) {
+            return Err(Error::stop(format!("`--resume {name}`: there is no sink of this name")));
+        }
+    }
+    let latest = checkpoints.last().cloned().unwrap_or_default();
+    scan_pins(&mut line, &shared, latest.next).await?;
+    let (news, news_hear) = mpsc::channel(64);
+    let waiting = sinks.into_iter().map(|s| Waiting { name: s.name, sink: s.sink }).collect();
+    let mut lanes = Lanes::new(waiting, news, outbox_bytes, resume);
+    let ready = lanes.ready(&line);
+    let opened = lanes.open(ready, &shared).await?;
+    let stands: Vec<_> = opened.iter().map(|o| o.stand.clone()).collect();
+    let identity = shared.queue.identity();
+    let restart = recover::restart(identity, shared.queue.durable(), &checkpoints, &stands)?;
+    let mut book = Book {
+        ledger: latest.ledger.clone(),
+        sent: latest.sent.clone(),
+        pins: latest.pins.clone(),
+        epoch: latest.epoch,
+        next: latest.next,
+        ..Book::default()
+    };
+    for name in shared.queue.sides().await? {
+        // Outboxes of sinks that are not in the file any more are kept as they are.
+        if name != crate::dead_letters::STREAM {
+            book.sides.insert(name.clone(), Arc::from(shared.queue.side(&name)?));
+        }
+    }
+    shared.committed.send_replace(latest.epoch);
+    shared.status.saw_ledger(latest.epoch, &latest.ledger);
+    for opened in opened {
+        let after = restart.after.get(&opened.stand.name).copied().unwrap_or(latest.epoch);
+        lanes.start(opened, after, &mut book, &shared);
+    }
+    let start = checkpoints.get(restart.from).map_or(Offset(0), |c| c.next);
+    let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
+    let processor = Processor {
+        shared,
+        line,
+        lanes,
+        identity,
+        book: Some(book),
+        sealing: None,
+        next: latest.next,
+        epoch: latest.epoch,
+        work: Work::default(),
+        dirty: false,
+        bytes: 0,
+        sealed_at: None,
+        settle: false,
+        news: news_hear,
+        asks,
+        finish,
+    };
+    Ok(Begun { processor, start, repeats })
+}
+
+/// Finds pins that were written and not yet part of a checkpoint.
+async fn scan_pins(line: &mut Line, shared: &Shared, from: Offset) -> Result<()> {
+    let mut at = from;
+    while !line.unpinned().is_empty() {
+        let slab = shared.queue.read(at, SCAN_BYTES).await?;
+        if slab.frames.is_empty() {
+            return Ok(());
+        }
+        at = slab.next;
+        for (_, frame) in slab.frames {
+            if let Body::Pin(json) = &frame.body
+                && line.unpinned().contains(frame.source.as_ref())
+            {
+                let columns: Columns = serde_json::from_slice(json).map_err(|e| {
+                    Error::stop(format!("a pin of source `{}` cannot be read", frame.source))
+                        .because(e)
+                })?;
+                line.pin(&frame.source, columns).map_err(|e| view_errors(&e))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper) -> Collecting {
+    let mut collecting = JoinSet::new();
+    for source in sources {
+        let status = shared.status.part(Kind::Source, &source.name);
+        let finite = source.source.finite();
+        let collector = Collector {
+            name: source.name.as_str().into(),
+            source: source.source,
+            shared: shared.clone(),
+            status,
+            stopper: stopper.clone(),
+        };
+        collecting.spawn(async move {
+            let ending = collector.run().await;
+            if !finite && matches!(ending, Ok(Ending::Ended)) {
+                tracing::info!("a source ended that was not expected to");
+            }
+            ending
+        });
+    }
+    collecting
+}
+
+struct Watch<'a> {
+    once: bool,
+    stopper: &'a Stopper,
+    shared: &'a Shared,
+}
+
+impl Watch<'_> {
+    /// Waits until it is time to end: asked to, everything ended, or something broke. Gives back the
+    /// processor's result if that came first.
+    async fn until_over(
+        &self,
+        collecting: &mut Collecting,
+        processing: &mut Processing,
+        finish_tell: &watch::Sender<Finish>,
+    ) -> Early {
+        let finite = collecting.len();
+        let mut left = finite;
+        loop {
+            tokio::select! {
+                () = self.stopper.asked() => return Early::default(),
+                ended = &mut *processing => {
+                    let ended = ended.unwrap_or_else(|_| Err(Error::stop("the processing thread panicked")
+                        .fix("this is a bug in Millstream or a plugin; nothing is lost, start again")));
+                    return Early { processed: Some(ended), failed: None };
+                }
+                joined = collecting.join_next(), if left > 0 => {
+                    left -= 1;
+                    match joined {
+                        Some(Ok(Ok(_))) | None => {}
+                        Some(Ok(Err(e))) => return Early { processed: None, failed: Some(e) },
+                        Some(Err(e)) => {
+                            let failed = Error::stop("a source panicked").because(e);
+                            return Early { processed: None, failed: Some(failed) };
+                        }
+                    }
+                    // Nothing will come any more: with `once`, deliver and end; else wait to be told.
+                    if left == 0 && self.once {
+                        let upto = Some(self.shared.queue.status().end);
+                        finish_tell.send_replace(Finish { upto, outboxes: true });
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Early {
+    processed: Option<Result<Book>>,
+    failed: Option<Error>,
+}
+
+struct Drain<'a> {
+    early: Early,
+    collecting: Collecting,
+    processing: Processing,
+    shared: &'a Shared,
+    finish: &'a watch::Sender<Finish>,
+    kill: &'a watch::Sender<bool>,
+    within: Duration,
+}
+
+/// Lets collectors finish their appends and the processor seal what there is, within a bound.
+async fn drain(d: Drain<'_>) -> Result<Book> {
+    let Drain { early, mut collecting, processing, shared, finish: finish_tell, kill, within } = d;
+    let deadline = tokio::time::Instant::now() + within;
+    let mut failed = early.failed;
+    let joining = async {
+        while let Some(joined) = collecting.join_next().await {
+            if let Ok(Err(e)) = joined {
+                failed.get_or_insert(e);
+            }
+        }
+    };
+    if tokio::time::timeout_at(deadline, joining).await.is_err() {
+        tracing::warn!("a source did not stop in time, going on without it");
+        collecting.abort_all();
+    }
+    if let Some(processed) = early.processed {
+        return processed;
+    }
+    let upto = Some(shared.queue.status().end);
+    finish_tell.send_replace(Finish { upto, outboxes: false });
+    let mut processing = Box::pin(finish("process", processing));
+    let processed = match tokio::time::timeout_at(deadline, &mut processing).await {
+        Ok(processed) => processed,
+        Err(_) => {
+            kill.send_replace(true);
+            processing.await
+        }
+    };
+    match failed {
+        Some(e) => Err(e),
+        None => processed,
+    }
+}
