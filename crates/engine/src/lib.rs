@@ -1,1 +1,3 @@
 //! The pipeline file, and the loop that collects, processes and delivers.
+
+pub mod config;

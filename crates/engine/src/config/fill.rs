@@ -1,0 +1,198 @@
+//! `${NAME}`, `${NAME:-default}` and `${file:path}` in values, and the secrets they bring.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::problem::Problem;
+use super::tree::{Filled, Node, Tree, Value};
+
+/// The longest file that `${file:…}` takes in.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// Shorter secrets are only hidden where they stand as a word of their own: hiding each `1` would hide the text.
+const ANYWHERE_BYTES_MIN: usize = 4;
+
+/// Values from the environment and from files: never shown. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Secrets(Arc<[String]>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} secrets", self.0.len())
+    }
+}
+
+impl Secrets {
+    fn new(mut values: Vec<String>) -> Self {
+        // As `{:?}` writes them, too. The longest first: one may be part of another.
+        let escaped: Vec<String> = values.iter().map(|v| v.escape_debug().to_string()).collect();
+        values.extend(escaped);
+        values.retain(|v| !v.trim().is_empty());
+        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        values.dedup();
+        Self(values.into())
+    }
+
+    /// The text with `***` in place of every secret.
+    #[must_use]
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        for secret in self.0.iter() {
+            if text.contains(secret.as_str()) {
+                text = Cow::Owned(hide(&text, secret));
+            }
+        }
+        text
+    }
+}
+
+fn hide(text: &str, secret: &str) -> String {
+    if secret.len() >= ANYWHERE_BYTES_MIN {
+        return text.replace(secret, "***");
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(secret) {
+        out.push_str(before);
+        let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let inside = word(out.chars().next_back()) || word(after.chars().next());
+        out.push_str(if inside { secret } else { "***" });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Puts values in place of every `${…}`, and says which secrets came with them.
+pub(super) fn fill(
+    tree: &mut Tree,
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Vec<Problem>,
+) -> Secrets {
+    let mut fill = Fill { folder, variable, secrets: Vec::new(), problems: Vec::new() };
+    fill.node(&mut tree.root);
+    for (id, problem) in fill.problems {
+        let path = tree.path(id);
+        problems.push(problem.path(path));
+    }
+    Secrets::new(fill.secrets)
+}
+
+struct Fill<'a> {
+    folder: &'a Path,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    secrets: Vec<String>,
+    problems: Vec<(usize, Problem)>,
+}
+
+impl Fill<'_> {
+    fn node(&mut self, node: &mut Node) {
+        match &mut node.value {
+            Value::List(items) => items.iter_mut().for_each(|i| self.node(i)),
+            Value::Map(entries) => entries.iter_mut().for_each(|(_, v)| self.node(v)),
+            Value::Scalar(scalar) => {
+                if !scalar.text.contains("${") {
+                    return;
+                }
+                match self.text(&scalar.text) {
+                    Ok((text, filled)) => {
+                        scalar.text = text;
+                        scalar.filled = filled;
+                    }
+                    Err(problem) => {
+                        self.problems.push((node.id, Problem { at: node.at.clone(), ..*problem }));
+                        // Fits whatever is wanted, so that it is told of once.
+                        scalar.filled = Filled::Lost;
+                    }
+                }
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Result<(String, Filled), Box<Problem>> {
+        let mut out = String::with_capacity(text.len());
+        let (mut rest, mut filled) = (text, Filled::No);
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                out.push_str(before);
+                out.push_str("${");
+                rest = after;
+                continue;
+            }
+            out.push_str(before);
+            let Some((name, after)) = after.split_once('}') else {
+                return Err(Box::new(
+                    Problem::new("a `${` is not closed", 0..0)
+                        .fix("write `${NAME}`, or `$${` for the characters `${` themselves"),
+                ));
+            };
+            let whole = out.is_empty() && after.is_empty() && filled == Filled::No;
+            filled = if whole { Filled::Whole } else { Filled::Part };
+            out.push_str(&self.value(name)?);
+            rest = after;
+        }
+        out.push_str(rest);
+        Ok((out, filled))
+    }
+
+    fn value(&mut self, name: &str) -> Result<String, Box<Problem>> {
+        if let Some(path) = name.strip_prefix("file:") {
+            let value = self.file(path)?;
+            self.secrets.push(value.clone());
+            return Ok(value);
+        }
+        let (name, default) = match name.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (name, None),
+        };
+        if !is_variable(name) {
+            return Err(Box::new(
+                Problem::new(format!("`${{{name}}}` names no environment variable"), 0..0).fix(
+                    "write `${NAME}`, `${NAME:-default}` or `${file:path}`; `$${` stands for the characters `${` themselves",
+                ),
+            ));
+        }
+        match ((self.variable)(name).filter(|v| default.is_none() || !v.is_empty()), default) {
+            (Some(value), _) => {
+                self.secrets.push(value.clone());
+                Ok(value)
+            }
+            (None, Some(default)) => Ok(default.to_owned()),
+            (None, None) => Err(Box::new(
+                Problem::new(format!("the environment variable `{name}` is not set"), 0..0)
+                    .fix(format!("set `{name}`, or write `${{{name}:-default}}`")),
+            )),
+        }
+    }
+
+    fn file(&self, path: &str) -> Result<String, Box<Problem>> {
+        let full = self.folder.join(path);
+        let read = || -> std::io::Result<String> {
+            // A pipe or a device would be waited for without end.
+            let meta = std::fs::metadata(&full)?;
+            if !meta.is_file() {
+                return Err(std::io::Error::other("it is no file"));
+            }
+            if meta.len() > SECRET_BYTES_MAX {
+                return Err(std::io::Error::other(format!(
+                    "it is longer than {SECRET_BYTES_MAX} bytes"
+                )));
+            }
+            std::fs::read_to_string(&full)
+        };
+        let text = read().map_err(|error| {
+            Box::new(
+                Problem::new(format!("cannot read `{}`: {error}", full.display()), 0..0)
+                    .fix("a path in `${file:…}` is relative to the folder of the pipeline file"),
+            )
+        })?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}

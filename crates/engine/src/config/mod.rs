@@ -1,0 +1,242 @@
+//! The pipeline file: read, checked and turned into parts that are built and not opened.
+//!
+//! ```text
+//! text ─ yaml ─▶ tree ─ fill ─▶ tree with `${…}` filled in ─ decode ─▶ options ─ parts ─▶ Pipeline
+//! ```
+//!
+//! Every error of a file is listed, each with its place; see [`Problems`].
+
+mod decode;
+mod fill;
+mod hole;
+mod parts;
+mod problem;
+mod shape;
+mod stand_in;
+mod suggest;
+mod text;
+mod tree;
+mod typed;
+mod wrong;
+mod yaml;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millstream_core::codec::{Codec, Columns};
+use millstream_core::operator::View;
+use millstream_core::plugin::{Env, QueueOpener, Registry};
+use millstream_core::sink::{Promise, Sink};
+use millstream_core::source::Source;
+
+pub use fill::Secrets;
+pub use problem::{Problem, Problems};
+pub use shape::{HttpOptions, Limits};
+pub use text::FileText;
+
+/// A pipeline as its file has it: checked, with every part built and nothing opened.
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// Its file; `None` if it was given as text.
+    pub file: Option<PathBuf>,
+    /// The folder that its paths are relative to.
+    pub folder: PathBuf,
+    /// Where records come from, in the order of the file.
+    pub sources: Vec<SourcePart>,
+    /// Its views, in the order of the file.
+    pub views: Vec<View>,
+    /// Where rows go, in the order of the file.
+    pub sinks: Vec<SinkPart>,
+    /// What keeps records until every sink has their rows.
+    pub queue: QueuePart,
+    /// Metrics and health over HTTP, if asked for.
+    pub http: Option<HttpOptions>,
+    /// Bounds of the engine.
+    pub limits: Limits,
+    /// The text of the file, for errors that come up later.
+    pub text: FileText,
+}
+
+/// A source, built and not opened.
+pub struct SourcePart {
+    /// Its name.
+    pub name: String,
+    /// What kind it is, as the file calls it.
+    pub kind: &'static str,
+    /// The source.
+    pub source: Box<dyn Source>,
+    /// What its codec is called in the file.
+    pub codec_kind: &'static str,
+    /// Its codec.
+    pub codec: Arc<dyn Codec>,
+    /// Its columns as the file declares them, else as the source knows them; `None`: to be inferred and pinned.
+    pub columns: Option<Columns>,
+    /// Whether the file declares the columns.
+    pub declared: bool,
+}
+
+/// A sink, built and not opened.
+pub struct SinkPart {
+    /// Its name.
+    pub name: String,
+    /// What kind it is, as the file calls it.
+    pub kind: &'static str,
+    /// The source or view whose rows it gets.
+    pub rows: String,
+    /// The sink.
+    pub sink: Box<dyn Sink>,
+    /// The promise that the file asks for.
+    pub wanted: Option<Promise>,
+}
+
+/// A queue, built and not opened.
+pub struct QueuePart {
+    /// What kind it is, as the file calls it.
+    pub kind: &'static str,
+    /// The queue.
+    pub opener: Box<dyn QueueOpener>,
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("name", &self.name)
+            .field("sources", &self.sources)
+            .field("views", &self.views)
+            .field("sinks", &self.sinks)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SourcePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} as {}", self.name, self.kind, self.codec_kind)
+    }
+}
+
+impl fmt::Debug for SinkPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} to {}", self.name, self.rows, self.kind)
+    }
+}
+
+impl fmt::Debug for QueuePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind)
+    }
+}
+
+/// What a part is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// It brings records.
+    Source,
+    /// It makes rows of the records of the source of the same name.
+    Codec,
+    /// It keeps them; its name is `queue`.
+    Queue,
+    /// It takes rows.
+    Sink,
+}
+
+/// What a part is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The pipeline's name.
+    pub pipeline: &'a str,
+    /// The folder of the file.
+    pub folder: &'a Path,
+    /// What the part is for.
+    pub role: Role,
+    /// Its name in the file.
+    pub name: &'a str,
+}
+
+/// What surrounds a pipeline: the environment its file may name, and what its parts are told.
+pub trait Surroundings {
+    /// The value of an environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// What a part is told about the place it works in.
+    fn env(&self, place: Place<'_>) -> Env;
+}
+
+impl Pipeline {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(
+        path: &Path,
+        registry: &Registry,
+        around: &dyn Surroundings,
+    ) -> Result<Self, Problems> {
+        let shown = path.display().to_string();
+        let text = read(path).map_err(|problem| Problems::unreadable(&shown, problem))?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let stem = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let mut pipeline = Self::parse(&text, &shown, &stem, folder, registry, around)?;
+        pipeline.file = Some(path.to_owned());
+        Ok(pipeline)
+    }
+
+    /// Reads the text of a file. `file` is what errors call it, `stem` the pipeline's name if it does
+    /// not give one itself, `folder` what its paths are relative to.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(
+        text: &str,
+        file: &str,
+        stem: &str,
+        folder: &Path,
+        registry: &Registry,
+        around: &dyn Surroundings,
+    ) -> Result<Self, Problems> {
+        let text: Arc<str> = text.into();
+        let mut tree =
+            yaml::parse(&text).map_err(|list| Problems::new(file, text.clone(), list))?;
+        let mut problems = Vec::new();
+        let secrets = fill::fill(&mut tree, folder, &|name| around.variable(name), &mut problems);
+        let text = FileText { file: file.to_owned(), text, tree: Arc::new(tree), secrets };
+        parts::build(text, stem, folder, registry, around, problems)
+    }
+
+    /// Takes errors of SQL, each to its place in the file.
+    #[must_use]
+    pub fn check_views(&self, errors: Vec<millstream_core::operator::ViewError>) -> Problems {
+        self.text.problems(errors.into_iter().map(|e| self.text.view_problem(&e)).collect())
+    }
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    let cannot = |error: std::io::Error| {
+        let fix = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "check the path, or write a new file with `millstream init`"
+            }
+            _ => "check the path and its permissions",
+        };
+        Problem::of_file(format!("cannot read the pipeline file: {error}")).fix(fix)
+    };
+    let meta = std::fs::metadata(path).map_err(cannot)?;
+    if meta.is_file() && meta.len() > yaml::FILE_BYTES_MAX as u64 {
+        return Err(Problem::of_file(format!(
+            "the pipeline file is longer than {} bytes",
+            yaml::FILE_BYTES_MAX
+        ))
+        .fix("a pipeline file holds no rows: keep them in a file of their own"));
+    }
+    let bytes = std::fs::read(path).map_err(cannot)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Problem::of_file(format!("the pipeline file is not UTF-8: byte {at} fits no character"))
+            .fix("save it as UTF-8")
+    })
+}

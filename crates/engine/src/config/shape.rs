@@ -1,0 +1,172 @@
+//! What a pipeline file may hold. Doc comments here become the JSON Schema and the reference.
+
+use std::net::SocketAddr;
+
+use millstream_core::Error;
+use millstream_core::codec::Columns;
+use millstream_core::fields::{Bytes, Span};
+use millstream_core::sink::Promise;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::decode::Later;
+use super::stand_in::{Codecs, Named, Part, Queues, Sinks, Sources};
+
+/// A pipeline: where records come from, the queue that keeps them, the views over them, and where rows go.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Millstream pipeline")]
+pub(super) struct FileShape {
+    /// What the pipeline is called in logs, metrics and sinks; by default the name of the file.
+    pub(super) name: Option<String>,
+    /// Where records come from, by name. Views and sinks read a source by that name.
+    pub(super) sources: Named<SourceShape>,
+    /// Where records are kept until every sink has their rows; by default `log: {}`.
+    #[expect(
+        dead_code,
+        reason = "read from the tree, by the table of queues; here for the schema"
+    )]
+    pub(super) queue: Option<Part<Queues>>,
+    /// SQL queries over sources and other views, by name.
+    #[serde(default)]
+    pub(super) views: Named<String>,
+    /// Where rows go, by name.
+    pub(super) sinks: Named<SinkShape>,
+    /// Metrics and health over HTTP; off unless given.
+    pub(super) http: Option<HttpOptions>,
+    /// Bounds of the engine.
+    #[serde(default)]
+    pub(super) limits: Limits,
+}
+
+/// A place that records come from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceShape {
+    /// What it reads: one kind of source with its options.
+    #[expect(
+        dead_code,
+        reason = "read from the tree, by the table of sources; here for the schema"
+    )]
+    pub(super) from: Part<Sources>,
+    /// How its bytes become rows: one codec with its options; by default `json: {}`.
+    #[expect(
+        dead_code,
+        reason = "read from the tree, by the table of codecs; here for the schema"
+    )]
+    pub(super) decode: Option<Part<Codecs>>,
+    /// The columns of its rows, by name, each with its type. Left out, they are those that the source
+    /// itself knows, or else inferred from the first rows and kept from then on.
+    pub(super) columns: Option<Columns>,
+}
+
+/// A place that rows go to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SinkShape {
+    /// The view or source whose rows it gets.
+    pub(super) rows: String,
+    /// Where it writes: one kind of sink with its options.
+    #[expect(dead_code, reason = "read from the tree, by the table of sinks; here for the schema")]
+    pub(super) to: Part<Sinks>,
+    /// What has to hold for its rows after a crash. A file that asks for more than its parts can hold
+    /// is refused; left out, the sink promises what it can.
+    pub(super) promise: Option<Wanted>,
+}
+
+/// What has to hold for rows after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Wanted {
+    /// Each row arrives; some may arrive twice.
+    AtLeastOnce,
+    /// Each row is there once.
+    EffectivelyOnce,
+}
+
+impl From<Wanted> for Promise {
+    fn from(wanted: Wanted) -> Self {
+        match wanted {
+            Wanted::AtLeastOnce => Self::AtLeastOnce,
+            Wanted::EffectivelyOnce => Self::EffectivelyOnce,
+        }
+    }
+}
+
+/// Metrics and health over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpOptions {
+    /// The address to listen on, such as `127.0.0.1:9464`.
+    #[serde(default = "listen")]
+    pub listen: String,
+    /// Whether `listen` may be an address that other machines reach. There is no password.
+    #[serde(default)]
+    pub open_to_network: bool,
+}
+
+impl HttpOptions {
+    /// Listening on `listen`, from this machine only.
+    #[must_use]
+    pub fn local(listen: impl Into<String>) -> Self {
+        Self { listen: listen.into(), open_to_network: false }
+    }
+
+    /// The address, if it may be listened on.
+    ///
+    /// # Errors
+    /// `Stop` when it is none, or when other machines reach it and that is not allowed.
+    pub fn address(&self) -> Result<SocketAddr, Error> {
+        let address: SocketAddr = self.listen.parse().map_err(|_| {
+            Error::stop(format!("`{}` is no address to listen on", self.listen))
+                .at("listen")
+                .fix("write an IP address and a port, such as `127.0.0.1:9464`")
+        })?;
+        if address.ip().is_loopback() || self.open_to_network {
+            return Ok(address);
+        }
+        Err(Error::stop(format!(
+            "other machines could reach `{address}`, and there is no password"
+        ))
+        .at("listen")
+        .fix("listen on `127.0.0.1`, or add `open_to_network: true` if everyone there may see it"))
+    }
+}
+
+fn listen() -> String {
+    "127.0.0.1:9464".to_owned()
+}
+
+/// Bounds of the engine, and what happens at each.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The most bytes that one step takes from the queue; the rest waits for the next step.
+    pub step_bytes: Bytes,
+    /// The most bytes kept for one sink that is away; at the bound the pipeline waits for that sink.
+    pub outbox_bytes: Bytes,
+    /// The most bytes of records and rows set aside; at the bound the pipeline stops.
+    pub dead_bytes: Bytes,
+    /// The longest wait between two tries of what failed; waits double up to it.
+    pub retry_max: Span,
+    /// How long an ordered stop may take to deliver what is under way; what is left goes on at the next start.
+    pub stop_within: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            step_bytes: Bytes(4 << 20),
+            outbox_bytes: Bytes(1 << 30),
+            dead_bytes: Bytes(1 << 30),
+            retry_max: Span(std::time::Duration::from_secs(30)),
+            stop_within: Span(std::time::Duration::from_secs(30)),
+        }
+    }
+}
+
+/// Options of DESIGN.md that have no effect yet, and so are refused.
+pub(super) const LATER: Later = &[
+    ("event_time", "leave it out: event time comes with windows"),
+    ("idle_after", "leave it out: it comes with event time"),
+];
