@@ -21,7 +21,7 @@ use serde::Deserialize;
 /// Polls an HTTP API.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct HttpSource {
+pub(crate) struct HttpSource {
     /// What to fetch.
     url: String,
     /// How often.
@@ -92,7 +92,7 @@ enum Auth {
 /// Counts from 0.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GenerateSource {
+pub(crate) struct GenerateSource {
     /// How many rows; without end if left out.
     rows: Option<u64>,
     /// Rows a second.
@@ -107,11 +107,11 @@ fn rate() -> f64 {
 /// Reads what is piped in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StdinSource {}
+pub(crate) struct StdinSource {}
 
 /// What any fake source became.
-pub struct Fake {
-    pub described: String,
+pub(crate) struct Fake {
+    described: String,
 }
 
 impl Config<dyn Source> for HttpSource {
@@ -174,7 +174,7 @@ impl Source for Fake {
 /// JSON documents.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct JsonCodec {
+pub(crate) struct JsonCodec {
     /// JSON pointer to the array of rows.
     rows: Option<String>,
 }
@@ -182,7 +182,7 @@ pub struct JsonCodec {
 /// Comma-separated values.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CsvCodec {
+pub(crate) struct CsvCodec {
     /// Whether the first line has the names of columns.
     header: bool,
     /// What stands between two values.
@@ -230,7 +230,7 @@ impl Codec for FakeCodec {
 /// Keeps rows in a SQLite table.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SqliteSink {
+pub(crate) struct SqliteSink {
     /// The database file.
     path: PathBuf,
     /// The table.
@@ -243,7 +243,7 @@ pub struct SqliteSink {
 /// Prints rows.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StdoutSink {}
+pub(crate) struct StdoutSink {}
 
 impl Config<dyn Sink> for SqliteSink {
     const NAME: &'static str = "sqlite";
@@ -302,7 +302,7 @@ impl Sink for FakeSink {
 /// The embedded log.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LogQueue {
+pub(crate) struct LogQueue {
     /// Its folder; by default `data/` and the name of the pipeline.
     path: Option<PathBuf>,
 }
@@ -310,7 +310,7 @@ pub struct LogQueue {
 /// Keeps records in memory: a crash loses them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MemoryQueue {}
+pub(crate) struct MemoryQueue {}
 
 impl Config<dyn QueueOpener> for LogQueue {
     const NAME: &'static str = "log";
@@ -366,7 +366,7 @@ impl Planner for NoPlanner {
     }
 }
 
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     Registry::empty(Arc::new(NoPlanner))
         .source(Plugin::of::<HttpSource>())
         .source(Plugin::of::<GenerateSource>())
@@ -380,7 +380,7 @@ pub fn registry() -> Registry {
 }
 
 /// A small environment of its own.
-pub struct Around;
+pub(crate) struct Around;
 
 impl Surroundings for Around {
     fn variable(&self, name: &str) -> Option<String> {
