@@ -86,7 +86,7 @@ impl<'t> Reading<'t> {
             let failure = state.failure.take();
             let (id, wrong) =
                 failure.unwrap_or_else(|| (self.root.id, Wrong::Custom(error.to_string())));
-            if !self.give_up_on(&mut state, id, wrong) {
+            if !self.give_up_on(&mut state, id, &wrong) {
                 return None;
             }
         }
@@ -94,24 +94,24 @@ impl<'t> Reading<'t> {
     }
 
     /// Tells of an error, and sees to it that the next attempt does not meet it. False if that cannot be.
-    fn give_up_on(&self, state: &mut State, id: usize, wrong: Wrong) -> bool {
+    fn give_up_on(&self, state: &mut State, id: usize, wrong: &Wrong) -> bool {
         let Some(node) = self.find(id) else {
             return false;
         };
         let mut target = id;
-        match &wrong {
+        match wrong {
             Wrong::Silent => {}
             Wrong::Missing(field) => {
                 if state.holes.insert((id, field)) {
                     if node.get(field).is_none() {
-                        state.problems.push(problem(self.tree, node, &wrong));
+                        state.problems.push(problem(self.tree, node, wrong));
                     }
                     return true;
                 }
             }
             Wrong::Field { name, .. } if node.get(name).is_some() => {
                 target = node.get(name).map_or(id, |(_, value)| value.id);
-                state.problems.push(problem(self.tree, node, &wrong));
+                state.problems.push(problem(self.tree, node, wrong));
             }
             Wrong::Custom(_)
             | Wrong::Type { .. }
@@ -120,7 +120,7 @@ impl<'t> Reading<'t> {
             | Wrong::Length { .. } => {
                 // What a container says about what was taken out of it says nothing about the file.
                 if !children(node).any(|c| state.skipped.contains(&c)) {
-                    state.problems.push(problem(self.tree, node, &wrong));
+                    state.problems.push(problem(self.tree, node, wrong));
                 }
             }
         }

@@ -6,17 +6,22 @@
 //!
 //! Every error of a file is listed, each with its place; see [`Problems`].
 
+mod checks;
 mod decode;
+mod describe;
 mod fill;
 mod hole;
 mod parts;
 mod problem;
+mod reference;
+mod schema;
 mod shape;
 mod stand_in;
 mod suggest;
 mod text;
 mod tree;
 mod typed;
+mod view_place;
 mod wrong;
 mod yaml;
 
@@ -32,6 +37,8 @@ use millstream_core::source::Source;
 
 pub use fill::Secrets;
 pub use problem::{Problem, Problems};
+pub use reference::reference;
+pub use schema::schema;
 pub use shape::{HttpOptions, Limits};
 pub use text::FileText;
 
@@ -217,11 +224,10 @@ impl Pipeline {
 
 fn read(path: &Path) -> Result<String, Problem> {
     let cannot = |error: std::io::Error| {
-        let fix = match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                "check the path, or write a new file with `millstream init`"
-            }
-            _ => "check the path and its permissions",
+        let fix = if error.kind() == std::io::ErrorKind::NotFound {
+            "check the path, or write a new file with `millstream init`"
+        } else {
+            "check the path and its permissions"
         };
         Problem::of_file(format!("cannot read the pipeline file: {error}")).fix(fix)
     };

@@ -109,7 +109,7 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object",
-            "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": super::parts::NAME_BYTES_MAX },
+            "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": super::checks::NAME_BYTES_MAX },
             "additionalProperties": generator.subschema_for::<T>(),
         })
     }

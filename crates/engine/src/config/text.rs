@@ -1,14 +1,17 @@
 //! The file behind a pipeline: for errors that come up after it was read.
 
-use std::ops::Range;
+use std::fmt;
 use std::sync::Arc;
 
+use millstream_core::operator::ViewError;
+
 use super::fill::Secrets;
-use super::problem::{Problem, Problems};
-use super::tree::Tree;
+use super::problem::{Problem, Problems, line_col};
+use super::tree::{Node, Tree};
+use super::view_place;
 
 /// The text of a pipeline file, with the places of everything in it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FileText {
     pub(super) file: String,
     pub(super) text: Arc<str>,
@@ -33,49 +36,62 @@ impl FileText {
     /// nearest thing above it that is in the file.
     #[must_use]
     pub fn problem(&self, keys: &[&str], what: impl Into<String>) -> Problem {
-        Problem::new(what, self.place(keys)).path(keys.join("."))
+        let node = keys.iter().try_fold(&self.tree.root, |node, key| match node.get(key) {
+            Some((_, below)) => Ok(below),
+            None => Err(node),
+        });
+        let (Ok(node) | Err(node)) = node;
+        Problem::new(what, self.tree.place(node)).path(keys.join("."))
     }
 
-    /// All of these, with the places of this file.
+    /// All of these, with this file's lines, and without its secrets.
     #[must_use]
-    pub fn problems(&self, list: Vec<Problem>) -> Problems {
-        problems(&self.file, &self.text, &self.secrets, list)
-    }
-
-    fn place(&self, keys: &[&str]) -> Range<usize> {
-        let mut node = &self.tree.root;
-        for key in keys {
-            node = match node.get(key) {
-                Some((_, below)) => below,
-                None => break,
-            };
+    pub fn problems(&self, mut list: Vec<Problem>) -> Problems {
+        for problem in &mut list {
+            problem.what = self.secrets.redact(&problem.what).into_owned();
+            problem.fix = problem.fix.take().map(|fix| self.secrets.redact(&fix).into_owned());
         }
-        self.tree.place(node)
+        Problems::new(&*self.file, self.text.clone(), list)
     }
-}
 
-/// Problems without the secrets that may have got into their words.
-pub(super) fn problems(
-    file: &str,
-    text: &Arc<str>,
-    secrets: &Secrets,
-    mut list: Vec<Problem>,
-) -> Problems {
-    for problem in &mut list {
-        problem.what = secrets.redact(&problem.what).into_owned();
-        problem.fix = problem.fix.take().map(|fix| secrets.redact(&fix).into_owned());
+    /// Line and column in the file, both from 1, of a line and column in the SQL of a view.
+    ///
+    /// `None` if there is no such view, or if `${…}` before that place has moved it.
+    #[must_use]
+    pub fn place_in_view(&self, view: &str, line: usize, col: usize) -> Option<(usize, usize)> {
+        let at = view_place::find(&self.text, self.view(view)?, line, col)?;
+        Some(line_col(&self.text, at.start))
     }
-    Problems::new(file, text.clone(), list)
-}
 
-impl FileText {
+    fn view(&self, name: &str) -> Option<&Node> {
+        let (_, views) = self.tree.root.get("views")?;
+        views.get(name).map(|(_, sql)| sql)
+    }
+
     /// An error of SQL at its place in the file.
-    pub(super) fn view_problem(&self, error: &millstream_core::operator::ViewError) -> Problem {
-        let keys = ["views", error.view.as_str()];
-        let mut problem = self.problem(&keys, error.error.what().to_owned());
-        if let Some(fix) = error.error.how_to_fix() {
-            problem = problem.fix(fix);
+    #[must_use]
+    pub fn view_problem(&self, error: &ViewError) -> Problem {
+        let mut what = error.error.line();
+        if let Some(place) = error.error.place() {
+            // The file's own place says it better.
+            what = what.replacen(&format!(" at {place}"), "", 1);
         }
-        problem
+        let mut problem = self.problem(&["views", &error.view], what);
+        if let (Some(node), Some((line, col))) = (self.view(&error.view), error.place)
+            && let Some(at) = view_place::find(&self.text, node, line, col)
+        {
+            problem.at = at;
+        }
+        match error.error.how_to_fix() {
+            Some(fix) => problem.fix(fix),
+            None => problem,
+        }
+    }
+}
+
+impl fmt::Debug for FileText {
+    /// Without the tree: it holds secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileText({})", self.file)
     }
 }

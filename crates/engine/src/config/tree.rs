@@ -103,10 +103,8 @@ impl Tree {
     /// Where to point for a node: its own text if it is short, else the key it stands under.
     pub(super) fn place(&self, node: &Node) -> Range<usize> {
         match &node.value {
-            Value::Scalar(s) if !s.text.is_empty() || node.at.end > node.at.start => {
-                node.at.clone()
-            }
-            _ => self.named_at(node),
+            Value::Scalar(s) if !s.is_block() && !node.at.is_empty() => node.at.clone(),
+            Value::Scalar(_) | Value::List(_) | Value::Map(_) => self.named_at(node),
         }
     }
 
@@ -116,6 +114,12 @@ impl Tree {
             Some(link) => link.named_at.clone(),
             None => node.at.clone(),
         }
+    }
+}
+
+impl Scalar {
+    fn is_block(&self) -> bool {
+        matches!(self.style, Style::Literal | Style::Folded)
     }
 }
 

@@ -18,10 +18,10 @@ pub(super) fn plain(scalar: &Scalar, wish: Wish) -> Plain {
     let text = scalar.text.as_str();
     match (scalar.filled, scalar.style, wish) {
         (Filled::Whole, _, Wish::Number | Wish::Bool)
-        | (Filled::Whole, Style::Plain, Wish::Any) => match core(text.trim()) {
-            Plain::Null => Plain::Text,
-            typed => typed,
-        },
+        | (Filled::Whole, Style::Plain, Wish::Any) => {
+            let typed = core(text.trim());
+            if typed == Plain::Null { Plain::Text } else { typed }
+        }
         (Filled::No, Style::Plain, _) => core(text),
         _ => Plain::Text,
     }

@@ -106,6 +106,7 @@ enum Kind {
 }
 
 impl Builder<'_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other events hold no values")]
     fn take(&mut self, event: Event<'_>, at: &Range<usize>) -> Step {
         if let Some(tag) = event.tag() {
             // The core tags say what the value says anyway, and others would need code to build them.

@@ -1,0 +1,198 @@
+//! What no single option can say by itself: names that clash, rows of nobody, promises nobody can hold.
+
+use std::collections::BTreeMap;
+
+use millstream_core::sink::Promise;
+
+use super::parts::contradiction;
+use super::problem::Problem;
+use super::shape::{FileShape, Wanted};
+use super::suggest::known;
+use super::tree::{Filled, Key, Node, Tree, Value};
+use super::{QueuePart, SinkPart};
+
+/// The longest name of a source, view, sink or pipeline: names become names of files and tables.
+pub(super) const NAME_BYTES_MAX: usize = 64;
+
+/// The entries of a map at the top of the file.
+pub(super) fn section<'a>(tree: &'a Tree, key: &str) -> &'a [(Key, Node)] {
+    tree.root.get(key).and_then(|(_, node)| node.entries()).unwrap_or(&[])
+}
+
+/// There is something to read and somewhere to write.
+pub(super) fn not_empty(tree: &Tree, problems: &mut Vec<Problem>) {
+    for (section, word) in [("sources", "source"), ("sinks", "sink")] {
+        if let Some((key, node)) = tree.root.get(section)
+            && node.entries().map_or(node.is_null(), <[_]>::is_empty)
+        {
+            problems.push(
+                Problem::new(format!("there is no {word}"), key.at.clone())
+                    .path(section)
+                    .fix(format!("a pipeline needs at least one {word}")),
+            );
+        }
+    }
+}
+
+/// Names can be names, and no two tables of SQL have one name.
+pub(super) fn names(tree: &Tree, problems: &mut Vec<Problem>) {
+    let mut seen: BTreeMap<String, (&Key, &str)> = BTreeMap::new();
+    for (name, word) in [("sources", "source"), ("views", "view"), ("sinks", "sink")] {
+        for (key, _) in section(tree, name) {
+            let path = format!("{name}.{}", key.text);
+            if let Some(problem) = bad_name(key) {
+                problems.push(problem.path(path));
+                continue;
+            }
+            // Nothing reads a sink, so its name clashes with none.
+            if word == "sink" {
+                continue;
+            }
+            // SQL takes `Orders` and `orders` for one name unless it is quoted.
+            let Some((before, other)) = seen.insert(key.text.to_lowercase(), (key, word)) else {
+                continue;
+            };
+            let what = if before.text == key.text {
+                format!("`{}` is already the name of a {other}", key.text)
+            } else {
+                format!("`{}` and the {other} `{}` differ only in case", key.text, before.text)
+            };
+            problems.push(
+                Problem::new(what, key.at.clone())
+                    .see(before.at.clone(), format!("the {other}"))
+                    .fix("give one of them another name: both are tables in SQL")
+                    .path(path),
+            );
+        }
+    }
+}
+
+fn bad_name(key: &Key) -> Option<Problem> {
+    if key.text.len() > NAME_BYTES_MAX {
+        let what = format!("a name has at most {NAME_BYTES_MAX} characters");
+        return Some(Problem::new(what, key.at.clone()).fix("choose a shorter one"));
+    }
+    let starts = key.text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let fits = key.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (!starts || !fits).then(|| {
+        Problem::new(format!("`{}` cannot be a name", key.text), key.at.clone())
+            .fix("use letters, digits and `_`, and begin with no digit: names are tables in SQL")
+    })
+}
+
+/// The rows of every sink are those of a source or view.
+pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
+    let names: Vec<&str> = ["sources", "views"]
+        .iter()
+        .flat_map(|s| section(tree, s))
+        .map(|(key, _)| key.text.as_str())
+        .collect();
+    for (_, sink) in section(tree, "sinks") {
+        let Some((_, rows)) = sink.get("rows") else {
+            continue;
+        };
+        let Value::Scalar(s) = &rows.value else {
+            continue;
+        };
+        if s.filled == Filled::Lost || rows.is_null() || names.contains(&s.text.as_str()) {
+            continue;
+        }
+        problems.push(
+            Problem::new(format!("`{}` is neither a source nor a view", s.text), tree.place(rows))
+                .path(tree.path(rows.id))
+                .fix(known(&s.text, names.iter().copied())),
+        );
+    }
+}
+
+/// The pipeline's name fits into names of files.
+pub(super) fn pipeline_name(tree: &Tree, name: &str, problems: &mut Vec<Problem>) {
+    let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if fits && !name.is_empty() && name.len() <= NAME_BYTES_MAX {
+        return;
+    }
+    if let Some((_, node)) = tree.root.get("name") {
+        problems.push(
+            Problem::new(format!("`{name}` cannot be the name of a pipeline"), tree.place(node))
+                .path("name")
+                .fix(format!("use at most {NAME_BYTES_MAX} letters, digits, `_` and `-`")),
+        );
+    }
+}
+
+/// A pipeline's name made of its file's: what does not fit becomes `_`.
+pub(super) fn name_of(stem: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = stem.chars().take(NAME_BYTES_MAX).map(fit).collect();
+    if name.is_empty() { "pipeline".to_owned() } else { name }
+}
+
+/// The address may be listened on.
+pub(super) fn http(tree: &Tree, shape: &FileShape, problems: &mut Vec<Problem>) {
+    if let Some(http) = &shape.http
+        && let Err(error) = http.address()
+        && let Some((_, options)) = tree.root.get("http")
+    {
+        problems.push(contradiction(tree, options, &error));
+    }
+}
+
+/// No bound stops everything.
+pub(super) fn limits(tree: &Tree, shape: &FileShape, problems: &mut Vec<Problem>) {
+    let limits = &shape.limits;
+    let zero = [
+        ("step_bytes", limits.step_bytes.0 == 0),
+        ("outbox_bytes", limits.outbox_bytes.0 == 0),
+        ("dead_bytes", limits.dead_bytes.0 == 0),
+        ("retry_max", limits.retry_max.0.is_zero()),
+    ];
+    for (name, is_zero) in zero {
+        if is_zero && let Some((_, node)) = tree.root.get("limits").and_then(|(_, l)| l.get(name)) {
+            problems.push(
+                Problem::new(format!("`{name}` cannot be zero"), tree.place(node))
+                    .path(tree.path(node.id))
+                    .fix("nothing would ever move: leave it out to have the default"),
+            );
+        }
+    }
+}
+
+/// No sink is asked for a promise that it, or the queue before it, cannot hold.
+pub(super) fn promises(
+    tree: &Tree,
+    shape: &FileShape,
+    queue: &QueuePart,
+    sinks: &[SinkPart],
+    problems: &mut Vec<Problem>,
+) {
+    for (name, options) in &shape.sinks.0 {
+        let Some(part) = sinks.iter().find(|p| p.name == *name) else {
+            continue;
+        };
+        let Some((_, node)) = tree
+            .root
+            .get("sinks")
+            .and_then(|(_, s)| s.get(name))
+            .and_then(|(_, s)| s.get("promise"))
+        else {
+            continue;
+        };
+        if options.promise != Some(Wanted::EffectivelyOnce) {
+            continue;
+        }
+        let (what, fix) = if part.sink.promise() < Promise::EffectivelyOnce {
+            (
+                format!("`{}` cannot promise `effectively_once`", part.kind),
+                "it keeps no track of what it has: ask for `at_least_once`, or write to a sink that does, such as `sqlite`",
+            )
+        } else if !queue.opener.durable() {
+            (
+                format!("the queue `{}` cannot promise `effectively_once`", queue.kind),
+                "what it holds ends with the process: use `log`, or leave the promise out",
+            )
+        } else {
+            continue;
+        };
+        problems.push(Problem::new(what, tree.place(node)).path(tree.path(node.id)).fix(fix));
+    }
+}
