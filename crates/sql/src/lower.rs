@@ -15,6 +15,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::chain::Chain;
+use crate::sample::fails_always;
 use crate::step::Step;
 
 /// Makes the chains of a plan.
@@ -69,6 +70,7 @@ impl Lower {
     fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
+        fails_always(predicate_physical.as_ref(), &chain.schema)?;
         chain.explain.push(format!("filter {}", show(predicate)));
         chain.steps.push(Step::Filter {
             predicate: predicate_physical,
@@ -87,6 +89,9 @@ impl Lower {
                 .iter()
                 .map(|e| self.expr(e, projection.input.schema()))
                 .collect::<Result<Vec<_>>>()?;
+            for e in &exprs {
+                fails_always(e.as_ref(), &chain.schema)?;
+            }
             let fields = exprs.iter().zip(schema.fields()).map(|(e, f)| {
                 let nullable = e.nullable(&chain.schema)?;
                 Ok(Field::new(f.name(), e.data_type(&chain.schema)?, nullable))
@@ -116,7 +121,14 @@ impl Lower {
 
 /// An expression for people: as SQL, columns without their table.
 fn show(e: &Expr) -> String {
-    unnormalize_col(e.clone()).human_display().to_string()
+    let e = unnormalize_col(e.clone());
+    match &e {
+        Expr::Alias(a) => match a.expr.as_ref() {
+            Expr::Column(c) if c.name == a.name => a.name.clone(),
+            inner => format!("{} AS {}", inner.human_display(), a.name),
+        },
+        e => e.human_display().to_string(),
+    }
 }
 
 /// Lets each filter copy only the columns that the projection after it reads.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{Expr, ObjectName, Query, Spanned, Statement, Visit, Visitor};
+use datafusion_sql::sqlparser::ast::{
+    Expr, ObjectName, Query, Spanned, Statement, TableFactor, Visit, Visitor,
+};
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
@@ -73,6 +75,8 @@ impl Parsed {
 struct Relations {
     ctes: Vec<Vec<String>>,
     seen: BTreeSet<String>,
+    /// The next name is a function's.
+    call: bool,
     found: Vec<(String, Option<Place>)>,
 }
 
@@ -90,7 +94,15 @@ impl Visitor for Relations {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        self.call = matches!(table, TableFactor::Table { args: Some(_), .. });
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        if std::mem::take(&mut self.call) {
+            return ControlFlow::Continue(());
+        }
         let name = relation
             .0
             .iter()
@@ -245,6 +257,14 @@ impl Tokens {
     fn after_first(&self, token: &Token) -> Option<Place> {
         let mut words = self.words().skip_while(|t| t.token != *token);
         words.find(|t| t.token != *token).and_then(|t| place(t.span))
+    }
+
+    /// Where a name stands first.
+    pub(crate) fn name(&self, name: &str) -> Option<Place> {
+        let mut words = self.words();
+        words
+            .find(|t| matches!(&t.token, Token::Word(w) if w.value == name))
+            .and_then(|t| place(t.span))
     }
 
     fn places(&self, keyword: Keyword) -> impl DoubleEndedIterator<Item = Place> {

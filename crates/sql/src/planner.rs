@@ -12,10 +12,12 @@ use crate::arrival::Arrival;
 use crate::catalog::Functions;
 use crate::chain::Chain;
 use crate::complain::Complaint;
-use crate::lower::lower;
 use crate::names;
 use crate::parse::{Parsed, parse};
 use crate::plan;
+use crate::refuse::refuse;
+use crate::rewrite::name_columns;
+use crate::search::Search;
 use crate::view::ViewOperator;
 
 /// Planning recurses as deep as the query nests; this is enough for the deepest that is let in.
@@ -98,8 +100,11 @@ impl<'a> Plan<'a> {
         let mut parsed = BTreeMap::new();
         for view in self.views {
             match parse(&view.sql) {
-                Ok(p) => {
-                    let complaints = self.unknown_tables(&p);
+                Ok(mut p) => {
+                    let mut complaints = self.unknown_tables(&p);
+                    complaints.extend(refuse(&p, &self.functions));
+                    complaints.extend(name_columns(&mut p.query));
+                    complaints.sort_by_key(|c| c.place);
                     self.complain(&view.name, complaints);
                     parsed.insert(view.name.as_str(), p);
                 }
@@ -171,19 +176,20 @@ impl<'a> Plan<'a> {
     fn plan_view(&mut self, view: &View, parsed: &Parsed) {
         let arrival = Arrival::default();
         let functions = self.functions.at(&arrival);
-        let chains = plan::plan(&parsed.query, &self.schemas, functions, &self.options)
-            .and_then(|plan| lower(&plan, &self.options));
-        match chains {
+        let search = Search {
+            tables: &self.schemas,
+            functions: &functions,
+            options: &self.options,
+            tokens: &parsed.tokens,
+        };
+        match search.chains(&parsed.query) {
             Ok(chains) => {
                 self.note_used(&chains);
                 let planned = planned(view, arrival, chains);
                 self.schemas.insert(view.name.clone(), planned.schema.clone());
                 self.planned.views.push(planned);
             }
-            Err(e) => {
-                let error = Error::stop(e.strip_backtrace());
-                self.complain(&view.name, vec![Complaint::new(None, error)]);
-            }
+            Err(complaints) => self.complain(&view.name, complaints),
         }
     }
 

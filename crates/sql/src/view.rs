@@ -13,6 +13,7 @@ use millstream_core::{Error, Result, Timestamp};
 
 use crate::arrival::Arrival;
 use crate::chain::Chain;
+use crate::complain::reason;
 use crate::step::Counts;
 
 /// The operator of a stateless view.
@@ -164,8 +165,4 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
-}
-
-fn reason(e: &DataFusionError) -> String {
-    e.strip_backtrace()
 }

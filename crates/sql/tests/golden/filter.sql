@@ -49,7 +49,7 @@ SELECT sensor FROM readings
 SELECT 1 AS one, 'x' AS x FROM readings
 -- columns one Int64, x Utf8
 -- plan scan readings ()
--- plan   project one, x
+-- plan   project 1 AS one, x AS x
 -- row 0/0/0 {"one":1,"x":"x"}
 -- row 0/0/1 {"one":1,"x":"x"}
 -- row 0/0/2 {"one":1,"x":"x"}
@@ -62,7 +62,7 @@ SELECT id, CAST(sensor AS INT) AS n FROM readings WHERE id > 3
 -- columns id Int64?, n Int32?
 -- plan scan readings (id, sensor)
 -- plan   filter id > 3
--- plan   project id, n
+-- plan   project id, sensor AS n
 -- row 0/0/3 {"id":4,"n":null}
 -- row 0/0/4 {"id":5,"n":12}
 -- account in 5 + made 0 = out 2 + filtered 3 + set aside 0
@@ -71,12 +71,12 @@ SELECT id, CAST(sensor AS INT) AS n FROM readings WHERE id > 3
 SELECT id, 10 / (id - 3) AS n FROM readings
 -- columns id Int64?, n Int64?
 -- plan scan readings (id)
--- plan   project id, n
+-- plan   project id, 10 / id - 3 AS n
 -- row 0/0/0 {"id":1,"n":-5}
 -- row 0/0/1 {"id":2,"n":-10}
 -- row 0/0/3 {"id":4,"n":10}
 -- row 0/0/4 {"id":5,"n":5}
--- refused 0/0/2 Arrow error: Divide by zero error
+-- refused 0/0/2 divide by zero error
 -- account in 5 + made 0 = out 4 + filtered 0 + set aside 1
 
 -- view hot
@@ -86,15 +86,15 @@ SELECT id, value * 2 AS twice FROM hot WHERE value > 200
 -- columns id Int64?, twice Float64?
 -- plan scan hot (id, value)
 -- plan   filter value > 200
--- plan   project id, twice
+-- plan   project id, value * 2 AS twice
 -- row 0/0/3 {"id":4,"twice":500.0}
 -- row 0/0/4 {"id":5,"twice":2.0e300}
 -- account in 3 + made 0 = out 2 + filtered 1 + set aside 0
 
 SELECT id, now() AS at, current_date AS day, current_timestamp AS ts FROM readings WHERE id = 1
--- columns id Int64?, at Timestamp(µs, "UTC")?, day Date32?, ts Timestamp(µs, "UTC")?
+-- columns id Int64?, at Timestamp(µs, "UTC"), day Date32, ts Timestamp(µs, "UTC")
 -- plan scan readings (id)
 -- plan   filter id = 1
--- plan   project id, at, day, ts
+-- plan   project id, now() AS at, current_date() AS day, current_timestamp() AS ts
 -- row 0/0/0 {"id":1,"at":"2026-09-21T14:13:20Z","day":"2026-09-21","ts":"2026-09-21T14:13:20Z"}
 -- account in 5 + made 0 = out 1 + filtered 4 + set aside 0
