@@ -1,1 +1,29 @@
 //! Views: SQL planned with DataFusion, run as our own streaming operators.
+//!
+//! ```text
+//! text ─ parse ─▶ tree ─ refuse ─▶ plan ─ lower ─▶ chains of steps ─ operator ─▶ rows
+//! ```
+//!
+//! DataFusion parses, resolves names, coerces types, simplifies, and computes expressions; what runs
+//! is [`core::operator::Operator`](millstream_core::operator::Operator)s of our own, one a view. This
+//! is the only crate that names DataFusion.
+
+mod arrival;
+mod catalog;
+mod chain;
+mod complain;
+mod lower;
+mod names;
+mod parse;
+mod plan;
+mod planner;
+mod refuse;
+mod rewrite;
+mod sample;
+mod search;
+mod step;
+mod unnest;
+mod view;
+
+pub use catalog::functions;
+pub use planner::SqlPlanner;

@@ -1,0 +1,167 @@
+//! What a query can name: tables and functions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, SchemaRef};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Result, TableReference, plan_err};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion_functions::core::planner::CoreFunctionPlanner;
+use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
+use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
+
+use crate::arrival::Arrival;
+
+/// The functions there are, by every name they have.
+#[derive(Clone)]
+pub(crate) struct Functions {
+    by_name: BTreeMap<String, Arc<ScalarUDF>>,
+}
+
+impl Functions {
+    pub(crate) fn standard() -> Self {
+        let mut all = Self { by_name: BTreeMap::new() };
+        for f in datafusion_functions::all_default_functions() {
+            all.add(f);
+        }
+        for f in datafusion_functions_nested::all_default_nested_functions() {
+            all.add(f);
+        }
+        for f in Arrival::default().functions() {
+            all.add(f);
+        }
+        all
+    }
+
+    pub(crate) fn add(&mut self, f: Arc<ScalarUDF>) {
+        for alias in f.aliases() {
+            self.by_name.insert(alias.clone(), f.clone());
+        }
+        self.by_name.insert(f.name().to_owned(), f);
+    }
+
+    /// These functions, with clock functions that tell `arrival`.
+    pub(crate) fn at(&self, arrival: &Arrival) -> Self {
+        let mut all = self.clone();
+        for f in arrival.functions() {
+            all.add(f);
+        }
+        all
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.by_name.keys().map(String::as_str)
+    }
+}
+
+/// All functions that a view can call, by name, each with one line on what it gives.
+#[must_use]
+pub fn functions() -> Vec<(String, String)> {
+    let all = Functions::standard();
+    let line = |f: &ScalarUDF| {
+        let text = f.documentation().map(|d| d.description.clone()).unwrap_or_default();
+        let first = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+        first.to_owned()
+    };
+    all.by_name
+        .iter()
+        .filter(|(_, f)| !crate::refuse::is_volatile(f))
+        .map(|(name, f)| {
+            let text = if name == f.name() { line(f) } else { format!("same as `{}`", f.name()) };
+            (name.clone(), text)
+        })
+        .collect()
+}
+
+/// What one view can name.
+pub(crate) struct Catalog<'a> {
+    pub tables: &'a BTreeMap<String, SchemaRef>,
+    pub functions: Functions,
+    pub options: Arc<ConfigOptions>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+impl<'a> Catalog<'a> {
+    pub(crate) fn new(
+        tables: &'a BTreeMap<String, SchemaRef>,
+        functions: Functions,
+        options: Arc<ConfigOptions>,
+    ) -> Self {
+        let planners: Vec<Arc<dyn ExprPlanner>> = vec![
+            Arc::new(CoreFunctionPlanner::default()),
+            Arc::new(NestedFunctionPlanner),
+            Arc::new(FieldAccessPlanner),
+            Arc::new(DatetimeFunctionPlanner),
+            Arc::new(UnicodeFunctionPlanner),
+        ];
+        Self { tables, functions, options, planners }
+    }
+}
+
+struct Relation(SchemaRef);
+
+impl TableSource for Relation {
+    fn schema(&self) -> SchemaRef {
+        self.0.clone()
+    }
+}
+
+impl ContextProvider for Catalog<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        match self.tables.get(name.table()) {
+            Some(schema) => Ok(Arc::new(Relation(schema.clone()))),
+            None => plan_err!("there is no source or view `{}`", name.table()),
+        }
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.functions.get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, _: &str) -> Option<Arc<AggregateUDF>> {
+        None
+    }
+
+    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.functions.names().map(str::to_owned).collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

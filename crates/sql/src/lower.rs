@@ -1,0 +1,169 @@
+//! Plan to chains of steps, one a scan.
+
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema, SchemaRef};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{DFSchema, Result, plan_err};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::expr_rewriter::unnormalize_col;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{Expr, LogicalPlan, Projection, TableScan, Union};
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::utils::collect_columns;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+
+use crate::chain::Chain;
+use crate::sample::fails_always;
+use crate::step::Step;
+
+/// Makes the chains of a plan.
+pub(crate) fn lower(plan: &LogicalPlan, options: &Arc<ConfigOptions>) -> Result<Vec<Chain>> {
+    let mut props = ExecutionProps::new();
+    props.config_options = Some(options.clone());
+    let mut chains = Lower { props }.plan(plan)?;
+    for chain in &mut chains {
+        narrow_filters(&mut chain.steps)?;
+    }
+    Ok(chains)
+}
+
+struct Lower {
+    props: ExecutionProps,
+}
+
+impl Lower {
+    fn plan(&self, plan: &LogicalPlan) -> Result<Vec<Chain>> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
+            LogicalPlan::Filter(filter) => {
+                let mut chains = self.plan(&filter.input)?;
+                for chain in &mut chains {
+                    self.filter(chain, &filter.predicate, filter.input.schema())?;
+                }
+                Ok(chains)
+            }
+            LogicalPlan::Projection(projection) => self.project(projection),
+            LogicalPlan::Union(union) => self.union(union),
+            other => plan_err!("`{}` is not yet possible", other.display()),
+        }
+    }
+
+    fn expr(&self, e: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        create_physical_expr(e, schema, &self.props, &PhysicalPlanningContext::default())
+    }
+
+    fn scan(&self, scan: &TableScan) -> Result<Vec<Chain>> {
+        let schema: SchemaRef = Arc::new(scan.projected_schema.as_arrow().clone());
+        let names = schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
+        let input = scan.table_name.table().to_owned();
+        let explain = vec![format!("scan {input} ({})", names.join(", "))];
+        let mut chain = Chain { input, scan: schema.clone(), steps: vec![], schema, explain };
+        for predicate in &scan.filters {
+            self.filter(&mut chain, predicate, &scan.projected_schema)?;
+        }
+        Ok(vec![chain])
+    }
+
+    fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
+        let keep = (0..chain.schema.fields().len()).collect();
+        let predicate_physical = self.expr(predicate, schema)?;
+        fails_always(predicate_physical.as_ref(), &chain.schema)?;
+        chain.explain.push(format!("filter {}", show(predicate)));
+        chain.steps.push(Step::Filter {
+            predicate: predicate_physical,
+            keep,
+            schema: chain.schema.clone(),
+        });
+        Ok(())
+    }
+
+    fn project(&self, projection: &Projection) -> Result<Vec<Chain>> {
+        let mut chains = self.plan(&projection.input)?;
+        let schema: SchemaRef = Arc::new(projection.schema.as_arrow().clone());
+        for chain in &mut chains {
+            let exprs = projection
+                .expr
+                .iter()
+                .map(|e| self.expr(e, projection.input.schema()))
+                .collect::<Result<Vec<_>>>()?;
+            for e in &exprs {
+                fails_always(e.as_ref(), &chain.schema)?;
+            }
+            let fields = exprs.iter().zip(schema.fields()).map(|(e, f)| {
+                let nullable = e.nullable(&chain.schema)?;
+                Ok(Field::new(f.name(), e.data_type(&chain.schema)?, nullable))
+            });
+            let schema = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
+            let texts = projection.expr.iter().map(show).collect::<Vec<_>>();
+            chain.explain.push(format!("project {}", texts.join(", ")));
+            chain.steps.push(Step::Project { exprs, schema: schema.clone() });
+            chain.schema = schema;
+        }
+        Ok(chains)
+    }
+
+    fn union(&self, union: &Union) -> Result<Vec<Chain>> {
+        let schema: SchemaRef = Arc::new(union.schema.as_arrow().clone());
+        let mut chains = Vec::new();
+        for input in &union.inputs {
+            chains.extend(self.plan(input)?);
+        }
+        for chain in &mut chains {
+            chain.steps.push(Step::Rename { schema: schema.clone() });
+            chain.schema = schema.clone();
+        }
+        Ok(chains)
+    }
+}
+
+/// An expression for people: as SQL, columns without their table.
+fn show(e: &Expr) -> String {
+    let e = unnormalize_col(e.clone());
+    match &e {
+        Expr::Alias(a) => match a.expr.as_ref() {
+            Expr::Column(c) if c.name == a.name => a.name.clone(),
+            inner => format!("{} AS {}", inner.human_display(), a.name),
+        },
+        e => e.human_display().to_string(),
+    }
+}
+
+/// Lets each filter copy only the columns that the projection after it reads.
+fn narrow_filters(steps: &mut [Step]) -> Result<()> {
+    for i in 1..steps.len() {
+        let (before, after) = steps.split_at_mut(i);
+        let (Some(Step::Filter { keep, schema, .. }), Some(Step::Project { exprs, .. })) =
+            (before.last_mut(), after.first_mut())
+        else {
+            continue;
+        };
+        let mut read = exprs
+            .iter()
+            .flat_map(|e| collect_columns(e).into_iter().map(|c| c.index()))
+            .collect::<Vec<_>>();
+        read.sort_unstable();
+        read.dedup();
+        for e in exprs.iter_mut() {
+            *e = renumber(e, &read)?;
+        }
+        *schema = Arc::new(schema.project(&read)?);
+        *keep = read;
+    }
+    Ok(())
+}
+
+/// The same expression over a batch that has only the columns `read` of the one before.
+fn renumber(e: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+    let moved = e.clone().transform_down(|e| match e.downcast_ref::<Column>() {
+        Some(c) => {
+            let index = read.binary_search(&c.index()).unwrap_or(usize::MAX);
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(c.name(), index));
+            Ok(Transformed::yes(column))
+        }
+        None => Ok(Transformed::no(e)),
+    })?;
+    Ok(moved.data)
+}

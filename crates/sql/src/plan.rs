@@ -1,0 +1,103 @@
+//! Tree to plan: names resolved, types agreed, columns and filters pushed down to the scans.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Column, Result};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
+use datafusion_optimizer::optimize_unions::OptimizeUnions;
+use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
+use datafusion_sql::sqlparser::ast::{Query, Statement};
+
+use crate::catalog::{Catalog, Functions};
+
+/// How DataFusion is set up.
+pub(crate) fn options() -> Arc<ConfigOptions> {
+    let mut options = ConfigOptions::default();
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.collect_spans = true;
+    options.optimizer.skip_failed_rules = false;
+    Arc::new(options)
+}
+
+fn parser_options() -> ParserOptions {
+    ParserOptions {
+        parse_float_as_decimal: false,
+        enable_ident_normalization: false,
+        support_varchar_with_length: true,
+        enable_options_value_normalization: false,
+        collect_spans: true,
+        map_string_types_to_utf8view: false,
+        default_null_ordering: NullOrdering::NullsMax,
+    }
+}
+
+/// Plans one query over tables whose columns are known.
+pub(crate) fn plan(
+    query: &Query,
+    tables: &BTreeMap<String, SchemaRef>,
+    functions: Functions,
+    options: &Arc<ConfigOptions>,
+) -> Result<LogicalPlan> {
+    let catalog = Catalog::new(tables, functions, options.clone());
+    let plan = SqlToRel::new_with_options(&catalog, parser_options())
+        .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
+    let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
+    let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
+    let plan = plain_types(plan)?;
+    optimize(plan, options)
+}
+
+fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
+    // Left out are rules on joins, sorts, limits and aggregates, and those that would drop a scan
+    // that gives no rows: a view stays fed by what it names.
+    let optimizer = Optimizer::with_rules(vec![
+        Arc::new(OptimizeUnions::new()),
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(PushDownFilter::new()),
+        Arc::new(CommonSubexprEliminate::new()),
+        Arc::new(OptimizeProjections::new()),
+    ]);
+    let context = OptimizerContext::new_with_config_options(options.clone())
+        .without_query_execution_start_time();
+    optimizer.optimize(plan, &context, |_, _| ())
+}
+
+/// Casts columns to the few types that sinks know: moments in µs UTC, one kind of text and bytes.
+fn plain_types(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let schema = plan.schema().clone();
+    if schema.fields().iter().all(|f| plain(f.data_type()) == *f.data_type()) {
+        return Ok(plan);
+    }
+    let columns = schema.iter().map(|(qualifier, field)| {
+        let column = Expr::Column(Column::from((qualifier, field.as_ref())));
+        let wanted = plain(field.data_type());
+        if wanted == *field.data_type() {
+            return Ok(column);
+        }
+        debug_assert!(column.get_type(&schema).is_ok());
+        Ok(cast(column, wanted).alias_qualified(qualifier.cloned(), field.name()))
+    });
+    LogicalPlanBuilder::from(plan).project(columns.collect::<Result<Vec<_>>>()?)?.build()
+}
+
+fn plain(t: &DataType) -> DataType {
+    use DataType as T;
+    match t {
+        T::Timestamp(_, _) => T::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        T::Utf8View | T::LargeUtf8 => T::Utf8,
+        T::BinaryView | T::LargeBinary | T::FixedSizeBinary(_) => T::Binary,
+        T::Dictionary(_, values) => plain(values),
+        T::Null => T::Utf8,
+        other => other.clone(),
+    }
+}

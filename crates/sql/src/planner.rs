@@ -1,0 +1,221 @@
+//! All views of a pipeline, planned together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use datafusion_common::config::ConfigOptions;
+use millstream_core::Error;
+use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, View, ViewError};
+
+use crate::arrival::Arrival;
+use crate::catalog::Functions;
+use crate::chain::Chain;
+use crate::complain::Complaint;
+use crate::names;
+use crate::parse::{Parsed, parse};
+use crate::plan;
+use crate::refuse::refuse;
+use crate::rewrite::name_columns;
+use crate::search::Search;
+use crate::view::ViewOperator;
+
+/// Planning recurses as deep as the query nests; this is enough for the deepest that is let in.
+const STACK_BYTES: usize = 256 << 20;
+/// More names than this are not listed in an error.
+const NAMES_MAX: usize = 20;
+
+/// Turns SQL views into operators.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SqlPlanner;
+
+impl SqlPlanner {
+    /// A planner.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Planner for SqlPlanner {
+    fn plan(&self, tables: &[Table], views: &[View], functions: &[Arc<dyn Function>]) -> Planned {
+        deep(|| Plan::new(tables, views, functions).run())
+    }
+
+    fn reads(&self, view: &View) -> Result<BTreeSet<String>, ViewError> {
+        deep(|| match parse(&view.sql) {
+            Ok(parsed) => Ok(parsed.reads().into_iter().map(|(name, _)| name).collect()),
+            Err(complaint) => Err(complaint.of(&view.name)),
+        })
+    }
+}
+
+/// Runs on a thread with a deep stack.
+#[expect(clippy::expect_used, reason = "without a thread there is no way on; a panic is passed on")]
+fn deep<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("plan".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, run)
+            .expect("a thread to plan on");
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+struct Plan<'a> {
+    tables: &'a [Table],
+    views: &'a [View],
+    functions: Functions,
+    options: Arc<ConfigOptions>,
+    /// Columns of sources, and of views as they get planned.
+    schemas: BTreeMap<String, SchemaRef>,
+    /// Views with errors, and those above them.
+    broken: BTreeSet<String>,
+    planned: Planned,
+}
+
+impl<'a> Plan<'a> {
+    fn new(tables: &'a [Table], views: &'a [View], functions: &[Arc<dyn Function>]) -> Self {
+        let _ = functions;
+        let schemas = tables.iter().filter_map(|t| Some((t.name.clone(), t.schema.clone()?)));
+        Self {
+            tables,
+            views,
+            functions: Functions::standard(),
+            options: plan::options(),
+            schemas: schemas.collect(),
+            broken: BTreeSet::new(),
+            planned: Planned::default(),
+        }
+    }
+
+    fn run(mut self) -> Planned {
+        for table in self.tables {
+            self.planned.used.entry(table.name.clone()).or_default();
+        }
+        let mut parsed = BTreeMap::new();
+        for view in self.views {
+            match parse(&view.sql) {
+                Ok(mut p) => {
+                    let mut complaints = self.unknown_tables(&p);
+                    complaints.extend(refuse(&p, &self.functions));
+                    complaints.extend(name_columns(&mut p.query));
+                    complaints.sort_by_key(|c| c.place);
+                    self.complain(&view.name, complaints);
+                    parsed.insert(view.name.as_str(), p);
+                }
+                Err(complaint) => self.complain(&view.name, vec![complaint]),
+            }
+        }
+        let mut left: Vec<&View> = self.views.iter().collect();
+        loop {
+            let before = left.len();
+            left.retain(|view| match parsed.get(view.name.as_str()) {
+                Some(p) => !self.try_plan(view, p),
+                None => false,
+            });
+            if left.is_empty() || left.len() == before {
+                break;
+            }
+        }
+        self.planned
+    }
+
+    fn complain(&mut self, view: &str, complaints: Vec<Complaint>) {
+        if !complaints.is_empty() {
+            self.broken.insert(view.to_owned());
+        }
+        self.planned.errors.extend(complaints.into_iter().map(|c| c.of(view)));
+    }
+
+    fn unknown_tables(&self, parsed: &Parsed) -> Vec<Complaint> {
+        let known = self.tables.iter().map(|t| t.name.as_str());
+        let known = known.chain(self.views.iter().map(|v| v.name.as_str()));
+        let unknown = parsed.reads().into_iter().filter(|(n, _)| !known.clone().any(|k| k == n));
+        unknown
+            .map(|(name, place)| {
+                let error = Error::stop(format!("there is no source or view `{name}`"))
+                    .fix(names::fix(&name, known.clone(), NAMES_MAX));
+                Complaint::new(place, error)
+            })
+            .collect()
+    }
+
+    /// Plans a view if all it reads is planned, waiting or broken; whether it is dealt with.
+    fn try_plan(&mut self, view: &View, parsed: &Parsed) -> bool {
+        if self.broken.contains(&view.name) {
+            return true;
+        }
+        let mut waits = BTreeSet::new();
+        for (name, _) in parsed.reads() {
+            if self.broken.contains(&name) {
+                self.broken.insert(view.name.clone());
+                return true;
+            }
+            if let Some(on) = self.planned.waiting.get(&name) {
+                waits.extend(on.iter().cloned());
+            } else if !self.schemas.contains_key(&name) {
+                if !self.tables.iter().any(|t| t.name == name) {
+                    return false;
+                }
+                waits.insert(name);
+            }
+        }
+        if waits.is_empty() {
+            self.plan_view(view, parsed);
+        } else {
+            self.planned.waiting.insert(view.name.clone(), waits);
+        }
+        true
+    }
+
+    fn plan_view(&mut self, view: &View, parsed: &Parsed) {
+        let arrival = Arrival::default();
+        let functions = self.functions.at(&arrival);
+        let search = Search {
+            tables: &self.schemas,
+            functions: &functions,
+            options: &self.options,
+            tokens: &parsed.tokens,
+        };
+        match search.chains(&parsed.query) {
+            Ok(chains) => {
+                self.note_used(&chains);
+                let planned = planned(view, arrival, chains);
+                self.schemas.insert(view.name.clone(), planned.schema.clone());
+                self.planned.views.push(planned);
+            }
+            Err(complaints) => self.complain(&view.name, complaints),
+        }
+    }
+
+    fn note_used(&mut self, chains: &[Chain]) {
+        for chain in chains {
+            if let Some(used) = self.planned.used.get_mut(&chain.input) {
+                used.extend(chain.scan.fields().iter().map(|f| f.name().clone()));
+            }
+        }
+    }
+}
+
+fn planned(view: &View, arrival: Arrival, chains: Vec<Chain>) -> PlannedView {
+    let schema = chains.first().map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());
+    let explain = chains.iter().flat_map(|chain| {
+        chain
+            .explain
+            .iter()
+            .enumerate()
+            .map(|(depth, line)| format!("{}{line}\n", "  ".repeat(depth.min(1))))
+    });
+    PlannedView {
+        name: view.name.clone(),
+        inputs: chains.iter().map(|c| c.input.clone()).collect(),
+        explain: explain.collect(),
+        schema: schema.clone(),
+        operator: Box::new(ViewOperator::new(view.name.clone(), schema, arrival, chains)),
+    }
+}

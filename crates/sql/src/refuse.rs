@@ -1,0 +1,391 @@
+//! What a view cannot do, or not yet, said before planning starts, all of it at once.
+
+use std::ops::ControlFlow;
+
+use datafusion_expr::{ScalarUDF, Volatility};
+use datafusion_sql::sqlparser::ast::{
+    Expr, Function, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause,
+    OrderByKind, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, Value,
+    ValueWithSpan, Visit, Visitor,
+};
+use datafusion_sql::sqlparser::keywords::Keyword;
+use millstream_core::Error;
+
+use crate::arrival::CLOCK_NAMES;
+use crate::catalog::Functions;
+use crate::complain::{Complaint, Place};
+use crate::names;
+use crate::parse::{Parsed, Tokens, place};
+
+const AGGREGATES: &[&str] = &[
+    "any_value", "approx_distinct", "approx_median", "approx_percentile_cont", "array_agg", "avg",
+    "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count", "covar", "covar_pop",
+    "covar_samp", "every", "first_value", "group_concat", "grouping", "last_value", "listagg", "max",
+    "mean", "median", "min", "mode", "nth_value", "percentile_cont", "quantile", "regr_slope",
+    "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var", "var_pop", "var_samp",
+    "variance",
+];
+const WINDOWED: &[&str] = &[
+    "cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number",
+];
+const TIME_WINDOWS: &[&str] = &["tumble", "hop", "cumulate", "session"];
+
+/// Whether a function gives another result each time it is called.
+pub(crate) fn is_volatile(f: &ScalarUDF) -> bool {
+    f.signature().volatility == Volatility::Volatile && !CLOCK_NAMES.contains(&f.name())
+}
+
+/// Lists everything in a query that a view cannot do.
+pub(crate) fn refuse(parsed: &Parsed, functions: &Functions) -> Vec<Complaint> {
+    let mut look =
+        Look { tokens: &parsed.tokens, functions, grouped: false, aggregates: vec![], found: vec![] };
+    let _ = parsed.query.visit(&mut look);
+    // Who is told that grouping is not possible need not hear the same of each aggregate.
+    if !look.grouped {
+        look.found.append(&mut look.aggregates);
+    }
+    look.found.sort_by_key(|c| c.place);
+    look.found
+}
+
+struct Look<'a> {
+    tokens: &'a Tokens,
+    functions: &'a Functions,
+    grouped: bool,
+    aggregates: Vec<Complaint>,
+    found: Vec<Complaint>,
+}
+
+const ROW_BY_ROW: &str = "a view works row by row so far";
+
+impl Look<'_> {
+    fn say(&mut self, place: Option<Place>, error: Error) {
+        self.found.push(Complaint::new(place, error));
+    }
+
+    fn not_yet(&mut self, place: Option<Place>, what: &str, why: &str, fix: &str) {
+        let text = format!("{what} is not yet possible: {why}, and {ROW_BY_ROW}");
+        self.say(place, Error::stop(text).fix(fix));
+    }
+
+    fn never(&mut self, place: Option<Place>, what: &str, why: &str, fix: &str) {
+        self.say(place, Error::stop(format!("{what} is not possible: {why}")).fix(fix));
+    }
+
+    fn query(&mut self, query: &Query) {
+        if let Some(with) = &query.with
+            && with.recursive
+        {
+            let place = self.tokens.from(Keyword::RECURSIVE, place(with.with_token.0.span));
+            let fix = "use `WITH` without `RECURSIVE`";
+            self.not_yet(place, "`WITH RECURSIVE`", "it joins its own rows", fix);
+        }
+        if let Some(order) = &query.order_by {
+            let first = match &order.kind {
+                OrderByKind::Expressions(e) => e.first().and_then(|e| place(e.expr.span())),
+                OrderByKind::All(_) => None,
+            };
+            let place = self.tokens.before(Keyword::ORDER, first);
+            let why = "an endless stream has no last row to sort before";
+            let fix = "leave it out: rows keep the order they came in; sort where they are read";
+            self.never(place, "`ORDER BY`", why, fix);
+        }
+        let limit = query.limit_clause.as_ref().map(|l| match l {
+            LimitClause::LimitOffset { limit, offset, .. } => {
+                let offset = offset.as_ref().map(|o| &o.value);
+                limit.as_ref().or(offset).and_then(|e| place(e.span()))
+            }
+            LimitClause::OffsetCommaLimit { offset, .. } => place(offset.span()),
+        });
+        if let Some(first) = limit {
+            let limit = self.tokens.before(Keyword::LIMIT, first);
+            let place = limit.or_else(|| self.tokens.before(Keyword::OFFSET, first));
+            let fix = "leave it out, or filter with `WHERE`";
+            self.not_yet(place, "`LIMIT`", "it counts rows", fix);
+        }
+        if query.fetch.is_some() {
+            let place = self.tokens.before(Keyword::FETCH, None);
+            self.not_yet(place, "`FETCH`", "it counts rows", "leave it out, or filter with `WHERE`");
+        }
+        if !query.pipe_operators.is_empty() {
+            let why = "only plain SQL is read";
+            self.never(None, "`|>`", why, "write `SELECT … FROM (SELECT …) WHERE …`");
+        }
+        let locks = !query.locks.is_empty() || query.for_clause.is_some();
+        if locks || query.settings.is_some() || query.format_clause.is_some() {
+            let fix = "leave out `FOR`, `SETTINGS` and `FORMAT`";
+            self.say(None, Error::stop("the query has a clause that means nothing here").fix(fix));
+        }
+        self.body(&query.body);
+    }
+
+    fn body(&mut self, body: &SetExpr) {
+        match body {
+            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                self.body(left);
+                self.set_operation(*op, *set_quantifier, right);
+                self.body(right);
+            }
+            SetExpr::Values(_) => {
+                let why = "a view makes rows of the rows of a source";
+                self.never(place(body.span()), "`VALUES`", why, "read a source: `SELECT … FROM …`");
+            }
+            SetExpr::Table(_) => {
+                let fix = "write `SELECT * FROM …`";
+                self.never(place(body.span()), "`TABLE …`", "only `SELECT` is read", fix);
+            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                let fix = "make it a `SELECT`, and write its rows with a sink";
+                self.never(place(body.span()), "writing in a view", "a view can only read", fix);
+            }
+            SetExpr::Select(_) | SetExpr::Query(_) => {}
+        }
+    }
+
+    fn set_operation(&mut self, op: SetOperator, quantifier: SetQuantifier, right: &SetExpr) {
+        let start = place(right.span());
+        let all = matches!(quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+        let (word, keyword) = match op {
+            SetOperator::Union if all => return,
+            SetOperator::Union => ("`UNION`", Keyword::UNION),
+            SetOperator::Intersect => ("`INTERSECT`", Keyword::INTERSECT),
+            SetOperator::Except => ("`EXCEPT`", Keyword::EXCEPT),
+            SetOperator::Minus => ("`MINUS`", Keyword::MINUS),
+        };
+        let place = self.tokens.before(keyword, start);
+        let fix = if op == SetOperator::Union {
+            "write `UNION ALL`, which keeps equal rows"
+        } else {
+            "filter with `WHERE`, or join the inputs with `UNION ALL`"
+        };
+        self.not_yet(place, word, "it has to remember all rows", fix);
+    }
+
+    fn select(&mut self, select: &Select) {
+        let start = place(select.select_token.0.span);
+        if select.distinct.is_some() {
+            let place = self.tokens.from(Keyword::DISTINCT, start);
+            let fix = "leave it out, or let the sink drop equal rows with a key";
+            self.not_yet(place, "`DISTINCT`", "it has to remember all rows", fix);
+        }
+        self.group(select, start);
+        self.odd_clauses(select, start);
+        if select.projection.is_empty() {
+            self.never(start, "a `SELECT` without columns", "rows need columns", "write `SELECT *`");
+        }
+        let Some(first) = select.from.first() else {
+            let why = "it would have no rows ever";
+            self.never(start, "a `SELECT` without `FROM`", why, "read a source: `SELECT … FROM …`");
+            return;
+        };
+        if is_lateral(&first.relation) && matches!(first.relation, TableFactor::UNNEST { .. }) {
+            let place = self.tokens.from(Keyword::UNNEST, start);
+            let fix = "read a source beside it: `FROM readings CROSS JOIN UNNEST(readings.tags)`";
+            self.never(place, "`FROM UNNEST` alone", "it would have no rows ever", fix);
+        }
+        for join in select.from.iter().flat_map(|t| &t.joins) {
+            self.join(join);
+        }
+        for table in select.from.iter().skip(1).filter(|t| !is_lateral(&t.relation)) {
+            self.no_join(place(table.relation.span()), "a second table in `FROM`");
+        }
+    }
+
+    fn group(&mut self, select: &Select, start: Option<Place>) {
+        let group = match &select.group_by {
+            GroupByExpr::All(_) => Some(None),
+            GroupByExpr::Expressions(e, _) => e.first().map(|e| place(e.span())),
+        };
+        let clause = match (group, &select.having) {
+            (Some(first), _) => Some(("`GROUP BY`", self.tokens.before(Keyword::GROUP, first))),
+            (None, Some(e)) => {
+                Some(("`HAVING`", self.tokens.before(Keyword::HAVING, place(e.span()))))
+            }
+            (None, None) => None,
+        };
+        if let Some((what, place)) = clause {
+            self.grouped = true;
+            let fix = "send the rows on as they are, and group where they are stored";
+            self.not_yet(place.or(start), what, "it gathers rows over time", fix);
+        }
+    }
+
+    fn odd_clauses(&mut self, select: &Select, start: Option<Place>) {
+        if !select.named_window.is_empty() || select.qualify.is_some() {
+            let fix = "leave out `WINDOW` and `QUALIFY`";
+            self.not_yet(start, "`WINDOW`", "it looks at several rows", fix);
+        }
+        let odd = [
+            (select.top.is_some(), "`TOP`", "filter with `WHERE`"),
+            (select.into.is_some(), "`SELECT INTO`", "write rows with a sink"),
+            (!select.lateral_views.is_empty(), "`LATERAL VIEW`", "write `CROSS JOIN UNNEST(…)`"),
+            (select.prewhere.is_some(), "`PREWHERE`", "write `WHERE`"),
+            (!select.connect_by.is_empty(), "`CONNECT BY`", "leave it out"),
+            (!select.cluster_by.is_empty(), "`CLUSTER BY`", "leave it out"),
+            (!select.distribute_by.is_empty(), "`DISTRIBUTE BY`", "leave it out"),
+            (!select.sort_by.is_empty(), "`SORT BY`", "leave it out"),
+        ];
+        for (_, what, fix) in odd.into_iter().filter(|(is, ..)| *is) {
+            self.never(start, what, "it has no meaning in a view", fix);
+        }
+    }
+
+    fn join(&mut self, join: &Join) {
+        let always = |c: &JoinConstraint| match c {
+            JoinConstraint::None => true,
+            JoinConstraint::On(Expr::Value(v)) => v.value == Value::Boolean(true),
+            JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural => false,
+        };
+        let beside = match &join.join_operator {
+            JoinOperator::CrossJoin(c) | JoinOperator::Join(c) | JoinOperator::Inner(c) => always(c),
+            _ => false,
+        };
+        if beside && is_lateral(&join.relation) {
+            return;
+        }
+        let at = place(join.relation.span());
+        let place = self.tokens.before(Keyword::JOIN, at).or(at);
+        if matches!(join.relation, TableFactor::UNNEST { .. }) {
+            let fix = "write `CROSS JOIN UNNEST(…)`, and put conditions into `WHERE`";
+            self.never(place, "this way to join `UNNEST`", "only a cross join takes lists apart", fix);
+        } else {
+            self.no_join(place, "`JOIN`");
+        }
+    }
+
+    fn no_join(&mut self, place: Option<Place>, what: &str) {
+        let fix = "read one source; `UNION ALL` puts the rows of several one after the other";
+        self.not_yet(place, what, "it has to remember the rows of both sides", fix);
+    }
+
+    fn table(&mut self, table: &TableFactor) {
+        let at = place(table.span());
+        match table {
+            TableFactor::Table { args: None, sample: None, with_ordinality: false, .. }
+            | TableFactor::Derived { sample: None, .. }
+            | TableFactor::NestedJoin { .. } => {}
+            TableFactor::UNNEST { with_offset, with_ordinality, .. } => {
+                if *with_offset || *with_ordinality {
+                    let fix = "leave out `WITH OFFSET` and `WITH ORDINALITY`";
+                    self.not_yet(at, "numbering in `UNNEST`", "it is not built", fix);
+                }
+            }
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                let name = name.to_string();
+                let place = at.or_else(|| place(name_span(table)));
+                if TIME_WINDOWS.contains(&name.to_lowercase().as_str()) {
+                    let fix = "send the rows on as they are, and group them by time where they are stored";
+                    let why = "a window gathers rows over time";
+                    self.not_yet(place, &format!("`{name}`"), why, fix);
+                } else {
+                    let fix = "functions that give rows are only `UNNEST(list)`";
+                    self.say(place, Error::stop(format!("there is no table function `{name}`")).fix(fix));
+                }
+            }
+            _ => {
+                let fix = "read a source or view by its name";
+                self.never(at, "this kind of table", "only sources, views and `UNNEST` are read", fix);
+            }
+        }
+    }
+
+    fn function(&mut self, f: &Function) {
+        let at = place(f.name.span());
+        let name = f.name.to_string().to_lowercase();
+        let shown = format!("`{name}`");
+        if f.over.is_some() {
+            let fix = "leave out `OVER (…)`; a window over several rows is computed where rows are stored";
+            return self.not_yet(at, &format!("{shown} with `OVER`"), "it looks at several rows", fix);
+        }
+        let known = self.functions.get(&name);
+        if let Some(known) = known {
+            if is_volatile(known) {
+                let why = "it gives another result each time, so rows could not be made again after a restart";
+                let fix = "use what is in the rows; `now()` is the arrival time of a row";
+                self.never(at, &shown, why, fix);
+            }
+        } else if AGGREGATES.contains(&name.as_str()) {
+            let what = format!(
+                "{shown} is not yet possible: it gathers rows over time, and {ROW_BY_ROW}"
+            );
+            let fix = match name.as_str() {
+                "max" => "of several columns in one row take `greatest(a, b)`",
+                "min" => "of several columns in one row take `least(a, b)`",
+                _ => "send the rows on as they are, and gather them where they are stored",
+            };
+            self.aggregates.push(Complaint::new(at, Error::stop(what).fix(fix)));
+            return;
+        } else if WINDOWED.contains(&name.as_str()) {
+            return self.not_yet(at, &shown, "it looks at several rows", "leave it out");
+        } else if name != "unnest" && (!matches!(f.args, FunctionArguments::None) || name.contains('.')) {
+            let fix = names::fix(&name, self.functions.names(), 0);
+            let fix = if fix.starts_with("did") { fix } else { "`millstream docs` lists the functions".to_owned() };
+            return self.say(at, Error::stop(format!("there is no function {shown}")).fix(fix));
+        }
+        let distinct = matches!(&f.args, FunctionArguments::List(l) if l.duplicate_treatment.is_some() || !l.clauses.is_empty());
+        if f.filter.is_some() || !f.within_group.is_empty() || distinct {
+            let fix = "leave out `DISTINCT`, `ORDER BY`, `FILTER` and `WITHIN GROUP` in the call";
+            self.never(at, &format!("{shown} with a clause"), "it computes one row at a time", fix);
+        }
+    }
+}
+
+fn name_span(table: &TableFactor) -> datafusion_sql::sqlparser::tokenizer::Span {
+    match table {
+        TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => name.span(),
+        other => other.span(),
+    }
+}
+
+/// Whether a table beside others is made of the row before it.
+fn is_lateral(table: &TableFactor) -> bool {
+    matches!(table, TableFactor::UNNEST { .. } | TableFactor::Derived { lateral: true, .. })
+}
+
+impl Visitor for Look<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.query(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        self.select(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        self.table(table);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
+        match e {
+            Expr::Function(f) => self.function(f),
+            Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => {
+                let what = match e {
+                    Expr::InSubquery { .. } => "`IN (SELECT …)`",
+                    Expr::Exists { .. } => "`EXISTS (SELECT …)`",
+                    _ => "a `SELECT` inside an expression",
+                };
+                let fix = "list the values: `x IN (1, 2, 3)`";
+                self.not_yet(place(e.span()), what, "it has to remember the rows of another query", fix);
+            }
+            Expr::Lambda(_) => {
+                let fix = "take the list apart with `UNNEST`";
+                self.not_yet(place(e.span()), "a lambda", "it is not built", fix);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
+        if let Value::Placeholder(p) = &value.value {
+            let fix = "write the value itself; the pipeline file can fill in `${NAME}`";
+            self.never(place(value.span), &format!("the parameter `{p}`"), "a view has none", fix);
+        }
+        ControlFlow::Continue(())
+    }
+}

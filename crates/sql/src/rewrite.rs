@@ -1,0 +1,159 @@
+//! Changes to a query's tree: names for columns that have none, and expressions tried without.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    AccessExpr, Expr, Ident, Query, Select, SelectItem, Spanned, Subscript, Value, Visit, VisitMut,
+    Visitor, VisitorMut,
+};
+use millstream_core::Error;
+
+use crate::complain::{Complaint, Place};
+use crate::parse::place;
+
+/// Gives every computed column a name as PostgreSQL does: that of its function, field or column, or
+/// else its text. Complains where two columns of a `SELECT` would have the same.
+pub(crate) fn name_columns(query: &mut Query) -> Vec<Complaint> {
+    let mut names = Names(Vec::new());
+    let _ = VisitMut::visit(query, &mut names);
+    names.0
+}
+
+struct Names(Vec<Complaint>);
+
+impl VisitorMut for Names {
+    type Break = ();
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let mut seen = BTreeSet::new();
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(e) = item
+                && !matches!(e, Expr::Identifier(_))
+            {
+                let alias = Ident::with_span(e.span(), name(e));
+                *item = SelectItem::ExprWithAlias { expr: e.clone(), alias };
+            }
+            let (name, span) = match item {
+                SelectItem::UnnamedExpr(Expr::Identifier(i)) => (&i.value, i.span),
+                SelectItem::ExprWithAlias { expr, alias } => (&alias.value, expr.span()),
+                _ => continue,
+            };
+            if !seen.insert(name.clone()) {
+                let error = Error::stop(format!("two columns are called `{name}`"))
+                    .fix("give one another name with `AS`");
+                self.0.push(Complaint::new(place(span), error));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name(e: &Expr) -> String {
+    match e {
+        Expr::Identifier(i) => i.value.clone(),
+        Expr::CompoundIdentifier(parts) if !parts.is_empty() => {
+            parts.last().map(|i| i.value.clone()).unwrap_or_default()
+        }
+        Expr::Function(f) => f.name.to_string().to_lowercase(),
+        Expr::Nested(e) | Expr::Cast { expr: e, .. } => name(e),
+        Expr::Case { .. } => "case".to_owned(),
+        Expr::Extract { .. } => "extract".to_owned(),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|a| match a {
+                AccessExpr::Dot(e) => Some(name(e)),
+                AccessExpr::Subscript(Subscript::Index { index: Expr::Value(v) }) => {
+                    match &v.value {
+                        Value::SingleQuotedString(s) => Some(s.clone()),
+                        _ => None,
+                    }
+                }
+                AccessExpr::Subscript(_) => None,
+            });
+            field.unwrap_or_else(|| name(root))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// An expression of a query, by its number in the order in which a visitor meets them.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    pub number: usize,
+    pub place: Option<Place>,
+    pub text: String,
+}
+
+/// The smallest expression without which `still_fails` no longer says yes, if one is to blame.
+pub(crate) fn blame(query: &Query, still_fails: impl Fn(&Query) -> bool) -> Option<Spot> {
+    let all = expressions(query);
+    let cures = |spot: &&(usize, Spot)| !still_fails(&without(query, spot.1.number));
+    let mut found: Option<&(usize, Spot)> = None;
+    loop {
+        let (from, depth) = found.map_or((0, 0), |(depth, s)| (s.number + 1, depth + 1));
+        let inside = all.iter().skip(from).take_while(|(d, _)| *d >= depth);
+        let cured = inside.filter(|(d, _)| *d == depth).filter(cures).collect::<Vec<_>>();
+        match (cured.as_slice(), found) {
+            ([only], _) => found = Some(only),
+            // Two inputs of a `UNION ALL` do not agree: the later is to blame.
+            ([.., last], None) => return Some(last.1.clone()),
+            (_, found) => return found.map(|(_, s)| s.clone()),
+        }
+    }
+}
+
+/// The query with one expression made `NULL`.
+pub(crate) fn without(query: &Query, number: usize) -> Query {
+    let null = Expr::Value(Value::Null.with_empty_span());
+    replace(query, number, |e| *e = null.clone())
+}
+
+/// The query with one expression changed.
+pub(crate) fn replace(query: &Query, number: usize, change: impl Fn(&mut Expr)) -> Query {
+    struct Change<F> {
+        left: usize,
+        change: F,
+    }
+    impl<F: Fn(&mut Expr)> VisitorMut for Change<F> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, e: &mut Expr) -> ControlFlow<()> {
+            if self.left == 0 {
+                (self.change)(e);
+                return ControlFlow::Break(());
+            }
+            self.left -= 1;
+            ControlFlow::Continue(())
+        }
+    }
+    let mut changed = query.clone();
+    let _ = VisitMut::visit(&mut changed, &mut Change { left: number, change });
+    changed
+}
+
+/// All expressions, each with its depth, in the visitor's order.
+pub(crate) fn expressions(query: &Query) -> Vec<(usize, Spot)> {
+    struct List {
+        depth: usize,
+        found: Vec<(usize, Spot)>,
+    }
+    impl Visitor for List {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
+            let spot =
+                Spot { number: self.found.len(), place: place(e.span()), text: e.to_string() };
+            self.found.push((self.depth, spot));
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+    }
+    let mut list = List { depth: 0, found: Vec::new() };
+    let _ = query.visit(&mut list);
+    list.found
+}

@@ -1,0 +1,119 @@
+//! Planning a view, and finding everything that is wrong with it when that fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Column, DataFusionError, Result};
+use datafusion_sql::sqlparser::ast::{Expr, Query};
+
+use crate::catalog::Functions;
+use crate::chain::Chain;
+use crate::complain::{Complaint, missing_column, root, translate};
+use crate::lower::lower;
+use crate::parse::Tokens;
+use crate::plan::plan;
+use crate::rewrite::{Spot, blame, expressions, replace, without};
+
+/// No more errors of one view are looked for.
+const ERRORS_MAX: usize = 20;
+/// No more names of one view are mended.
+const MENDED_MAX: usize = 2000;
+/// Beyond so many expressions, errors are not traced to one: each try plans the query anew.
+const EXPRESSIONS_MAX: usize = 400;
+
+/// What a query is planned over.
+pub(crate) struct Search<'a> {
+    pub tables: &'a BTreeMap<String, SchemaRef>,
+    pub functions: &'a Functions,
+    pub options: &'a Arc<ConfigOptions>,
+    pub tokens: &'a Tokens,
+}
+
+impl Search<'_> {
+    /// The chains of a query, or all that is wrong with it.
+    ///
+    /// The planner stops at the first error, so what is to blame is made `NULL` and the rest is
+    /// planned again. A column that differs from the one written only in case is mended.
+    pub(crate) fn chains(&self, query: &Query) -> Result<Vec<Chain>, Vec<Complaint>> {
+        let mut query = query.clone();
+        let mut complaints = Vec::new();
+        for _ in 0..MENDED_MAX {
+            let e = match self.attempt(&query) {
+                Ok(chains) if complaints.is_empty() => return Ok(chains),
+                Ok(_) => break,
+                Err(e) => e,
+            };
+            if let Some(mended) = mended(&query, &e) {
+                query = mended;
+                continue;
+            }
+            let spot = self.blame(&query, &e);
+            let place = spot.as_ref().and_then(|s| s.place);
+            let place = place.or_else(|| {
+                let (column, _) = missing_column(&e)?;
+                self.tokens.name(&column.name)
+            });
+            let error = translate(&e, spot.as_ref().map(|s| s.text.as_str()));
+            complaints.push(Complaint::new(place, error));
+            match spot {
+                Some(spot) if complaints.len() < ERRORS_MAX => query = without(&query, spot.number),
+                _ => break,
+            }
+        }
+        complaints.sort_by_key(|c| c.place);
+        Err(complaints)
+    }
+
+    fn attempt(&self, query: &Query) -> Result<Vec<Chain>> {
+        let plan = plan(query, self.tables, self.functions.clone(), self.options)?;
+        lower(&plan, self.options)
+    }
+
+    fn blame(&self, query: &Query, e: &DataFusionError) -> Option<Spot> {
+        if let Some((column, _)) = missing_column(e) {
+            return spots(query, column).into_iter().next();
+        }
+        if expressions(query).len() > EXPRESSIONS_MAX {
+            return None;
+        }
+        let text = root(e).to_string();
+        blame(query, |q| match self.attempt(q) {
+            Ok(_) => false,
+            Err(e) => root(&e).to_string() == text,
+        })
+    }
+}
+
+/// Where a column is named.
+fn spots(query: &Query, column: &Column) -> Vec<Spot> {
+    let name = match &column.relation {
+        Some(r) => format!("{}.{}", r.table(), column.name),
+        None => column.name.clone(),
+    };
+    let plain = |text: &str| text.replace(['"', '`'], "");
+    let all = expressions(query).into_iter().map(|(_, s)| s);
+    all.filter(|s| s.place.is_some() && plain(&s.text) == name).collect()
+}
+
+/// The query with a column's name in the case that the column has, if only one fits.
+fn mended(query: &Query, e: &DataFusionError) -> Option<Query> {
+    let (column, valid) = missing_column(e)?;
+    let same = |c: &&Column| {
+        c.name.to_lowercase() == column.name.to_lowercase()
+            && column.relation.as_ref().is_none_or(|r| c.relation.as_ref() == Some(r))
+    };
+    let mut fits = valid.iter().filter(same);
+    let (Some(meant), None) = (fits.next(), fits.next()) else { return None };
+    let spot = spots(query, column).into_iter().next()?;
+    Some(replace(query, spot.number, |e| match e {
+        Expr::Identifier(i) => i.value.clone_from(&meant.name),
+        Expr::CompoundIdentifier(parts) => {
+            if let Some(last) = parts.last_mut() {
+                last.value.clone_from(&meant.name);
+            }
+        }
+        _ => {}
+    }))
+}

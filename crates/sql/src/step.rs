@@ -1,0 +1,104 @@
+//! One step of a chain: rows in, rows out, nothing remembered.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::SchemaRef;
+use arrow_select::filter::{FilterBuilder, prep_null_mask_filter};
+use datafusion_common::Result;
+use datafusion_expr::ColumnarValue;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
+use millstream_core::codec::Rows;
+
+/// What a chain does with rows, one after the other.
+pub(crate) enum Step {
+    /// Lets rows pass for which the predicate is true, with the columns `keep`.
+    Filter { predicate: Arc<dyn PhysicalExpr>, keep: Vec<usize>, schema: SchemaRef },
+    /// Computes columns.
+    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
+    /// The same columns under other names.
+    Rename { schema: SchemaRef },
+}
+
+/// Rows that a step left out or made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub filtered: u64,
+    pub made: u64,
+}
+
+impl Step {
+    /// Runs the step; `None` when no row is left.
+    pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Option<Rows>> {
+        match self {
+            Self::Filter { predicate, keep, schema } => {
+                filter(rows, predicate.as_ref(), keep, schema, counts)
+            }
+            Self::Project { exprs, schema } => {
+                let batch = &rows.batch;
+                let columns =
+                    exprs.iter().map(|e| column(e.as_ref(), batch)).collect::<Result<Vec<_>>>()?;
+                let batch = batch_of(schema, columns, batch.num_rows())?;
+                Ok(Some(Rows { batch, origin: rows.origin }))
+            }
+            Self::Rename { schema } => {
+                let batch = batch_of(schema, rows.batch.columns().to_vec(), rows.batch.num_rows())?;
+                Ok(Some(Rows { batch, origin: rows.origin }))
+            }
+        }
+    }
+}
+
+fn column(e: &dyn PhysicalExpr, batch: &RecordBatch) -> Result<ArrayRef> {
+    if let Some(c) = e.downcast_ref::<Column>() {
+        return Ok(batch.column(c.index()).clone());
+    }
+    e.evaluate(batch)?.into_array(batch.num_rows())
+}
+
+pub(crate) fn batch_of(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}
+
+fn filter(
+    rows: Rows,
+    predicate: &dyn PhysicalExpr,
+    keep: &[usize],
+    schema: &SchemaRef,
+    counts: &mut Counts,
+) -> Result<Option<Rows>> {
+    let len = rows.len();
+    let mask = match predicate.evaluate(&rows.batch)? {
+        ColumnarValue::Scalar(s) => {
+            let all = matches!(s, datafusion_common::ScalarValue::Boolean(Some(true)));
+            BooleanArray::from(vec![all; len])
+        }
+        ColumnarValue::Array(a) => a.as_boolean().clone(),
+    };
+    let mask = if mask.null_count() > 0 { prep_null_mask_filter(&mask) } else { mask };
+    let passed = mask.true_count();
+    counts.filtered += (len - passed) as u64;
+    if passed == 0 {
+        return Ok(None);
+    }
+    let columns = keep.iter().map(|i| rows.batch.column(*i));
+    if passed == len {
+        let batch = batch_of(schema, columns.cloned().collect(), len)?;
+        return Ok(Some(Rows { batch, origin: rows.origin }));
+    }
+    let mut filter = FilterBuilder::new(&mask);
+    if keep.len() > 1 {
+        filter = filter.optimize();
+    }
+    let filter = filter.build();
+    let columns = columns.map(|c| Ok(filter.filter(c.as_ref())?)).collect::<Result<Vec<_>>>()?;
+    let batch = batch_of(schema, columns, passed)?;
+    Ok(Some(Rows { batch, origin: rows.origin.take(mask.values().set_indices()) }))
+}

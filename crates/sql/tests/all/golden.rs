@@ -1,0 +1,139 @@
+//! Golden SQL: `tests/golden/*.sql` hold inputs, queries, and what comes out.
+//!
+//! A file is blocks of lines between empty lines. `-- input NAME {columns}` with `-- {row}` lines is a
+//! table for the rest of the file. A block with SQL is a case: `-- view NAME` names the query after it
+//! (`v` if there is none; the last one is looked at), and what follows the SQL is what must come out.
+//! `BLESS=1 cargo test -p millstream-sql` writes it: look at the difference before you commit.
+
+use std::fs;
+use std::path::Path;
+
+use millstream_core::operator::{Planned, View};
+
+use crate::run::{Input, plan, run, view};
+
+#[test]
+fn golden_queries_give_what_they_gave_at_every_batch_size() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut cases = 0;
+    let mut bad = Vec::new();
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut inputs: Vec<Input> = Vec::new();
+        let mut blocks = Vec::new();
+        for block in text.split("\n\n") {
+            let block = block.trim_end();
+            inputs.extend(read_inputs(block));
+            if !block.lines().any(|l| !l.starts_with("--") && !l.is_empty()) {
+                blocks.push(block.to_owned());
+                continue;
+            }
+            cases += 1;
+            let (asked, _) = split(block);
+            let fresh = format!("{asked}\n{}", answer(&inputs, &read_views(&asked)));
+            if fresh != block && !bless {
+                bad.push(format!("{}:\n{fresh}\n  but wanted is\n{block}", path.display()));
+            }
+            blocks.push(fresh);
+        }
+        if bless {
+            fs::write(&path, blocks.join("\n\n") + "\n").unwrap();
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n\n"));
+    assert!(cases > 0);
+    eprintln!("{cases} golden queries");
+}
+
+fn read_inputs(block: &str) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    let mut lines = block.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(rest) = line.strip_prefix("-- input ") else { continue };
+        let (name, columns) = rest.split_once(' ').unwrap();
+        let mut rows = String::new();
+        while let Some(row) = lines.next_if(|l| l.starts_with("-- {")) {
+            rows.push_str(&row[3..]);
+            rows.push('\n');
+        }
+        inputs.push(Input::new(name, columns, &rows));
+    }
+    inputs
+}
+
+/// The part with the question, and the part with the answer.
+fn split(block: &str) -> (String, String) {
+    let lines: Vec<&str> = block.lines().collect();
+    let last = lines.iter().rposition(|l| !l.starts_with("--")).unwrap();
+    (lines[..=last].join("\n"), lines[last + 1..].join("\n"))
+}
+
+fn read_views(asked: &str) -> Vec<View> {
+    let mut views: Vec<View> = Vec::new();
+    for line in asked.lines() {
+        if let Some(name) = line.strip_prefix("-- view ") {
+            views.push(view(name, ""));
+        } else if !line.starts_with("--") {
+            if views.is_empty() {
+                views.push(view("v", ""));
+            }
+            let sql = &mut views.last_mut().unwrap().sql;
+            if !sql.is_empty() {
+                sql.push('\n');
+            }
+            sql.push_str(line);
+        }
+    }
+    views
+}
+
+fn answer(inputs: &[Input], views: &[View]) -> String {
+    let mut planned = plan(inputs, views, &[]);
+    if !planned.errors.is_empty() {
+        let errors = planned.errors.iter().map(|e| {
+            let place = e.place.map_or(String::new(), |(l, c)| format!("{l}:{c} "));
+            format!("-- error {}: {place}{}", e.view, e.error).replace('\n', "\n--")
+        });
+        return errors.collect::<Vec<_>>().join("\n");
+    }
+    let size_max = inputs.iter().map(|i| i.batch().num_rows()).max().unwrap_or(1);
+    let last = views.last().unwrap().name.clone();
+    let all = run(inputs, &mut planned, usize::MAX).remove(&last).unwrap_or_default();
+    for size in 1..=size_max {
+        let mut again = run(inputs, &mut planned, size).remove(&last).unwrap_or_default();
+        if several_ports_of_one_input(&planned) {
+            again.rows.sort();
+            let mut rows = all.rows.clone();
+            rows.sort();
+            assert_eq!(rows, again.rows, "batches of {size} rows");
+        } else {
+            assert_eq!(all, again, "batches of {size} rows");
+        }
+    }
+    let planned = planned.views.iter().find(|v| v.name == last).unwrap();
+    let columns = planned.schema.fields().iter().map(|f| {
+        format!("{} {}{}", f.name(), f.data_type(), if f.is_nullable() { "?" } else { "" })
+    });
+    let mut lines = vec![format!("-- columns {}", columns.collect::<Vec<_>>().join(", "))];
+    lines.extend(planned.explain.lines().map(|l| format!("-- plan {l}")));
+    lines.extend(all.rows.iter().map(|r| format!("-- row {r}")));
+    lines.extend(all.refused.iter().map(|r| format!("-- refused {r}")));
+    let a = all.account;
+    lines.push(format!(
+        "-- account in {} + made {} = out {} + filtered {} + set aside {}",
+        a.r#in, a.made, a.out, a.filtered, a.set_aside
+    ));
+    lines.join("\n")
+}
+
+fn several_ports_of_one_input(planned: &Planned) -> bool {
+    planned.views.iter().any(|v| {
+        let mut inputs = v.inputs.clone();
+        inputs.sort();
+        inputs.dedup();
+        inputs.len() < v.inputs.len()
+    })
+}
