@@ -1,0 +1,231 @@
+//! Rows that look like the one before: the bytes between their values are the same.
+//!
+//! A row that was read in full leaves a [`Layout`]: the bytes before each value, such as `,"value":`,
+//! and what to do with the value. While rows keep that layout, a key costs one comparison and nothing
+//! is looked up. A layout never decides what a row means: each value is read by the same code as in
+//! a full look, and a row that differs in a single byte between its values gets the full look.
+
+use super::row::{Reader, rest_of_line};
+use super::scan::value;
+use crate::codec::cells::Kind;
+
+/// What to do with a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    /// Read it into a slot.
+    Read(usize),
+    /// Step over it.
+    Skip,
+}
+
+/// What a full look notes about a row.
+#[derive(Debug, Default)]
+pub(super) struct Tape {
+    values: Vec<(usize, usize, Act, u32)>,
+    /// Structs that are there.
+    pub(super) present: Vec<usize>,
+    /// Columns that are not.
+    pub(super) missing: Vec<usize>,
+    /// Where the rest of the line was stepped over.
+    pub(super) rest: Option<usize>,
+    /// Something was met that a layout cannot say.
+    pub(super) usable: bool,
+}
+
+impl Tape {
+    pub(super) fn new() -> Self {
+        Self { usable: true, ..Self::default() }
+    }
+
+    pub(super) fn note(&mut self, start: usize, end: usize, act: Act, depth: u32) {
+        self.values.push((start, end, act, depth));
+    }
+}
+
+/// Bytes that have to stand at a place.
+#[derive(Debug)]
+struct Literal {
+    /// The first 16, and which of them count.
+    head: u128,
+    mask: u128,
+    bytes: Box<[u8]>,
+}
+
+impl Literal {
+    fn of(bytes: &[u8]) -> Self {
+        let mut head = [0; 16];
+        let mut mask = [0; 16];
+        for ((h, m), b) in head.iter_mut().zip(&mut mask).zip(bytes) {
+            (*h, *m) = (*b, 0xff);
+        }
+        Self {
+            head: u128::from_le_bytes(head),
+            mask: u128::from_le_bytes(mask),
+            bytes: bytes.into(),
+        }
+    }
+
+    /// The place after these bytes, if they stand at `at`.
+    #[inline(always)]
+    fn after(&self, b: &[u8], at: usize) -> Option<usize> {
+        let len = self.bytes.len();
+        let Some(chunk) = b.get(at..at + 16).and_then(|c| c.try_into().ok()) else {
+            return b.get(at..)?.starts_with(&self.bytes).then_some(at + len);
+        };
+        if (u128::from_le_bytes(chunk) ^ self.head) & self.mask != 0 {
+            return None;
+        }
+        if len > 16 && b.get(at + 16..at + len)? != self.bytes.get(16..)? {
+            return None;
+        }
+        Some(at + len)
+    }
+}
+
+#[derive(Debug)]
+struct Step {
+    before: Literal,
+    act: Act,
+    kind: Kind,
+    depth: u32,
+}
+
+/// The bytes between the values of a row, and what to do with each value.
+#[derive(Debug)]
+pub(super) struct Layout {
+    steps: Vec<Step>,
+    last: Literal,
+    present: Vec<usize>,
+    missing: Vec<usize>,
+    rest: bool,
+}
+
+impl Layout {
+    /// The layout of the row `start..end`.
+    fn of(tape: Tape, b: &[u8], start: usize, end: usize, kind: impl Fn(usize) -> Kind) -> Self {
+        let mut at = start;
+        let mut steps = Vec::with_capacity(tape.values.len());
+        for (from, to, act, depth) in tape.values {
+            let before = Literal::of(b.get(at..from).unwrap_or_default());
+            let kind = match act {
+                Act::Read(slot) => kind(slot),
+                Act::Skip => Kind::Json,
+            };
+            steps.push(Step { before, act, kind, depth });
+            at = to;
+        }
+        let last = Literal::of(b.get(at..tape.rest.unwrap_or(end)).unwrap_or_default());
+        let rest = tape.rest.is_some();
+        Self { steps, last, present: tape.present, missing: tape.missing, rest }
+    }
+}
+
+/// Layouts met of late: rows of a few kinds may alternate.
+#[derive(Debug, Default)]
+pub(super) struct Layouts {
+    known: Vec<Layout>,
+    /// Full looks since a layout last fitted.
+    misses: u32,
+}
+
+const LAYOUTS_MAX: usize = 4;
+
+impl Layouts {
+    /// Whether a full look is worth noting: seldom, where no layout ever fits.
+    pub(super) fn wants(&self) -> bool {
+        self.misses < 16 || self.misses.is_multiple_of(64)
+    }
+
+    /// Learns from a full look at the row `start..end`.
+    pub(super) fn learn(
+        &mut self,
+        tape: Tape,
+        b: &[u8],
+        start: usize,
+        end: usize,
+        kind: impl Fn(usize) -> Kind,
+    ) {
+        if tape.usable {
+            self.known.truncate(LAYOUTS_MAX - 1);
+            self.known.insert(0, Layout::of(tape, b, start, end, kind));
+        }
+    }
+
+    pub(super) fn missed(&mut self) {
+        self.misses = self.misses.wrapping_add(1);
+    }
+
+    /// Reads the row at `at` by a layout that fits, if there is one, and gives its end.
+    #[inline]
+    pub(super) fn run(&mut self, reader: &mut Reader<'_>, at: usize, line: bool) -> Option<usize> {
+        for i in 0..self.known.len() {
+            let layout = self.known.get(i)?;
+            if layout.rest && !line {
+                continue;
+            }
+            if let Some(end) = reader.run(layout, at) {
+                self.misses = 0;
+                if i > 0 {
+                    // The more often one fits, the earlier it is tried.
+                    self.known.swap(i, i - 1);
+                }
+                return Some(end);
+            }
+        }
+        None
+    }
+}
+
+impl Reader<'_> {
+    #[inline]
+    fn run(&mut self, layout: &Layout, start: usize) -> Option<usize> {
+        let mut steps = layout.steps.iter();
+        let mut at = start;
+        if let Some(first) = steps.next() {
+            // Most misses are here, before anything was written.
+            let value = first.before.after(self.b, at)?;
+            at = value;
+            let done = self.act(first, at).and_then(|at| self.finish(layout, steps, at));
+            if done.is_none() {
+                self.cells.cut_rows(&self.shape.slots, self.cells.rows);
+            }
+            return done;
+        }
+        self.finish(layout, steps, at)
+    }
+
+    #[inline(always)]
+    fn finish(
+        &mut self,
+        layout: &Layout,
+        steps: std::slice::Iter<'_, Step>,
+        mut at: usize,
+    ) -> Option<usize> {
+        for step in steps {
+            at = step.before.after(self.b, at)?;
+            at = self.act(step, at)?;
+        }
+        at = layout.last.after(self.b, at)?;
+        if layout.rest {
+            at = rest_of_line(self.b, at)?;
+        }
+        for slot in &layout.present {
+            self.cells.present(*slot);
+        }
+        for slot in &layout.missing {
+            self.cells.null(*slot);
+        }
+        self.cells.rows += 1;
+        Some(at)
+    }
+
+    #[inline(always)]
+    fn act(&mut self, step: &Step, at: usize) -> Option<usize> {
+        match step.act {
+            // A struct that was null and is there now has a layout of its own.
+            Act::Read(_) if step.kind == Kind::Struct && self.b.get(at) == Some(&b'{') => None,
+            Act::Read(slot) => self.read_as(step.kind, slot, at, step.depth).ok(),
+            Act::Skip => value(self.b, at, step.depth, self.strict).ok(),
+        }
+    }
+}

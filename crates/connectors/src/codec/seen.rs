@@ -1,0 +1,89 @@
+//! What the values of a column have in common, for inference.
+
+use millstream_core::codec::{Column, ColumnType, Columns};
+
+/// What all values met so far can be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing but nulls.
+    #[default]
+    Null,
+    Int,
+    Float,
+    Bool,
+    Date,
+    Stamp,
+    Text,
+    List(Box<Seen>),
+    /// Keys in order of first appearance.
+    Struct(Vec<(String, Seen)>),
+    /// Values of several types, or numbers that no column type holds exactly.
+    Mixed,
+}
+
+/// More keys than this in one object are data, not columns.
+pub(super) const KEYS_MAX: usize = 1_000;
+
+impl Seen {
+    /// What holds both.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Null, x) | (x, Self::Null) => x,
+            (Self::Int, Self::Float) | (Self::Float, Self::Int) => Self::Float,
+            (
+                a @ (Self::Date | Self::Stamp | Self::Text),
+                b @ (Self::Date | Self::Stamp | Self::Text),
+            ) => {
+                if a == b {
+                    a
+                } else {
+                    Self::Text
+                }
+            }
+            (Self::List(a), Self::List(b)) => Self::List(Box::new(a.and(*b))),
+            (Self::Struct(a), Self::Struct(b)) => Self::Struct(both(a, b)),
+            (a, b) if a == b => a,
+            _ => Self::Mixed,
+        }
+    }
+
+    /// The column type that holds all that was met.
+    pub(super) fn r#type(&self) -> ColumnType {
+        match self {
+            Self::Int => ColumnType::Int64,
+            Self::Float => ColumnType::Float64,
+            Self::Bool => ColumnType::Bool,
+            Self::Date => ColumnType::Date,
+            Self::Stamp => ColumnType::Timestamp,
+            Self::Text => ColumnType::String,
+            Self::List(item) => ColumnType::List(Box::new(item.r#type())),
+            Self::Struct(keys) if !keys.is_empty() && keys.len() <= KEYS_MAX => {
+                ColumnType::Struct(columns(keys))
+            }
+            Self::Struct(_) | Self::Null | Self::Mixed => ColumnType::Json,
+        }
+    }
+}
+
+/// Columns by name.
+pub(super) fn columns(keys: &[(String, Seen)]) -> Columns {
+    Columns(keys.iter().map(|(name, seen)| Column::new(name, seen.r#type())).collect())
+}
+
+/// The keys of two objects, those of the first one first.
+pub(super) fn both(mut a: Vec<(String, Seen)>, b: Vec<(String, Seen)>) -> Vec<(String, Seen)> {
+    for (i, (name, seen)) in b.into_iter().enumerate() {
+        // Rows tend to agree in their order.
+        let at = match a.get(i) {
+            Some((n, _)) if *n == name => Some(i),
+            _ => a.iter().position(|(n, _)| *n == name),
+        };
+        if let Some((_, before)) = at.and_then(|at| a.get_mut(at)) {
+            *before = std::mem::take(before).and(seen);
+        } else if a.len() <= KEYS_MAX {
+            // One more than the bound is enough to know that it is passed.
+            a.push((name, seen));
+        }
+    }
+    a
+}
