@@ -1,1 +1,26 @@
 //! The durable, ordered place between sources and sinks: in memory, or a log on disk.
+//!
+//! | queue | in the file | survives |
+//! |---|---|---|
+//! | [`memory::MemoryQueue`] | `queue: { memory: {} }` | nothing: for tests and for data that may be lost |
+//!
+//! Both keep the same laws (`millstream_testkit::laws::queue`); the engine meets them only as
+//! [`millstream_core::queue::Queue`].
+
+pub mod memory;
+
+use millstream_core::plugin::{Plugin, QueueOpener};
+
+/// Every queue of this crate. A new one is a new file and its row here.
+pub const QUEUES: &[Plugin<dyn QueueOpener>] = &[Plugin::of::<memory::MemoryQueue>()];
+
+/// Whether `name` may name a side stream.
+fn check_side_name(name: &str) -> millstream_core::Result<()> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-./".contains(&b);
+    let folders_up = name.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+    if name.bytes().all(legal) && !folders_up && name.len() <= 200 {
+        return Ok(());
+    }
+    Err(millstream_core::Error::stop(format!("`{name}` cannot name a side stream"))
+        .fix("use `a-z A-Z 0-9 _ - . /`, at most 200 of them, such as `outbox/store`"))
+}
