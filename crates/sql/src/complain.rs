@@ -91,8 +91,11 @@ fn unknown_column(field: &Column, valid: &[Column]) -> Error {
         return Error::stop(format!("there is no column `{}` in `{table}`", field.name))
             .fix(names::fix(&field.name, known, NAMES_MAX));
     }
-    Error::stop(format!("there is no column `{}`", field.name))
-        .fix(names::fix(&field.name, known, NAMES_MAX))
+    Error::stop(format!("there is no column `{}`", field.name)).fix(names::fix(
+        &field.name,
+        known,
+        NAMES_MAX,
+    ))
 }
 
 /// More columns than this are not listed in an error.
