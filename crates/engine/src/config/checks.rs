@@ -1,11 +1,11 @@
 //! What no single option can say by itself: names that clash, rows of nobody, promises nobody can hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_core::sink::Promise;
 
 use super::parts::contradiction;
-use super::problem::Problem;
+use super::problem::{LISTED_MAX, Problem};
 use super::shape::{FileShape, Wanted};
 use super::suggest::known;
 use super::tree::{Filled, Key, Node, Tree, Value};
@@ -14,13 +14,24 @@ use super::{QueuePart, SinkPart};
 /// The longest name of a source, view, sink or pipeline: names become names of files and tables.
 pub(super) const NAME_BYTES_MAX: usize = 64;
 
+/// The most sources, views or sinks in one file.
+const NAMED_MAX: usize = 10_000;
+
 /// The entries of a map at the top of the file.
 pub(super) fn section<'a>(tree: &'a Tree, key: &str) -> &'a [(Key, Node)] {
     tree.root.get(key).and_then(|(_, node)| node.entries()).unwrap_or(&[])
 }
 
-/// There is something to read and somewhere to write.
-pub(super) fn not_empty(tree: &Tree, problems: &mut Vec<Problem>) {
+/// There is something to read and somewhere to write, and no more of it than one process can hold.
+pub(super) fn how_many(tree: &Tree, problems: &mut Vec<Problem>) {
+    for name in ["sources", "views", "sinks"] {
+        let entries = section(tree, name);
+        if let Some((key, _)) = entries.get(NAMED_MAX) {
+            let what = format!("there are {} {name}, and {NAMED_MAX} is the most", entries.len());
+            let problem = Problem::new(what, key.at.clone()).path(name);
+            problems.push(problem.fix("split the file into several pipelines"));
+        }
+    }
     for (section, word) in [("sources", "source"), ("sinks", "sink")] {
         if let Some((key, node)) = tree.root.get(section)
             && node.entries().map_or(node.is_null(), <[_]>::is_empty)
@@ -75,26 +86,34 @@ fn bad_name(key: &Key) -> Option<Problem> {
     let starts = key.text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let fits = key.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     (!starts || !fits).then(|| {
-        Problem::new(format!("`{}` cannot be a name", key.text), key.at.clone())
+        let what = match key.text.as_str() {
+            "" => "a name cannot be empty".to_owned(),
+            name => format!("`{name}` cannot be a name"),
+        };
+        Problem::new(what, key.at.clone())
             .fix("use letters, digits and `_`, and begin with no digit: names are tables in SQL")
     })
 }
 
 /// The rows of every sink are those of a source or view.
 pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
-    let names: Vec<&str> = ["sources", "views"]
+    let names: BTreeSet<&str> = ["sources", "views"]
         .iter()
         .flat_map(|s| section(tree, s))
         .map(|(key, _)| key.text.as_str())
         .collect();
     for (_, sink) in section(tree, "sinks") {
+        // Each is compared with every name.
+        if problems.len() > LISTED_MAX {
+            return;
+        }
         let Some((_, rows)) = sink.get("rows") else {
             continue;
         };
         let Value::Scalar(s) = &rows.value else {
             continue;
         };
-        if s.filled == Filled::Lost || rows.is_null() || names.contains(&s.text.as_str()) {
+        if s.filled == Filled::Lost || rows.is_null() || names.contains(s.text.as_str()) {
             continue;
         }
         problems.push(
@@ -166,6 +185,9 @@ pub(super) fn promises(
     problems: &mut Vec<Problem>,
 ) {
     for (name, options) in &shape.sinks.0 {
+        if options.promise != Some(Wanted::EffectivelyOnce) {
+            continue;
+        }
         let Some(part) = sinks.iter().find(|p| p.name == *name) else {
             continue;
         };
@@ -177,9 +199,6 @@ pub(super) fn promises(
         else {
             continue;
         };
-        if options.promise != Some(Wanted::EffectivelyOnce) {
-            continue;
-        }
         let (what, fix) = if part.sink.promise() < Promise::EffectivelyOnce {
             (
                 format!("`{}` cannot promise `effectively_once`", part.kind),

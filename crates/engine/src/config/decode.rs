@@ -12,8 +12,9 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 use super::hole::Hole;
+use super::key::Name;
 use super::problem::Problem;
-use super::suggest::known;
+use super::suggest::{known, nearest};
 use super::tree::{Filled, Key, Node, Tree, Value};
 use super::typed::{Plain, plain};
 use super::wrong::{Wrong, problem};
@@ -35,6 +36,10 @@ struct State {
     failure: Option<(usize, Wrong)>,
     /// Nodes that are known to be wrong.
     skipped: BTreeSet<usize>,
+    /// Maps that were read as a struct, whose fields are known: only those can have holes.
+    structs: BTreeSet<usize>,
+    /// Names that keys which are unknown were likely meant to be, by the map they are in.
+    meant: BTreeSet<(usize, String)>,
     /// Fields that are known to be missing or wrong, by the map they belong to.
     holes: BTreeSet<(usize, &'static str)>,
     problems: Vec<Problem>,
@@ -101,9 +106,10 @@ impl<'t> Reading<'t> {
         let mut target = id;
         match wrong {
             Wrong::Silent => {}
-            Wrong::Missing(field) => {
+            Wrong::Missing(field) if state.structs.contains(&id) => {
                 if state.holes.insert((id, field)) {
-                    if node.get(field).is_none() {
+                    let meant = state.meant.contains(&(id, (*field).to_owned()));
+                    if node.get(field).is_none() && !meant {
                         state.problems.push(problem(self.tree, node, wrong));
                     }
                     return true;
@@ -114,6 +120,7 @@ impl<'t> Reading<'t> {
                 state.problems.push(problem(self.tree, node, wrong));
             }
             Wrong::Custom(_)
+            | Wrong::Missing(_)
             | Wrong::Type { .. }
             | Wrong::Field { .. }
             | Wrong::Variant { .. }
@@ -182,6 +189,9 @@ impl<'t> Reading<'t> {
             if !state.skipped.insert(value.id) {
                 continue;
             }
+            if let Some(meant) = nearest(&key.text, fields) {
+                state.meant.insert((node.id, meant.to_owned()));
+            }
             let problem = match self.later.iter().find(|(name, _)| *name == key.text) {
                 Some((name, fix)) => {
                     Problem::new(format!("`{name}` is not there yet"), key.at.clone()).fix(*fix)
@@ -210,7 +220,7 @@ pub(super) struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    fn told<T>(self, result: Result<T, Wrong>) -> Result<T, Wrong> {
+    pub(super) fn told<T>(self, result: Result<T, Wrong>) -> Result<T, Wrong> {
         result.inspect_err(|wrong| self.reading.note(self.node, wrong))
     }
 
@@ -273,8 +283,13 @@ impl<'a> At<'a> {
             Value::Map(entries) => entries.as_slice(),
             // `http:` with nothing below it has no options.
             Value::Scalar(_) if self.node.is_null() => &[],
-            Value::Scalar(_) | Value::List(_) => return self.any(Wish::Any, visitor),
+            Value::Scalar(_) => return self.any(Wish::Any, visitor),
+            // Serde would take its items for the fields, in their order.
+            Value::List(_) => {
+                return self.told(Err(Wrong::Type { expected: "a map of options".into() }));
+            }
         };
+        self.reading.state.borrow_mut().structs.insert(self.node.id);
         self.reading.refuse_unknown(self.node, entries, fields);
         let result = visitor.visit_map(self.entries(entries, Some(fields)));
         self.told(result)
@@ -440,8 +455,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
                 None => return Ok(None),
             },
         };
-        let key = serde::de::value::StrDeserializer::new(name);
-        self.at.told(seed.deserialize(key)).map(Some)
+        seed.deserialize(Name { at: self.at, text: name }).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
@@ -463,8 +477,7 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Wrong> {
-        let name = serde::de::value::StrDeserializer::new(self.name);
-        let value = self.at.told(seed.deserialize(name))?;
+        let value = seed.deserialize(Name { at: self.at, text: self.name })?;
         Ok((value, self))
     }
 }

@@ -22,8 +22,10 @@ const WORDS: &[(&str, &str)] = &[
     ("Span", "span"),
     ("Bytes", "bytes"),
     ("Secret", "secret"),
-    ("Columns", "columns"),
-    ("ColumnType", "column type"),
+    ("Columns", "[columns](#columns)"),
+    ("ColumnType", "[column type](#columns)"),
+    ("HttpOptions", "[options](#metrics-and-health-http)"),
+    ("Limits", "[options](#bounds-limits)"),
     ("AnySource", "[source](#sources)"),
     ("AnyCodec", "[codec](#codecs)"),
     ("AnyQueue", "[queue](#queues)"),
@@ -77,20 +79,13 @@ impl<'s> Defs<'s> {
     }
 
     /// All options below a schema, nested ones after the one they are in.
-    pub(super) fn rows(&self, schema: &'s Value, folded: &[&str]) -> Vec<Row> {
+    pub(super) fn rows(&self, schema: &'s Value) -> Vec<Row> {
         let mut rows = Vec::new();
-        self.collect(schema, "", folded, &mut rows, 0);
+        self.collect(schema, "", &mut rows, 0);
         rows
     }
 
-    fn collect(
-        &self,
-        schema: &'s Value,
-        prefix: &str,
-        folded: &[&str],
-        rows: &mut Vec<Row>,
-        depth: usize,
-    ) {
+    fn collect(&self, schema: &'s Value, prefix: &str, rows: &mut Vec<Row>, depth: usize) {
         let Some(options) = schema.get("properties").and_then(Value::as_object) else {
             return;
         };
@@ -99,9 +94,7 @@ impl<'s> Defs<'s> {
             let path = format!("{prefix}{name}");
             let needed = required.iter().any(|r| r == name.as_str());
             rows.push(self.row(&path, option, needed));
-            if !folded.contains(&name.as_str()) {
-                self.below(option, &path, rows, depth);
-            }
+            self.below(option, &path, rows, depth);
         }
     }
 
@@ -159,7 +152,7 @@ impl<'s> Defs<'s> {
                 });
             }
         }
-        self.collect(schema, &format!("{path}."), &[], rows, depth + 1);
+        self.collect(schema, &format!("{path}."), rows, depth + 1);
     }
 
     /// The type of an option, in words.

@@ -1,6 +1,7 @@
 //! `${NAME}`, `${NAME:-default}` and `${file:path}` in values, and the secrets they bring.
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -170,16 +171,16 @@ impl Fill<'_> {
         let full = self.folder.join(path);
         let read = || -> std::io::Result<String> {
             // A pipe or a device would be waited for without end.
-            let meta = std::fs::metadata(&full)?;
-            if !meta.is_file() {
+            if !std::fs::metadata(&full)?.is_file() {
                 return Err(std::io::Error::other("it is no file"));
             }
-            if meta.len() > SECRET_BYTES_MAX {
-                return Err(std::io::Error::other(format!(
-                    "it is longer than {SECRET_BYTES_MAX} bytes"
-                )));
+            let mut text = String::new();
+            std::fs::File::open(&full)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
+            if text.len() as u64 > SECRET_BYTES_MAX {
+                let what = format!("it is longer than {SECRET_BYTES_MAX} bytes");
+                return Err(std::io::Error::other(what));
             }
-            std::fs::read_to_string(&full)
+            Ok(text)
         };
         let text = read().map_err(|error| {
             Box::new(

@@ -11,6 +11,7 @@ mod decode;
 mod describe;
 mod fill;
 mod hole;
+mod key;
 mod parts;
 mod problem;
 mod reference;
@@ -26,6 +27,7 @@ mod wrong;
 mod yaml;
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -107,11 +109,12 @@ pub struct QueuePart {
 }
 
 impl fmt::Debug for Pipeline {
+    /// Without SQL, which may hold what is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline")
             .field("name", &self.name)
             .field("sources", &self.sources)
-            .field("views", &self.views)
+            .field("views", &self.views.iter().map(|v| &v.name).collect::<Vec<_>>())
             .field("sinks", &self.sinks)
             .field("queue", &self.queue)
             .finish_non_exhaustive()
@@ -222,6 +225,27 @@ impl Pipeline {
     }
 }
 
+/// The values of a file as JSON, with `${…}` as it is written: what its JSON Schema speaks of.
+///
+/// # Errors
+/// What keeps it from being YAML.
+pub fn as_json(text: &str, file: &str) -> Result<serde_json::Value, Problems> {
+    let list = match yaml::parse(text) {
+        Ok(tree) => {
+            let mut list = Vec::new();
+            let value = decode::read(&tree, &tree.root, &[], &mut list, |at| {
+                <serde_json::Value as serde::Deserialize>::deserialize(at)
+            });
+            match value {
+                Some(value) => return Ok(value),
+                None => list,
+            }
+        }
+        Err(list) => list,
+    };
+    Err(Problems::new(file, text, list))
+}
+
 fn read(path: &Path) -> Result<String, Problem> {
     let cannot = |error: std::io::Error| {
         let fix = if error.kind() == std::io::ErrorKind::NotFound {
@@ -231,15 +255,14 @@ fn read(path: &Path) -> Result<String, Problem> {
         };
         Problem::of_file(format!("cannot read the pipeline file: {error}")).fix(fix)
     };
-    let meta = std::fs::metadata(path).map_err(cannot)?;
-    if meta.is_file() && meta.len() > yaml::FILE_BYTES_MAX as u64 {
-        return Err(Problem::of_file(format!(
-            "the pipeline file is longer than {} bytes",
-            yaml::FILE_BYTES_MAX
-        ))
-        .fix("a pipeline file holds no rows: keep them in a file of their own"));
+    let mut bytes = Vec::new();
+    // One byte more than is taken: whatever is longer, a device even, is not read to its end.
+    let bound = yaml::FILE_BYTES_MAX as u64 + 1;
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    file.take(bound).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() > yaml::FILE_BYTES_MAX {
+        return Err(yaml::too_long());
     }
-    let bytes = std::fs::read(path).map_err(cannot)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Problem::of_file(format!("the pipeline file is not UTF-8: byte {at} fits no character"))

@@ -47,7 +47,7 @@ pub(super) fn build(
         checks::pipeline_name(tree, name, &mut problems);
     }
     let name = named.unwrap_or_else(|| checks::name_of(stem));
-    checks::not_empty(tree, &mut problems);
+    checks::how_many(tree, &mut problems);
     checks::names(tree, &mut problems);
     checks::rows(tree, &mut problems);
 
@@ -80,17 +80,15 @@ fn joined(
     mut sinks: Vec<SinkPart>,
     text: FileText,
 ) -> Pipeline {
-    for (name, options) in shape.sources.0 {
-        if let Some(part) = sources.iter_mut().find(|p| p.name == name) {
-            part.declared = options.columns.is_some();
-            part.columns = options.columns.or_else(|| part.source.columns());
-        }
+    // Nothing was wrong, so nothing was left out: both are in the order of the file.
+    assert_eq!((sources.len(), sinks.len()), (shape.sources.0.len(), shape.sinks.0.len()));
+    for (part, (_, options)) in sources.iter_mut().zip(shape.sources.0) {
+        part.declared = options.columns.is_some();
+        part.columns = options.columns.or_else(|| part.source.columns());
     }
-    for (name, options) in shape.sinks.0 {
-        if let Some(part) = sinks.iter_mut().find(|p| p.name == name) {
-            part.rows = options.rows;
-            part.wanted = options.promise.map(Into::into);
-        }
+    for (part, (_, options)) in sinks.iter_mut().zip(shape.sinks.0) {
+        part.rows = options.rows;
+        part.wanted = options.promise.map(Into::into);
     }
     let views = shape.views.0.into_iter().map(|(name, sql)| View { name, sql }).collect();
     Pipeline {
@@ -196,10 +194,7 @@ impl<'a> Building<'a> {
                         "one {noun} has to stand here, not `{}` and `{}`",
                         first.text, second.text
                     );
-                    let problem = Problem::new(what, second.at.clone()).fix(format!(
-                        "leave one out; options go below it, as in `{}: {{ … }}`",
-                        first.text
-                    ));
+                    let problem = Problem::new(what, second.at.clone()).fix(apart(entries));
                     self.tell(problem, node);
                     return None;
                 }
@@ -259,6 +254,24 @@ impl<'a> Building<'a> {
         let problem =
             if problem.path.is_empty() { problem.path(self.tree.path(node.id)) } else { problem };
         self.problems.push(problem);
+    }
+}
+
+/// How to mend several keys where one kind has to stand.
+fn apart(entries: &[(Key, Node)]) -> String {
+    // As other tools have it: `type: http` beside its options.
+    let tagged = entries.iter().find_map(|(key, value)| match &value.value {
+        Value::Scalar(s) if matches!(key.text.as_str(), "type" | "kind") => Some(&s.text),
+        Value::Scalar(_) | Value::List(_) | Value::Map(_) => None,
+    });
+    match (tagged, entries.first()) {
+        (Some(kind), _) => {
+            format!("write the type as the key, its options below: `{kind}: {{ … }}`")
+        }
+        (None, Some((key, _))) => {
+            format!("leave one out; options go below the type: `{}: {{ … }}`", key.text)
+        }
+        (None, None) => String::new(),
     }
 }
 

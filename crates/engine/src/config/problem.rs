@@ -72,7 +72,7 @@ impl Problem {
 }
 
 /// How many problems are kept: a file with more is better mended from the top.
-const LISTED_MAX: usize = 100;
+pub(super) const LISTED_MAX: usize = 100;
 /// A line longer than this is not shown: it is no text that a person wrote.
 const SHOWN_LINE_BYTES_MAX: usize = 2_000;
 

@@ -23,10 +23,38 @@ Everything that a pipeline file may hold. A file is YAML; relative paths in it b
   unset or empty, `${file:path}` is the text of a file without the newline at its end, and `$${` stands for
   the characters `${`. Inside of `{ }` and `[ ]` they need quotes around them. What comes from outside is
   a **secret**: it is shown as `***` wherever text goes out.
-- Names of sources, views and sinks are letters, digits and `_`, and begin with no digit.
+- Names of sources, views and sinks are up to 64 letters, digits and `_`, and begin with no digit.
 - `millstream check` lists everything that is wrong with a file; `millstream schema` prints its JSON Schema
   for editors.
 ";
+
+const COLUMNS: &str = r#"
+## Columns
+
+```yaml
+columns:
+  id: int64
+  place: { type: string, at: /sensor/place, required: true }
+  readings: { list: float64 }
+  position: { struct: { x: float64, y: float64 } }
+```
+
+| type | holds |
+|---|---|
+| `int64` | a whole number of 64 bits; one with a fraction or beyond the range does not fit |
+| `float64` | a floating-point number of 64 bits |
+| `string` | text |
+| `bool` | `true` or `false` |
+| `timestamp` | a moment written as RFC 3339, such as `2026-11-23T05:00:00Z` |
+| `timestamp_s`, `timestamp_ms`, `timestamp_us` | a moment as a number of seconds, milliseconds or microseconds since 1970 |
+| `date` | a day, such as `2026-11-23` |
+| `json` | any JSON, kept as its text |
+| `{ list: type }` | several of one type |
+| `{ struct: { name: type } }` | named columns inside one |
+
+A column is found under its own name, or by the JSON pointer `at`; where it is missing or null it is null, or
+the row is set aside if the column is `required`.
+"#;
 
 /// The reference of files made of these parts.
 #[must_use]
@@ -35,11 +63,12 @@ pub fn reference(registry: &Registry) -> String {
     let root = schema.as_value();
     let defs = Defs::new(root);
     let mut out = INTRO.to_owned();
-    section(&mut out, "The file", &defs, root, &["sources", "sinks", "http", "limits"]);
-    section(&mut out, "A source", &defs, defs.get("SourceShape"), &[]);
-    section(&mut out, "A sink", &defs, defs.get("SinkShape"), &[]);
-    section(&mut out, "Metrics and health: `http`", &defs, defs.get("HttpOptions"), &[]);
-    section(&mut out, "Bounds: `limits`", &defs, defs.get("Limits"), &[]);
+    section(&mut out, "The file", &defs, root);
+    section(&mut out, "A source", &defs, defs.get("SourceShape"));
+    section(&mut out, "A sink", &defs, defs.get("SinkShape"));
+    out.push_str(COLUMNS);
+    section(&mut out, "Metrics and health: `http`", &defs, defs.get("HttpOptions"));
+    section(&mut out, "Bounds: `limits`", &defs, defs.get("Limits"));
     parts(&mut out, "Sources", "from", &defs, "AnySource", &names(&registry.sources));
     parts(&mut out, "Codecs", "decode", &defs, "AnyCodec", &names(&registry.codecs));
     parts(&mut out, "Queues", "queue", &defs, "AnyQueue", &names(&registry.queues));
@@ -53,11 +82,11 @@ fn names<P: ?Sized>(table: &[Plugin<P>]) -> Vec<&'static str> {
     names
 }
 
-/// One table of options; those in `folded` have a section of their own.
-fn section(out: &mut String, title: &str, defs: &Defs<'_>, schema: &Value, folded: &[&str]) {
+/// One table of options.
+fn section(out: &mut String, title: &str, defs: &Defs<'_>, schema: &Value) {
     heading(out, 2, title);
     text(out, defs.description(schema));
-    table(out, &defs.rows(schema, folded));
+    table(out, &defs.rows(schema));
 }
 
 fn parts(out: &mut String, title: &str, key: &str, defs: &Defs<'_>, choice: &str, names: &[&str]) {
@@ -72,7 +101,7 @@ fn parts(out: &mut String, title: &str, key: &str, defs: &Defs<'_>, choice: &str
             let example = defs.example(key, name, options);
             text(out, &format!("```yaml\n{example}```"));
         }
-        let rows = defs.rows(options, &[]);
+        let rows = defs.rows(options);
         if rows.is_empty() {
             text(out, "It has no options.");
         }

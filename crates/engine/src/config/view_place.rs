@@ -57,12 +57,8 @@ struct Token {
 /// Characters of the scalar that are no white space.
 fn tokens(text: &str, node: &Node, scalar: &Scalar) -> Vec<Token> {
     let raw = text.get(node.at.clone()).unwrap_or("");
-    let skip = match scalar.style {
-        Style::Plain => 0,
-        Style::Single | Style::Double => 1,
-        // The line with `|` or `>`, its indicators and perhaps a comment.
-        Style::Literal | Style::Folded => raw.find('\n').map_or(raw.len(), |i| i + 1),
-    };
+    // A quoted scalar begins with its quote; a block scalar below its `|` or `>`, as the parser has it.
+    let skip = usize::from(matches!(scalar.style, Style::Single | Style::Double));
     let mut tokens = Vec::new();
     let mut chars = raw.char_indices().peekable();
     while let Some((i, c)) = chars.next() {

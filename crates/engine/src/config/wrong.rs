@@ -169,7 +169,8 @@ fn plainly(expected: &str) -> String {
         "i64" | "isize" => "a whole number".into(),
         "f32" | "f64" => "a number".into(),
         "a boolean" => "`true` or `false`".into(),
-        "a string" | "a borrowed string" | "a character" => "text".into(),
+        "a string" | "a borrowed string" => "text".into(),
+        "a character" => "one character".into(),
         "a sequence" => "a list".into(),
         other if other.starts_with("struct ") => "a map of options".into(),
         other => other.into(),
@@ -184,7 +185,11 @@ fn fix(node: &Node, expected: &str) -> Option<String> {
     let number = matches!(typed, Plain::Unsigned(_) | Plain::Signed(_) | Plain::Float(_));
     let text = if is_secret(node) { "***".to_owned() } else { shortened(&scalar.text) };
     if number && expected.contains("with its unit") {
-        let unit = if expected.contains("bytes") { "MiB" } else { "s" };
+        let unit = match (expected.contains("bytes"), typed) {
+            (true, Plain::Unsigned(n)) if n >= 1024 => "B",
+            (true, _) => "MiB",
+            (false, _) => "s",
+        };
         return Some(format!("it needs a unit, such as `{text}{unit}`"));
     }
     if expected == "a string" && (number || matches!(typed, Plain::Bool(_))) {

@@ -22,10 +22,7 @@ const DEPTH_MAX: usize = 64;
 /// Duplicate keys are all listed; anything that breaks the structure ends the reading.
 pub(super) fn parse(text: &str) -> Result<Tree, Vec<Problem>> {
     if text.len() > FILE_BYTES_MAX {
-        return Err(vec![
-            Problem::new(format!("the file is longer than {FILE_BYTES_MAX} bytes"), 0..0)
-                .fix("a pipeline file holds no rows: keep them in a file of their own"),
-        ]);
+        return Err(vec![too_long()]);
     }
     let mut builder = Builder { text, ..Builder::default() };
     // Comments are no part of the tree.
@@ -36,8 +33,10 @@ pub(super) fn parse(text: &str) -> Result<Tree, Vec<Problem>> {
     options.flow_nesting_limit = DEPTH_MAX;
     for next in Parser::new_from_str_with_options(text, options) {
         let stop = match next {
-            Ok((event, span)) => builder.take(event, &bytes(&span)),
-            Err(error) => Err(Box::new(broken(text, &error))),
+            Ok((event, span)) => {
+                tag(text, &event, &span).and_then(|()| builder.take(event, &bytes(&span)))
+            }
+            Err(error) => Err(Box::new(broken(text, &error, &builder.open))),
         };
         if let Err(problem) = stop {
             builder.problems.push(*problem);
@@ -51,6 +50,11 @@ pub(super) fn parse(text: &str) -> Result<Tree, Vec<Problem>> {
     }
 }
 
+pub(super) fn too_long() -> Problem {
+    Problem::of_file(format!("the pipeline file is longer than {FILE_BYTES_MAX} bytes"))
+        .fix("a pipeline file holds no rows: keep them in a file of their own")
+}
+
 pub(super) fn empty() -> Problem {
     Problem::new("the pipeline file is empty", 0..0)
         .fix("`millstream init` writes one to start from")
@@ -58,6 +62,19 @@ pub(super) fn empty() -> Problem {
 
 fn bytes(span: &Span) -> Range<usize> {
     span.byte_range().unwrap_or(0..0)
+}
+
+/// Refuses tags: the core ones say what the value says anyway, others would need code to build them.
+fn tag(text: &str, event: &Event<'_>, span: &Span) -> Step {
+    let Some(tag) = event.tag() else {
+        return Ok(());
+    };
+    let at = span.tag_span();
+    let written = at.and_then(|at| at.slice(text)).map_or_else(|| tag.to_string(), str::to_owned);
+    Err(Box::new(
+        Problem::new(format!("the tag `{written}` is not taken here"), bytes(&at.unwrap_or(*span)))
+            .fix("leave the tag out; write a number bare and text in quotes"),
+    ))
 }
 
 type Step = Result<(), Box<Problem>>;
@@ -108,14 +125,6 @@ enum Kind {
 impl Builder<'_> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "other events hold no values")]
     fn take(&mut self, event: Event<'_>, at: &Range<usize>) -> Step {
-        if let Some(tag) = event.tag() {
-            // The core tags say what the value says anyway, and others would need code to build them.
-            let at = at.start..at.start + 1;
-            return Err(Box::new(
-                Problem::new(format!("a tag such as `{tag}` is not taken here"), at)
-                    .fix("leave the tag out; write a number bare and text in quotes"),
-            ));
-        }
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -323,15 +332,19 @@ fn written(style: ScalarStyle) -> Style {
 
 /// Says in plain words what breaks the YAML.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the parser's own text serves for the rest")]
-fn broken(text: &str, error: &ScanError) -> Problem {
-    let start = error.marker().byte_offset().unwrap_or(0).min(text.len());
-    let at = start..start + 1;
+fn broken(text: &str, error: &ScanError, open: &[Open]) -> Problem {
+    let mut start = error.marker().byte_offset().unwrap_or(0).min(text.len());
+    let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
+    let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or("");
     let (what, fix) = match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabInPlainScalar
-        | ErrorKind::TabAtBlockScalarStart => ("a tab cannot indent YAML", "indent with spaces"),
+        | ErrorKind::TabAtBlockScalarStart => {
+            start = line.find('\t').map_or(start, |tab| line_start + tab);
+            ("a tab cannot indent YAML", "indent with spaces")
+        }
         ErrorKind::UnexpectedEofFlowSequence | ErrorKind::ExpectedFlowSequenceSeparator => {
             ("a list in brackets is not closed", "put `,` between its items and `]` at its end")
         }
@@ -345,7 +358,7 @@ fn broken(text: &str, error: &ScanError) -> Problem {
         }
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => (
             "a `:` stands where no key can be",
-            "check the indentation, or put the text into quotes",
+            "check the indentation, whether the line above lacks its `:`, or put the text into quotes",
         ),
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
             "this is neither a key nor a value",
@@ -354,17 +367,21 @@ fn broken(text: &str, error: &ScanError) -> Problem {
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
             ("this line fits none of the levels above", "indent it like its neighbours")
         }
-        ErrorKind::RecursionLimitExceeded => return too_deep(&at),
+        ErrorKind::RecursionLimitExceeded => return too_deep(&(start..start + 1)),
         other => {
             let what = other.to_string();
             let what = what.trim().trim_end_matches('.');
-            return Problem::new(format!("this is no YAML: {what}"), at);
+            return Problem::new(format!("this is no YAML: {what}"), start..start + 1);
         }
     };
     let (what, mut fix) = (what.to_owned(), fix.to_owned());
-    let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
-    if text.get(line_start..start).is_some_and(|line| line.contains("${")) {
+    if line.contains("${") {
         fix.push_str("; `${…}` inside of braces or brackets needs quotes around it");
     }
-    Problem::new(what, at).fix(fix)
+    let problem = Problem::new(what, start..start + 1).fix(fix);
+    let opened = open.last().map(|open| open.start);
+    match opened.filter(|at| text.get(*at..).is_some_and(|t| t.starts_with(['{', '[']))) {
+        Some(at) => problem.see(at..at + 1, "opened here"),
+        None => problem,
+    }
 }

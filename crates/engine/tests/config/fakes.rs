@@ -1,4 +1,5 @@
 //! Parts that can be configured and nothing else, shaped like the real ones.
+#![expect(dead_code, reason = "options are only shown, by `Debug`")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HttpSource {
-    /// What to fetch.
+    /// What to fetch, such as `http://127.0.0.1:8080/items`.
     url: String,
     /// How often.
     #[serde(default = "five_seconds")]

@@ -1,8 +1,17 @@
 //! The pipeline file, read with parts that are only configured.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may panic"
+)]
 
 mod broken;
 mod fakes;
+mod fuzz;
+mod good;
+mod schema;
+mod views;
 
 use std::path::Path;
 
@@ -13,7 +22,7 @@ pub(crate) fn parse(text: &str) -> Result<Pipeline, Problems> {
     Pipeline::parse(text, "pipeline.yaml", "pipeline", Path::new("/pipes"), &registry(), &Around)
 }
 
-const SENSORS: &str = r#"# the whole pipeline is this file
+pub(crate) const SENSORS: &str = r#"# the whole pipeline is this file
 name: sensors
 sources:
   readings:
@@ -35,22 +44,3 @@ sinks:
       sqlite: { path: processed.db, table: processed_items }
     promise: effectively_once
 "#;
-
-#[test]
-fn a_file_becomes_parts_that_are_built_and_not_opened() {
-    let pipeline = parse(SENSORS).unwrap_or_else(|p| panic!("{p}"));
-    assert_eq!(pipeline.name, "sensors");
-    assert_eq!(pipeline.queue.opener.folder().unwrap(), Path::new("/pipes/./data"));
-    let readings = &pipeline.sources[0];
-    assert_eq!((readings.kind, readings.codec_kind), ("http", "json"));
-    assert_eq!(readings.columns.as_ref().unwrap().0.len(), 4);
-    assert!(readings.source.describe().starts_with("Env(sensors.Source readings)"));
-    assert!(readings.source.describe().contains("every: 5s"));
-    assert_eq!(
-        readings.codec.describe(),
-        "Env(sensors.Codec readings) JsonCodec { rows: Some(\"/items\") }"
-    );
-    assert_eq!(pipeline.sources[1].kind, "stdin");
-    assert_eq!(pipeline.views[0].name, "hot");
-    assert_eq!(pipeline.sinks[0].rows, "hot");
-}
