@@ -1,21 +1,34 @@
 //! Where data comes from and goes to: one file per technology.
 
 pub mod codec;
+mod discard;
 mod generate;
 mod host;
 mod http;
+mod lane;
+pub mod render;
+mod sqlite;
+mod stdout;
 
 use millstream_core::codec::Codec;
 use millstream_core::plugin::Plugin;
+use millstream_core::sink::Sink;
 use millstream_core::source::Source;
 
+pub use discard::Discard;
 pub use generate::{Field, Fields, Generate, Rate};
 pub use host::{Host, Metric};
 pub use http::{Address, Auth, Http, Method, Target, Tls};
+pub use sqlite::Sqlite;
+pub use stdout::{Format as StdoutFormat, Stdout, StdoutSink};
 
 /// How bytes become rows.
 pub const CODECS: &[Plugin<dyn Codec>] = &[Plugin::of::<codec::json::Json>()];
 
-/// All sources, by name.
+/// Where records come from.
 pub const SOURCES: &[Plugin<dyn Source>] =
     &[Plugin::of::<generate::Generate>(), Plugin::of::<host::Host>(), Plugin::of::<http::Http>()];
+
+/// Where rows go.
+pub const SINKS: &[Plugin<dyn Sink>] =
+    &[Plugin::of::<Discard>(), Plugin::of::<Sqlite>(), Plugin::of::<Stdout>()];

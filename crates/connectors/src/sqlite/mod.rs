@@ -1,0 +1,199 @@
+//! Rows into a table of an SQLite database.
+
+mod cells;
+mod database;
+mod error;
+mod insert;
+mod neighbours;
+mod table;
+
+use std::path::PathBuf;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use millstream_core::codec::Rows;
+use millstream_core::plugin::{Config, Env};
+use millstream_core::queue::Mark;
+use millstream_core::sink::{Held, Promise, Refused, Sink};
+use millstream_core::{Error, Result};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::database::Database;
+use crate::lane::Lane;
+
+/// Stores rows in a table of an SQLite database, each exactly once: how far it has come is kept in
+/// the same transaction, in a table `_millstream_held` beside yours.
+///
+/// The table is made from the rows' columns, or checked against them if it is there. Values are
+/// kept exactly: int64 and bool as INTEGER (bools as 0 and 1), float64 as REAL, text and json as TEXT,
+/// lists and structs as JSON text, dates as text `2026-11-23`, bytes as BLOB, decimals as text. A value
+/// that SQLite would change is refused and its row kept in the dead letters: NaN (which would become
+/// NULL), integers above 9223372036854775807, years outside 0000 to 9999. Rows that break a constraint
+/// of the table (UNIQUE, NOT NULL, CHECK, foreign keys, a trigger's RAISE) are refused likewise, and
+/// their neighbours go on.
+///
+/// The database is put into WAL mode with `synchronous=FULL`: what is flushed survives power loss, and
+/// others can read at any time. Other programs can write between flushes; while one holds the database
+/// longer than half a second, rows wait and are tried again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sqlite {
+    /// The database file. It and its folder are made if they are not there.
+    path: PathBuf,
+    /// The table.
+    table: String,
+    /// What to do with a row whose key is there already.
+    #[serde(default)]
+    mode: Mode,
+    /// The columns that tell rows apart: the primary key of a table that is made. `mode: upsert` needs
+    /// it, and a table that is there needs a unique index on exactly these columns for that.
+    #[serde(default)]
+    key: Vec<String>,
+    /// Whether to make the database and the table if they are not there.
+    #[serde(default = "yes")]
+    create: bool,
+    /// How moments are stored.
+    #[serde(default)]
+    timestamps: Timestamps,
+}
+
+/// What to do with a row whose key is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// Refuse it: it goes to the dead letters.
+    #[default]
+    Insert,
+    /// Let it replace the values of the one that is there.
+    Upsert,
+}
+
+/// How moments are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Timestamps {
+    /// As text, `2026-11-23T05:16:24.000000Z`: sorts like time, and is what SQLite's date functions,
+    /// Python's `datetime.fromisoformat` and pandas' `parse_dates` read.
+    #[default]
+    Text,
+    /// As an INTEGER, microseconds since 1970-01-01 UTC: a third of the space.
+    Us,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The options with all paths made whole.
+#[derive(Clone, Debug)]
+struct Options {
+    path: PathBuf,
+    table: String,
+    mode: Mode,
+    key: Vec<String>,
+    create: bool,
+    timestamps: Timestamps,
+    /// Under which names its mark is kept.
+    pipeline: String,
+    sink: String,
+}
+
+impl Options {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+impl Config<dyn Sink> for Sqlite {
+    const NAME: &'static str = "sqlite";
+
+    fn build(self, env: &Env) -> Result<Box<dyn Sink>> {
+        let path = env.path(&self.path);
+        let stop = |what: &str, fix: &str| Err(Error::stop(what).at(env.name.clone()).fix(fix));
+        if self.mode == Mode::Upsert && self.key.is_empty() {
+            return stop(
+                "`mode: upsert` has no `key`",
+                "name the columns that tell rows apart, such as `key: [id]`",
+            );
+        }
+        if self.table.trim().is_empty() || self.table.eq_ignore_ascii_case(database::HELD_TABLE) {
+            return stop(
+                "`table` cannot be that",
+                "choose another name, such as `table: readings`",
+            );
+        }
+        let Self { table, mode, key, create, timestamps, .. } = self;
+        let (pipeline, sink) = (env.pipeline.clone(), env.name.clone());
+        let options = Options { path, table, mode, key, create, timestamps, pipeline, sink };
+        Ok(Box::new(SqliteSink {
+            database: Some(Database::new(options.clone())),
+            options,
+            lane: None,
+        }))
+    }
+}
+
+/// Hands everything to a thread that has the database.
+struct SqliteSink {
+    options: Options,
+    /// Until there is a thread for it.
+    database: Option<Database>,
+    lane: Option<Lane<Database>>,
+}
+
+impl SqliteSink {
+    async fn run<R: Send + 'static>(
+        &mut self,
+        job: impl FnOnce(&mut Database) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        if self.lane.is_none() {
+            let database =
+                self.database.take().unwrap_or_else(|| Database::new(self.options.clone()));
+            self.lane = Some(Lane::start(&format!("sqlite {}", self.options.sink), database)?);
+        }
+        match &self.lane {
+            Some(lane) => lane.run(job).await,
+            None => Err(Error::stop("the sink has no thread")),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for SqliteSink {
+    async fn open(&mut self, schema: SchemaRef) -> Result<Held> {
+        self.run(move |database| database.open(&schema)).await
+    }
+
+    async fn write(&mut self, rows: &Rows) -> Result<()> {
+        let rows = rows.clone();
+        self.run(move |database| database.write(rows)).await
+    }
+
+    async fn prepare(&mut self, mark: &Mark) -> Result<Vec<Refused>> {
+        let mark = *mark;
+        self.run(move |database| database.prepare(mark)).await
+    }
+
+    async fn flush(&mut self, mark: &Mark) -> Result<()> {
+        let mark = *mark;
+        self.run(move |database| database.flush(mark)).await
+    }
+
+    async fn forget(&mut self) -> Result<()> {
+        self.run(Database::forget).await
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::EffectivelyOnce
+    }
+
+    fn describe(&self) -> String {
+        let how = match self.options.mode {
+            Mode::Insert => "insert into",
+            Mode::Upsert => "upsert into",
+        };
+        let Options { table, path, .. } = &self.options;
+        format!("sqlite: {how} `{table}` of {}, one transaction per epoch", path.display())
+    }
+}
