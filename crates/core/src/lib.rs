@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod codec;
 pub mod columns;
+pub mod disk;
 pub mod error;
 pub mod fields;
 pub mod ledger;

@@ -212,7 +212,8 @@ pub trait Queue: Send + Sync {
     async fn checkpoints(&self) -> Result<Vec<Checkpoint>>;
 
     /// Frames below `before`, and checkpoints of epochs below `epoch`, are needed by nobody; keep
-    /// them only as far as the retention options ask.
+    /// them only as far as the retention options ask. The last checkpoint, and all frames from the
+    /// oldest kept checkpoint's `next` on, stay whatever is asked.
     ///
     /// # Errors
     /// As [`Queue::commit`].
@@ -232,6 +233,15 @@ pub trait Queue: Send + Sync {
 
     /// What it has to say of itself.
     fn status(&self) -> QueueStatus;
+
+    /// Begins a new incarnation, loudly, and returns it: for when a sink is ahead of this queue and a
+    /// person has said to go on. Marks of earlier incarnations then mean nothing beyond its end.
+    ///
+    /// # Errors
+    /// `Stop` when this queue cannot; else as [`Queue::commit`].
+    async fn new_incarnation(&self) -> Result<u32> {
+        Err(crate::Error::stop("this queue has no incarnations"))
+    }
 
     /// Flushes and gives up the lock. Without it nothing is lost either.
     ///

@@ -7,12 +7,14 @@
 //! Both keep the same laws (`millstream_testkit::laws::queue`); the engine meets them only as
 //! [`millstream_core::queue::Queue`].
 
+pub mod log;
 pub mod memory;
 
 use millstream_core::plugin::{Plugin, QueueOpener};
 
 /// Every queue of this crate. A new one is a new file and its row here.
-pub const QUEUES: &[Plugin<dyn QueueOpener>] = &[Plugin::of::<memory::MemoryQueue>()];
+pub const QUEUES: &[Plugin<dyn QueueOpener>] =
+    &[Plugin::of::<log::LogQueue>(), Plugin::of::<memory::MemoryQueue>()];
 
 /// Whether `name` may name a side stream.
 fn check_side_name(name: &str) -> millstream_core::Result<()> {

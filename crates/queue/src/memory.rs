@@ -124,12 +124,19 @@ impl State {
         self.first + weight(self.frames.len())
     }
 
-    /// Frees chunks that only checkpoints below `epoch` name.
+    /// Drops checkpoints below `epoch`, but the last one.
     fn drop_checkpoints(&mut self, epoch: Epoch) {
         let mut gone = Vec::new();
-        while self.checkpoints.front().is_some_and(|c| c.epoch < epoch) {
+        while self.checkpoints.len() > 1
+            && self.checkpoints.front().is_some_and(|c| c.epoch < epoch)
+        {
             gone.extend(self.checkpoints.pop_front());
         }
+        self.drop_chunks(&gone);
+    }
+
+    /// Frees chunks that only these checkpoints named.
+    fn drop_chunks(&mut self, gone: &[Checkpoint]) {
         for chunk in gone.iter().flat_map(|c| &c.chunks) {
             let kept =
                 self.checkpoints.iter().any(|c| c.chunks.iter().any(|kept| kept.id == chunk.id));
@@ -269,14 +276,14 @@ impl Queue for Memory {
     async fn commit(&self, checkpoint: &Checkpoint) -> Result<()> {
         let mut state = self.shared.state.lock();
         // A second commit of the same epoch (dead letters dropped, say) takes the place of the first.
-        if state.checkpoints.back().is_some_and(|last| last.epoch == checkpoint.epoch) {
-            state.checkpoints.pop_back();
-        }
+        let again = state.checkpoints.back().is_some_and(|last| last.epoch == checkpoint.epoch);
+        let gone = if again { state.checkpoints.pop_back() } else { None };
         assert!(
             state.checkpoints.back().is_none_or(|last| last.epoch < checkpoint.epoch),
             "epochs only grow"
         );
         state.checkpoints.push_back(checkpoint.clone());
+        state.drop_chunks(gone.as_slice());
         Ok(())
     }
 
@@ -287,12 +294,13 @@ impl Queue for Memory {
     async fn trim(&self, before: Offset, epoch: Epoch) -> Result<()> {
         {
             let mut state = self.shared.state.lock();
-            while state.first < before.0 {
+            state.drop_checkpoints(epoch);
+            let needed = state.checkpoints.front().map_or(0, |oldest| oldest.next.0);
+            while state.first < before.0.min(needed) {
                 let Some(frame) = state.frames.pop_front() else { break };
                 state.bytes -= weight(frame.bytes());
                 state.first += 1;
             }
-            state.drop_checkpoints(epoch);
         }
         self.shared.changed.notify_waiters();
         Ok(())

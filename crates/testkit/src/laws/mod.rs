@@ -1,3 +1,4 @@
-//! Laws: what every part of a kind has to keep, whatever its technology.
+//! What every part of a kind has to keep, as functions that run against any of them.
 
+pub mod queue;
 pub mod sink;
