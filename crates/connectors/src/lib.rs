@@ -2,6 +2,7 @@
 
 pub mod codec;
 mod discard;
+mod file;
 mod generate;
 mod host;
 mod http;
@@ -16,6 +17,7 @@ use millstream_core::sink::Sink;
 use millstream_core::source::Source;
 
 pub use discard::Discard;
+pub use file::FileSink;
 pub use generate::{Field, Fields, Generate, Rate};
 pub use host::{Host, Metric};
 pub use http::{Address, Auth, Http, Method, Target, Tls};
@@ -30,5 +32,9 @@ pub const SOURCES: &[Plugin<dyn Source>] =
     &[Plugin::of::<generate::Generate>(), Plugin::of::<host::Host>(), Plugin::of::<http::Http>()];
 
 /// Where rows go.
-pub const SINKS: &[Plugin<dyn Sink>] =
-    &[Plugin::of::<Discard>(), Plugin::of::<Sqlite>(), Plugin::of::<Stdout>()];
+pub const SINKS: &[Plugin<dyn Sink>] = &[
+    Plugin::of::<Discard>(),
+    Plugin::of::<FileSink>(),
+    Plugin::of::<Sqlite>(),
+    Plugin::of::<Stdout>(),
+];

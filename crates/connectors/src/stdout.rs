@@ -4,12 +4,13 @@ mod table;
 
 use std::fmt;
 use std::io::{ErrorKind, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use millstream_core::codec::Rows;
 use millstream_core::plugin::{Config, Env};
-use millstream_core::queue::{Epoch, Mark};
+use millstream_core::queue::Mark;
 use millstream_core::sink::{Held, Promise, Refused, Sink};
 use millstream_core::{Error, Result};
 use schemars::JsonSchema;
@@ -50,12 +51,14 @@ impl Config<dyn Sink> for Stdout {
     }
 }
 
+/// Locked only by the thread that prints.
+type Printer = Arc<Mutex<Box<dyn Write + Send>>>;
+
 /// Prints to any writer.
 pub struct StdoutSink {
     format: Format,
-    /// Until there is a thread for it.
-    out: Option<Box<dyn Write + Send>>,
-    lane: Option<Lane<Box<dyn Write + Send>>>,
+    out: Printer,
+    lane: Option<Lane<Printer>>,
     table: Option<Table>,
     /// Text of rows that are not flushed.
     text: Vec<u8>,
@@ -65,7 +68,7 @@ impl StdoutSink {
     /// A sink that prints to `out` in this format.
     #[must_use]
     pub fn new(format: Format, out: Box<dyn Write + Send>) -> Self {
-        Self { format, out: Some(out), lane: None, table: None, text: Vec::new() }
+        Self { format, out: Arc::new(Mutex::new(out)), lane: None, table: None, text: Vec::new() }
     }
 }
 
@@ -80,8 +83,8 @@ impl Sink for StdoutSink {
     async fn open(&mut self, schema: SchemaRef) -> Result<Held> {
         self.text.clear();
         self.table = (self.format == Format::Table).then(|| Table::of(&schema));
-        if let Some(out) = self.out.take() {
-            self.lane = Some(Lane::start("stdout", out)?);
+        if self.lane.is_none() {
+            self.lane = Some(Lane::start("stdout", self.out.clone())?);
         }
         Ok(Held::Untracked)
     }
@@ -109,7 +112,8 @@ impl Sink for StdoutSink {
             return Err(Error::reopen("standard output is not open"));
         };
         let text = std::mem::take(&mut self.text);
-        let print = move |out: &mut Box<dyn Write + Send>| {
+        let print = move |out: &mut Printer| {
+            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
             let printed = out.write_all(&text).and_then(|()| out.flush());
             printed.map(|()| text).map_err(explain)
         };
@@ -119,10 +123,6 @@ impl Sink for StdoutSink {
     }
 
     async fn forget(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn close(&mut self, _: Epoch) -> Result<()> {
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
@@ -34,7 +35,7 @@ const WAL_BYTES: u32 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Database {
     options: Options,
-    neighbour: Neighbour,
+    neighbour: Arc<Neighbour>,
     open: Option<Open>,
     /// It has been open before: rights and folders were right once.
     was_open: bool,
@@ -69,8 +70,7 @@ type FileId = (u64, u64);
 
 impl Database {
     /// The database of these options; opens nothing.
-    pub(super) fn new(options: Options) -> Self {
-        let neighbour = Neighbour::of(&options.path);
+    pub(super) fn new(options: Options, neighbour: Arc<Neighbour>) -> Self {
         Self { options, neighbour, open: None, was_open: false }
     }
 

@@ -8,6 +8,7 @@ mod neighbours;
 mod table;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::database::Database;
+use self::neighbours::Neighbour;
 use crate::lane::Lane;
 
 /// Stores rows in a table of an SQLite database, each exactly once: how far it has come is kept in
@@ -126,19 +128,16 @@ impl Config<dyn Sink> for Sqlite {
         let Self { table, mode, key, create, timestamps, .. } = self;
         let (pipeline, sink) = (env.pipeline.clone(), env.name.clone());
         let options = Options { path, table, mode, key, create, timestamps, pipeline, sink };
-        Ok(Box::new(SqliteSink {
-            database: Some(Database::new(options.clone())),
-            options,
-            lane: None,
-        }))
+        let neighbour = Arc::new(Neighbour::of(&options.path));
+        Ok(Box::new(SqliteSink { options, neighbour, lane: None }))
     }
 }
 
 /// Hands everything to a thread that has the database.
 struct SqliteSink {
     options: Options,
-    /// Until there is a thread for it.
-    database: Option<Database>,
+    /// From the first: all sinks of a pipeline are built before any is opened.
+    neighbour: Arc<Neighbour>,
     lane: Option<Lane<Database>>,
 }
 
@@ -147,15 +146,14 @@ impl SqliteSink {
         &mut self,
         job: impl FnOnce(&mut Database) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        if self.lane.is_none() {
-            let database =
-                self.database.take().unwrap_or_else(|| Database::new(self.options.clone()));
-            self.lane = Some(Lane::start(&format!("sqlite {}", self.options.sink), database)?);
-        }
-        match &self.lane {
-            Some(lane) => lane.run(job).await,
-            None => Err(Error::stop("the sink has no thread")),
-        }
+        let lane = match &mut self.lane {
+            Some(lane) => lane,
+            none => {
+                let database = Database::new(self.options.clone(), self.neighbour.clone());
+                none.insert(Lane::start(&format!("sqlite {}", self.options.sink), database)?)
+            }
+        };
+        lane.run(job).await
     }
 }
 

@@ -1,0 +1,5 @@
+//! Files as sinks.
+
+mod sink;
+
+pub use sink::FileSink;
