@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use millstream_core::Timestamp;
 

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use datafusion_expr::{ScalarUDF, Volatility};
 use datafusion_sql::sqlparser::ast::{
-    Expr, Function, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause,
-    OrderByKind, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, Value,
-    ValueWithSpan, Visit, Visitor,
+    Expr, Function, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
+    LimitClause, OrderByKind, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
+    TableFactor, Value, ValueWithSpan, Visit, Visitor,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;
@@ -18,16 +18,49 @@ use crate::names;
 use crate::parse::{Parsed, Tokens, place};
 
 const AGGREGATES: &[&str] = &[
-    "any_value", "approx_distinct", "approx_median", "approx_percentile_cont", "array_agg", "avg",
-    "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count", "covar", "covar_pop",
-    "covar_samp", "every", "first_value", "group_concat", "grouping", "last_value", "listagg", "max",
-    "mean", "median", "min", "mode", "nth_value", "percentile_cont", "quantile", "regr_slope",
-    "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var", "var_pop", "var_samp",
+    "any_value",
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "first_value",
+    "group_concat",
+    "grouping",
+    "last_value",
+    "listagg",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "mode",
+    "nth_value",
+    "percentile_cont",
+    "quantile",
+    "regr_slope",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var",
+    "var_pop",
+    "var_samp",
     "variance",
 ];
-const WINDOWED: &[&str] = &[
-    "cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number",
-];
+const WINDOWED: &[&str] =
+    &["cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number"];
 const TIME_WINDOWS: &[&str] = &["tumble", "hop", "cumulate", "session"];
 
 /// Whether a function gives another result each time it is called.
@@ -37,8 +70,14 @@ pub(crate) fn is_volatile(f: &ScalarUDF) -> bool {
 
 /// Lists everything in a query that a view cannot do.
 pub(crate) fn refuse(parsed: &Parsed, functions: &Functions) -> Vec<Complaint> {
-    let mut look =
-        Look { tokens: &parsed.tokens, functions, grouped: false, aggregates: vec![], found: vec![] };
+    let mut look = Look {
+        tokens: &parsed.tokens,
+        functions,
+        grouped: false,
+        lateral: 0,
+        aggregates: vec![],
+        found: vec![],
+    };
     let _ = parsed.query.visit(&mut look);
     // Who is told that grouping is not possible need not hear the same of each aggregate.
     if !look.grouped {
@@ -52,6 +91,8 @@ struct Look<'a> {
     tokens: &'a Tokens,
     functions: &'a Functions,
     grouped: bool,
+    /// How many `LATERAL (…)` we are in.
+    lateral: usize,
     aggregates: Vec<Complaint>,
     found: Vec<Complaint>,
 }
@@ -105,11 +146,12 @@ impl Look<'_> {
         }
         if query.fetch.is_some() {
             let place = self.tokens.before(Keyword::FETCH, None);
-            self.not_yet(place, "`FETCH`", "it counts rows", "leave it out, or filter with `WHERE`");
-        }
-        if !query.pipe_operators.is_empty() {
-            let why = "only plain SQL is read";
-            self.never(None, "`|>`", why, "write `SELECT … FROM (SELECT …) WHERE …`");
+            self.not_yet(
+                place,
+                "`FETCH`",
+                "it counts rows",
+                "leave it out, or filter with `WHERE`",
+            );
         }
         let locks = !query.locks.is_empty() || query.for_clause.is_some();
         if locks || query.settings.is_some() || query.format_clause.is_some() {
@@ -171,14 +213,19 @@ impl Look<'_> {
         self.group(select, start);
         self.odd_clauses(select, start);
         if select.projection.is_empty() {
-            self.never(start, "a `SELECT` without columns", "rows need columns", "write `SELECT *`");
+            self.never(
+                start,
+                "a `SELECT` without columns",
+                "rows need columns",
+                "write `SELECT *`",
+            );
         }
         let Some(first) = select.from.first() else {
             let why = "it would have no rows ever";
             self.never(start, "a `SELECT` without `FROM`", why, "read a source: `SELECT … FROM …`");
             return;
         };
-        if is_lateral(&first.relation) && matches!(first.relation, TableFactor::UNNEST { .. }) {
+        if self.lateral == 0 && matches!(first.relation, TableFactor::UNNEST { .. }) {
             let place = self.tokens.from(Keyword::UNNEST, start);
             let fix = "read a source beside it: `FROM readings CROSS JOIN UNNEST(readings.tags)`";
             self.never(place, "`FROM UNNEST` alone", "it would have no rows ever", fix);
@@ -237,7 +284,9 @@ impl Look<'_> {
             JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural => false,
         };
         let beside = match &join.join_operator {
-            JoinOperator::CrossJoin(c) | JoinOperator::Join(c) | JoinOperator::Inner(c) => always(c),
+            JoinOperator::CrossJoin(c) | JoinOperator::Join(c) | JoinOperator::Inner(c) => {
+                always(c)
+            }
             _ => false,
         };
         if beside && is_lateral(&join.relation) {
@@ -247,7 +296,12 @@ impl Look<'_> {
         let place = self.tokens.before(Keyword::JOIN, at).or(at);
         if matches!(join.relation, TableFactor::UNNEST { .. }) {
             let fix = "write `CROSS JOIN UNNEST(…)`, and put conditions into `WHERE`";
-            self.never(place, "this way to join `UNNEST`", "only a cross join takes lists apart", fix);
+            self.never(
+                place,
+                "this way to join `UNNEST`",
+                "only a cross join takes lists apart",
+                fix,
+            );
         } else {
             self.no_join(place, "`JOIN`");
         }
@@ -279,12 +333,20 @@ impl Look<'_> {
                     self.not_yet(place, &format!("`{name}`"), why, fix);
                 } else {
                     let fix = "functions that give rows are only `UNNEST(list)`";
-                    self.say(place, Error::stop(format!("there is no table function `{name}`")).fix(fix));
+                    self.say(
+                        place,
+                        Error::stop(format!("there is no table function `{name}`")).fix(fix),
+                    );
                 }
             }
             _ => {
                 let fix = "read a source or view by its name";
-                self.never(at, "this kind of table", "only sources, views and `UNNEST` are read", fix);
+                self.never(
+                    at,
+                    "this kind of table",
+                    "only sources, views and `UNNEST` are read",
+                    fix,
+                );
             }
         }
     }
@@ -295,7 +357,12 @@ impl Look<'_> {
         let shown = format!("`{name}`");
         if f.over.is_some() {
             let fix = "leave out `OVER (…)`; a window over several rows is computed where rows are stored";
-            return self.not_yet(at, &format!("{shown} with `OVER`"), "it looks at several rows", fix);
+            return self.not_yet(
+                at,
+                &format!("{shown} with `OVER`"),
+                "it looks at several rows",
+                fix,
+            );
         }
         let known = self.functions.get(&name);
         if let Some(known) = known {
@@ -305,9 +372,8 @@ impl Look<'_> {
                 self.never(at, &shown, why, fix);
             }
         } else if AGGREGATES.contains(&name.as_str()) {
-            let what = format!(
-                "{shown} is not yet possible: it gathers rows over time, and {ROW_BY_ROW}"
-            );
+            let what =
+                format!("{shown} is not yet possible: it gathers rows over time, and {ROW_BY_ROW}");
             let fix = match name.as_str() {
                 "max" => "of several columns in one row take `greatest(a, b)`",
                 "min" => "of several columns in one row take `least(a, b)`",
@@ -317,9 +383,15 @@ impl Look<'_> {
             return;
         } else if WINDOWED.contains(&name.as_str()) {
             return self.not_yet(at, &shown, "it looks at several rows", "leave it out");
-        } else if name != "unnest" && (!matches!(f.args, FunctionArguments::None) || name.contains('.')) {
+        } else if !matches!(name.as_str(), "unnest" | "unnest_outer")
+            && (!matches!(f.args, FunctionArguments::None) || name.contains('.'))
+        {
             let fix = names::fix(&name, self.functions.names(), 0);
-            let fix = if fix.starts_with("did") { fix } else { "`millstream docs` lists the functions".to_owned() };
+            let fix = if fix.starts_with("did") {
+                fix
+            } else {
+                "`millstream docs` lists the functions".to_owned()
+            };
             return self.say(at, Error::stop(format!("there is no function {shown}")).fix(fix));
         }
         let distinct = matches!(&f.args, FunctionArguments::List(l) if l.duplicate_treatment.is_some() || !l.clauses.is_empty());
@@ -356,7 +428,13 @@ impl Visitor for Look<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        self.lateral += usize::from(matches!(table, TableFactor::Derived { lateral: true, .. }));
         self.table(table);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        self.lateral -= usize::from(matches!(table, TableFactor::Derived { lateral: true, .. }));
         ControlFlow::Continue(())
     }
 
@@ -370,7 +448,12 @@ impl Visitor for Look<'_> {
                     _ => "a `SELECT` inside an expression",
                 };
                 let fix = "list the values: `x IN (1, 2, 3)`";
-                self.not_yet(place(e.span()), what, "it has to remember the rows of another query", fix);
+                self.not_yet(
+                    place(e.span()),
+                    what,
+                    "it has to remember the rows of another query",
+                    fix,
+                );
             }
             Expr::Lambda(_) => {
                 let fix = "take the list apart with `UNNEST`";
