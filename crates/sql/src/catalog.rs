@@ -14,6 +14,7 @@ use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 
 use crate::arrival::Arrival;
+use crate::json::JsonPlanner;
 
 /// The functions there are, by every name they have.
 #[derive(Clone)]
@@ -29,6 +30,9 @@ impl Functions {
         }
         for f in datafusion_functions_nested::all_default_nested_functions() {
             all.add(f);
+        }
+        for f in crate::json::functions() {
+            all.add(f.clone());
         }
         for f in Arrival::default().functions() {
             all.add(f);
@@ -95,6 +99,7 @@ impl<'a> Catalog<'a> {
         options: Arc<ConfigOptions>,
     ) -> Self {
         let planners: Vec<Arc<dyn ExprPlanner>> = vec![
+            Arc::new(JsonPlanner),
             Arc::new(CoreFunctionPlanner::default()),
             Arc::new(NestedFunctionPlanner),
             Arc::new(FieldAccessPlanner),

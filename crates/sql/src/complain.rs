@@ -168,6 +168,9 @@ fn clean(text: &str) -> String {
     for frame in FRAMES {
         text = text.replace(frame, "");
     }
+    for (theirs, ours) in WORDS {
+        text = text.replace(theirs, ours);
+    }
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     while text.ends_with(['.', ' ']) {
         text.pop();
@@ -194,6 +197,15 @@ fn quotes(text: &str) -> String {
     };
     chars.iter().enumerate().map(quote).collect()
 }
+
+const WORDS: &[(&str, &str)] = &[
+    ("Divide by zero error", "division by zero"),
+    ("does not support zero arguments", "needs arguments"),
+    ("expects 1 arguments", "expects 1 argument"),
+    (" user-defined coercion failed with:", ":"),
+    (" failed to match any signature, errors:", ":"),
+    ("Function '", "'"),
+];
 
 const TYPES: &[(&str, &str)] = &[
     ("Timestamp(µs, \"UTC\")", "timestamp"),
@@ -264,8 +276,12 @@ fn special(text: &str, subject: Option<&str>) -> Option<Error> {
         let what = "the two sides of `UNION ALL` have different numbers of columns";
         return Some(Error::stop(what).fix("give both the same columns, in the same order"));
     }
-    if text.starts_with("incompatible inputs for Union") {
-        let what = format!("the sides of `UNION ALL` do not fit: {text}");
+    if let Some((types, column)) = text
+        .strip_prefix("incompatible inputs for Union: Previous inputs were of type ")
+        .and_then(|t| t.rsplit_once(" on column "))
+    {
+        let types = types.replace(", but got incompatible type ", " before and ");
+        let what = format!("the sides of `UNION ALL` do not fit: {column} is {types} here");
         return Some(Error::stop(what).fix(cast));
     }
     None

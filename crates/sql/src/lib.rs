@@ -12,6 +12,10 @@ mod arrival;
 mod catalog;
 mod chain;
 mod complain;
+mod dialect;
+mod explain;
+mod json;
+mod lateral;
 mod lower;
 mod names;
 mod parse;
@@ -23,6 +27,7 @@ mod sample;
 mod search;
 mod step;
 mod unnest;
+mod user;
 mod view;
 
 pub use catalog::functions;

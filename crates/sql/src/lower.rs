@@ -7,7 +7,6 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, Result, plan_err};
 use datafusion_expr::execution_props::ExecutionProps;
-use datafusion_expr::expr_rewriter::unnormalize_col;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, LogicalPlan, Projection, TableScan, Union};
 use datafusion_physical_expr::expressions::Column;
@@ -15,8 +14,10 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::chain::Chain;
+use crate::explain::{column, list, node, show};
 use crate::sample::fails_always;
 use crate::step::Step;
+use crate::unnest::UnnestStep;
 
 /// Makes the chains of a plan.
 pub(crate) fn lower(plan: &LogicalPlan, options: &Arc<ConfigOptions>) -> Result<Vec<Chain>> {
@@ -47,7 +48,18 @@ impl Lower {
             }
             LogicalPlan::Projection(projection) => self.project(projection),
             LogicalPlan::Union(union) => self.union(union),
-            other => plan_err!("`{}` is not yet possible", other.display()),
+            LogicalPlan::Unnest(unnest) => {
+                let mut chains = self.plan(&unnest.input)?;
+                for chain in &mut chains {
+                    let step = UnnestStep::new(unnest);
+                    chain.schema = step.schema.clone();
+                    let lists = unnest.exec_columns.iter().map(|c| column(&c.name));
+                    chain.explain.push(lists.collect::<Vec<_>>().join(", "));
+                    chain.steps.push(Step::Unnest(step));
+                }
+                Ok(chains)
+            }
+            other => plan_err!("`{}` is not yet possible in a view", node(other)),
         }
     }
 
@@ -97,8 +109,7 @@ impl Lower {
                 Ok(Field::new(f.name(), e.data_type(&chain.schema)?, nullable))
             });
             let schema = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
-            let texts = projection.expr.iter().map(show).collect::<Vec<_>>();
-            chain.explain.push(format!("project {}", texts.join(", ")));
+            chain.explain.push(format!("project {}", list(&projection.expr)));
             chain.steps.push(Step::Project { exprs, schema: schema.clone() });
             chain.schema = schema;
         }
@@ -116,18 +127,6 @@ impl Lower {
             chain.schema = schema.clone();
         }
         Ok(chains)
-    }
-}
-
-/// An expression for people: as SQL, columns without their table.
-fn show(e: &Expr) -> String {
-    let e = unnormalize_col(e.clone());
-    match &e {
-        Expr::Alias(a) => match a.expr.as_ref() {
-            Expr::Column(c) if c.name == a.name => a.name.clone(),
-            inner => format!("{} AS {}", inner.human_display(), a.name),
-        },
-        e => e.human_display().to_string(),
     }
 }
 

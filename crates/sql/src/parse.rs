@@ -6,13 +6,13 @@ use std::ops::ControlFlow;
 use datafusion_sql::sqlparser::ast::{
     Expr, ObjectName, Query, Spanned, Statement, TableFactor, Visit, Visitor,
 };
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use millstream_core::Error;
 
 use crate::complain::{Complaint, Place};
+use crate::dialect::StreamDialect;
 
 /// A view's SQL is no longer than this.
 pub(crate) const SQL_BYTES_MAX: usize = 64 * 1024;
@@ -36,7 +36,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Complaint> {
                 .fix("split it into several views"),
         ));
     }
-    let dialect = GenericDialect {};
+    let dialect = StreamDialect;
     let tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
         .map_err(|e| syntax(&e.message, Some(e.location)))?;

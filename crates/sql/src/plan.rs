@@ -18,6 +18,7 @@ use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Query, Statement};
 
 use crate::catalog::{Catalog, Functions};
+use crate::lateral::graft_all;
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -51,6 +52,7 @@ pub(crate) fn plan(
     let catalog = Catalog::new(tables, functions, options.clone());
     let plan = SqlToRel::new_with_options(&catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
+    let plan = graft_all(plan)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
@@ -72,7 +74,8 @@ fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPl
     optimizer.optimize(plan, &context, |_, _| ())
 }
 
-/// Casts columns to the few types that sinks know: moments in µs UTC, one kind of text and bytes.
+/// Casts columns to the few types that sinks know: moments in µs UTC, one kind of text,
+/// bytes, whole numbers and floats.
 fn plain_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = plan.schema().clone();
     if schema.fields().iter().all(|f| plain(f.data_type()) == *f.data_type()) {
@@ -98,6 +101,9 @@ fn plain(t: &DataType) -> DataType {
         T::BinaryView | T::LargeBinary | T::FixedSizeBinary(_) => T::Binary,
         T::Dictionary(_, values) => plain(values),
         T::Null => T::Utf8,
+        T::Int8 | T::Int16 | T::Int32 => T::Int64,
+        T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => T::Int64,
+        T::Float16 | T::Float32 => T::Float64,
         other => other.clone(),
     }
 }

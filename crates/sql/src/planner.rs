@@ -18,6 +18,7 @@ use crate::plan;
 use crate::refuse::refuse;
 use crate::rewrite::name_columns;
 use crate::search::Search;
+use crate::user;
 use crate::view::ViewOperator;
 
 /// Planning recurses as deep as the query nests; this is enough for the deepest that is let in.
@@ -80,12 +81,15 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(tables: &'a [Table], views: &'a [View], functions: &[Arc<dyn Function>]) -> Self {
-        let _ = functions;
+        let mut all = Functions::standard();
+        for f in functions {
+            all.add(user::function(f.clone()));
+        }
         let schemas = tables.iter().filter_map(|t| Some((t.name.clone(), t.schema.clone()?)));
         Self {
             tables,
             views,
-            functions: Functions::standard(),
+            functions: all,
             options: plan::options(),
             schemas: schemas.collect(),
             broken: BTreeSet::new(),
@@ -98,7 +102,9 @@ impl<'a> Plan<'a> {
             self.planned.used.entry(table.name.clone()).or_default();
         }
         let mut parsed = BTreeMap::new();
-        for view in self.views {
+        for (i, view) in self.views.iter().enumerate() {
+            let taken = self.taken(i);
+            self.complain(&view.name, taken);
             match parse(&view.sql) {
                 Ok(mut p) => {
                     let mut complaints = self.unknown_tables(&p);
@@ -122,7 +128,54 @@ impl<'a> Plan<'a> {
                 break;
             }
         }
+        for view in left {
+            self.circle(view, &parsed);
+        }
         self.planned
+    }
+
+    /// Complains of a view whose name is not free.
+    fn taken(&self, i: usize) -> Vec<Complaint> {
+        let (earlier, rest) = self.views.split_at(i);
+        let Some(view) = rest.first() else { return vec![] };
+        let by = if self.tables.iter().any(|t| t.name == view.name) {
+            "source"
+        } else if earlier.iter().any(|v| v.name == view.name) {
+            "view"
+        } else {
+            return vec![];
+        };
+        let error = Error::stop(format!("there is a {by} called `{}` already", view.name))
+            .fix("give the view another name");
+        vec![Complaint::new(None, error)]
+    }
+
+    /// Complains of a view that reads itself, straight or through others.
+    fn circle(&mut self, view: &View, parsed: &BTreeMap<&str, Parsed>) {
+        let mut way = vec![view.name.clone()];
+        loop {
+            let last = way.last().and_then(|name| parsed.get(name.as_str()));
+            let reads = last.map(Parsed::reads).unwrap_or_default();
+            let stuck = |name: &String| {
+                !self.schemas.contains_key(name) && !self.planned.waiting.contains_key(name)
+            };
+            let next = reads.into_iter().find(|(n, _)| parsed.contains_key(n.as_str()) && stuck(n));
+            let Some((next, place)) = next else { return };
+            let seen = way.iter().position(|n| *n == next);
+            way.push(next);
+            if let Some(start) = seen {
+                // Views that only read from a circle have nothing wrong themselves.
+                if start == 0 {
+                    let circle = way.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>();
+                    let what =
+                        format!("views read each other in a circle: {}", circle.join(" reads "));
+                    let error = Error::stop(what).fix("let one of them read a source instead");
+                    let place = place.filter(|_| way.len() == 2);
+                    self.complain(&view.name, vec![Complaint::new(place, error)]);
+                }
+                return;
+            }
+        }
     }
 
     fn complain(&mut self, view: &str, complaints: Vec<Complaint>) {

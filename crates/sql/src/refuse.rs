@@ -74,6 +74,7 @@ pub(crate) fn refuse(parsed: &Parsed, functions: &Functions) -> Vec<Complaint> {
         tokens: &parsed.tokens,
         functions,
         grouped: false,
+        lateral: 0,
         aggregates: vec![],
         found: vec![],
     };
@@ -90,6 +91,8 @@ struct Look<'a> {
     tokens: &'a Tokens,
     functions: &'a Functions,
     grouped: bool,
+    /// How many `LATERAL (…)` we are in.
+    lateral: usize,
     aggregates: Vec<Complaint>,
     found: Vec<Complaint>,
 }
@@ -149,10 +152,6 @@ impl Look<'_> {
                 "it counts rows",
                 "leave it out, or filter with `WHERE`",
             );
-        }
-        if !query.pipe_operators.is_empty() {
-            let why = "only plain SQL is read";
-            self.never(None, "`|>`", why, "write `SELECT … FROM (SELECT …) WHERE …`");
         }
         let locks = !query.locks.is_empty() || query.for_clause.is_some();
         if locks || query.settings.is_some() || query.format_clause.is_some() {
@@ -226,7 +225,7 @@ impl Look<'_> {
             self.never(start, "a `SELECT` without `FROM`", why, "read a source: `SELECT … FROM …`");
             return;
         };
-        if is_lateral(&first.relation) && matches!(first.relation, TableFactor::UNNEST { .. }) {
+        if self.lateral == 0 && matches!(first.relation, TableFactor::UNNEST { .. }) {
             let place = self.tokens.from(Keyword::UNNEST, start);
             let fix = "read a source beside it: `FROM readings CROSS JOIN UNNEST(readings.tags)`";
             self.never(place, "`FROM UNNEST` alone", "it would have no rows ever", fix);
@@ -384,7 +383,7 @@ impl Look<'_> {
             return;
         } else if WINDOWED.contains(&name.as_str()) {
             return self.not_yet(at, &shown, "it looks at several rows", "leave it out");
-        } else if name != "unnest"
+        } else if !matches!(name.as_str(), "unnest" | "unnest_outer")
             && (!matches!(f.args, FunctionArguments::None) || name.contains('.'))
         {
             let fix = names::fix(&name, self.functions.names(), 0);
@@ -429,7 +428,13 @@ impl Visitor for Look<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        self.lateral += usize::from(matches!(table, TableFactor::Derived { lateral: true, .. }));
         self.table(table);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        self.lateral -= usize::from(matches!(table, TableFactor::Derived { lateral: true, .. }));
         ControlFlow::Continue(())
     }
 

@@ -82,6 +82,10 @@ pub(crate) struct Spot {
     pub number: usize,
     pub place: Option<Place>,
     pub text: String,
+    /// It is a name or a value, with nothing inside.
+    leaf: bool,
+    /// The number of the whole expression that it is part of.
+    pub whole: usize,
 }
 
 /// The smallest expression without which `still_fails` no longer says yes, if one is to blame.
@@ -92,7 +96,9 @@ pub(crate) fn blame(query: &Query, still_fails: impl Fn(&Query) -> bool) -> Opti
     loop {
         let (from, depth) = found.map_or((0, 0), |(depth, s)| (s.number + 1, depth + 1));
         let inside = all.iter().skip(from).take_while(|(d, _)| *d >= depth);
-        let cured = inside.filter(|(d, _)| *d == depth).filter(cures).collect::<Vec<_>>();
+        // Of a call with a wrong argument the call is shown, not the argument.
+        let inside = inside.filter(|(d, s)| *d == depth && !(depth > 0 && s.leaf));
+        let cured = inside.filter(cures).collect::<Vec<_>>();
         match (cured.as_slice(), found) {
             ([only], _) => found = Some(only),
             // Two inputs of a `UNION ALL` do not agree: the later is to blame.
@@ -104,8 +110,25 @@ pub(crate) fn blame(query: &Query, still_fails: impl Fn(&Query) -> bool) -> Opti
 
 /// The query with one expression made `NULL`.
 pub(crate) fn without(query: &Query, number: usize) -> Query {
+    struct Unnamed(usize);
+    impl VisitorMut for Unnamed {
+        type Break = ();
+
+        fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr @ Expr::Value(_)) = item {
+                    self.0 += 1;
+                    let alias = Ident::new(format!("column {}", self.0));
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
     let null = Expr::Value(Value::Null.with_empty_span());
-    replace(query, number, |e| *e = null.clone())
+    let mut query = replace(query, number, |e| *e = null.clone());
+    let _ = VisitMut::visit(&mut query, &mut Unnamed(0));
+    query
 }
 
 /// The query with one expression changed.
@@ -135,14 +158,27 @@ pub(crate) fn replace(query: &Query, number: usize, change: impl Fn(&mut Expr)) 
 pub(crate) fn expressions(query: &Query) -> Vec<(usize, Spot)> {
     struct List {
         depth: usize,
+        whole: usize,
         found: Vec<(usize, Spot)>,
     }
     impl Visitor for List {
         type Break = ();
 
         fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
-            let spot =
-                Spot { number: self.found.len(), place: place(e.span()), text: e.to_string() };
+            let number = self.found.len();
+            if self.depth == 0 {
+                self.whole = number;
+            }
+            let leaf =
+                matches!(e, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_));
+            let at = place(e.span());
+            if at.is_some() {
+                // Some expressions have no place of their own; theirs is that of what is in them.
+                for (_, above) in self.found.iter_mut().rev().take(self.depth) {
+                    above.place = above.place.or(at);
+                }
+            }
+            let spot = Spot { number, place: at, text: e.to_string(), leaf, whole: self.whole };
             self.found.push((self.depth, spot));
             self.depth += 1;
             ControlFlow::Continue(())
@@ -153,7 +189,7 @@ pub(crate) fn expressions(query: &Query) -> Vec<(usize, Spot)> {
             ControlFlow::Continue(())
         }
     }
-    let mut list = List { depth: 0, found: Vec::new() };
+    let mut list = List { depth: 0, whole: 0, found: Vec::new() };
     let _ = query.visit(&mut list);
     list.found
 }

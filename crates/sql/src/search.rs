@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Column, DataFusionError, Result};
 use datafusion_sql::sqlparser::ast::{Expr, Query};
+use datafusion_sql::sqlparser::keywords::Keyword;
 
 use crate::catalog::Functions;
 use crate::chain::Chain;
@@ -51,14 +52,21 @@ impl Search<'_> {
             }
             let spot = self.blame(&query, &e);
             let place = spot.as_ref().and_then(|s| s.place);
-            let place = place.or_else(|| {
-                let (column, _) = missing_column(&e)?;
-                self.tokens.name(&column.name)
+            let place = place.or_else(|| match missing_column(&e) {
+                Some((column, _)) => self.tokens.name(&column.name),
+                None if root(&e).to_string().contains("UNION") => {
+                    self.tokens.from(Keyword::UNION, None)
+                }
+                None => None,
             });
             let error = translate(&e, spot.as_ref().map(|s| s.text.as_str()));
             complaints.push(Complaint::new(place, error));
             match spot {
-                Some(spot) if complaints.len() < ERRORS_MAX => query = without(&query, spot.number),
+                Some(spot) if complaints.len() < ERRORS_MAX => {
+                    // A name can be missing beside others; what else is wrong spoils the whole.
+                    let missing = missing_column(&e).is_some();
+                    query = without(&query, if missing { spot.number } else { spot.whole });
+                }
                 _ => break,
             }
         }

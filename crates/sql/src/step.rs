@@ -12,6 +12,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use millstream_core::codec::Rows;
 
+use crate::unnest::UnnestStep;
+
 /// What a chain does with rows, one after the other.
 pub(crate) enum Step {
     /// Lets rows pass for which the predicate is true, with the columns `keep`.
@@ -20,6 +22,8 @@ pub(crate) enum Step {
     Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
     /// The same columns under other names.
     Rename { schema: SchemaRef },
+    /// Makes a row for each item of a list.
+    Unnest(UnnestStep),
 }
 
 /// Rows that a step left out or made.
@@ -43,6 +47,7 @@ impl Step {
                 let batch = batch_of(schema, columns, batch.num_rows())?;
                 Ok(Some(Rows { batch, origin: rows.origin }))
             }
+            Self::Unnest(unnest) => unnest.run(rows, counts),
             Self::Rename { schema } => {
                 let batch = batch_of(schema, rows.batch.columns().to_vec(), rows.batch.num_rows())?;
                 Ok(Some(Rows { batch, origin: rows.origin }))

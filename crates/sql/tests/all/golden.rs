@@ -113,7 +113,9 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
             assert_eq!(all, again, "batches of {size} rows");
         }
     }
-    let planned = planned.views.iter().find(|v| v.name == last).unwrap();
+    let Some(planned) = planned.views.iter().find(|v| v.name == last) else {
+        return format!("-- waiting {:?}", planned.waiting);
+    };
     let columns = planned.schema.fields().iter().map(|f| {
         format!("{} {}{}", f.name(), f.data_type(), if f.is_nullable() { "?" } else { "" })
     });

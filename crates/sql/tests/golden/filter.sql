@@ -49,7 +49,7 @@ SELECT sensor FROM readings
 SELECT 1 AS one, 'x' AS x FROM readings
 -- columns one Int64, x Utf8
 -- plan scan readings ()
--- plan   project 1 AS one, x AS x
+-- plan   project 1 AS one, 'x' AS x
 -- row 0/0/0 {"one":1,"x":"x"}
 -- row 0/0/1 {"one":1,"x":"x"}
 -- row 0/0/2 {"one":1,"x":"x"}
@@ -59,10 +59,10 @@ SELECT 1 AS one, 'x' AS x FROM readings
 
 -- One row cannot be cast, and only that is set aside.
 SELECT id, CAST(sensor AS INT) AS n FROM readings WHERE id > 3
--- columns id Int64?, n Int32?
+-- columns id Int64?, n Int64?
 -- plan scan readings (id, sensor)
 -- plan   filter id > 3
--- plan   project id, sensor AS n
+-- plan   project id, CAST(CAST(sensor AS Int32) AS Int64) AS n
 -- row 0/0/3 {"id":4,"n":null}
 -- row 0/0/4 {"id":5,"n":12}
 -- account in 5 + made 0 = out 2 + filtered 3 + set aside 0
@@ -71,12 +71,12 @@ SELECT id, CAST(sensor AS INT) AS n FROM readings WHERE id > 3
 SELECT id, 10 / (id - 3) AS n FROM readings
 -- columns id Int64?, n Int64?
 -- plan scan readings (id)
--- plan   project id, 10 / id - 3 AS n
+-- plan   project id, 10 / (id - 3) AS n
 -- row 0/0/0 {"id":1,"n":-5}
 -- row 0/0/1 {"id":2,"n":-10}
 -- row 0/0/3 {"id":4,"n":10}
 -- row 0/0/4 {"id":5,"n":5}
--- refused 0/0/2 divide by zero error
+-- refused 0/0/2 division by zero
 -- account in 5 + made 0 = out 4 + filtered 0 + set aside 1
 
 -- view hot
@@ -95,6 +95,6 @@ SELECT id, now() AS at, current_date AS day, current_timestamp AS ts FROM readin
 -- columns id Int64?, at Timestamp(µs, "UTC"), day Date32, ts Timestamp(µs, "UTC")
 -- plan scan readings (id)
 -- plan   filter id = 1
--- plan   project id, now() AS at, current_date() AS day, current_timestamp() AS ts
+-- plan   project id, now() AS at, current_date() AS day, now() AS ts
 -- row 0/0/0 {"id":1,"at":"2026-09-21T14:13:20Z","day":"2026-09-21","ts":"2026-09-21T14:13:20Z"}
 -- account in 5 + made 0 = out 1 + filtered 4 + set aside 0

@@ -1,0 +1,115 @@
+//! Steps for people: expressions as one would write them.
+
+use datafusion_common::ScalarValue;
+use datafusion_expr::expr::{Alias, InList, Like};
+use datafusion_expr::expr_rewriter::unnormalize_col;
+use datafusion_expr::{BinaryExpr, Case, Expr, LogicalPlan};
+
+/// An expression as SQL, columns without their table.
+pub(crate) fn show(e: &Expr) -> String {
+    text(&unnormalize_col(e.clone()))
+}
+
+/// Several, behind one another.
+pub(crate) fn list<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> String {
+    exprs.into_iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+/// What a plan's node is called in SQL.
+pub(crate) fn node(plan: &LogicalPlan) -> String {
+    let name = plan.display().to_string();
+    name.split(':').next().unwrap_or_default().to_lowercase()
+}
+
+/// A column's name, where the planner made one up as what it stands for.
+pub(crate) fn column(name: &str) -> String {
+    if let Some(number) = name.strip_prefix("__common_expr_") {
+        return format!("#{number}");
+    }
+    let Some(inner) = name.strip_prefix(UNNEST) else { return name.to_owned() };
+    let inner = inner.split(",depth=").next().unwrap_or(inner);
+    let inner = inner.replace("outer_ref(", "");
+    let inner = inner.trim_end_matches(')');
+    let inner = inner.rsplit_once('.').map_or(inner, |(_, last)| last);
+    format!("unnest({inner})")
+}
+
+/// What the planner calls a column that is to be taken apart.
+const UNNEST: &str = "__unnest_placeholder(";
+
+fn text(e: &Expr) -> String {
+    match e {
+        Expr::Column(c) => column(&c.name),
+        Expr::Alias(Alias { expr, name, .. }) => match expr.as_ref() {
+            Expr::Column(c) if c.name == *name => column(name),
+            inner if name.starts_with(UNNEST) => text(inner),
+            inner if name.starts_with("__common") => format!("{} AS {}", text(inner), column(name)),
+            inner => format!("{} AS {name}", text(&inner.clone().unalias())),
+        },
+        Expr::Literal(v, _) => literal(v),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            format!("{} {op} {}", operand(left), operand(right))
+        }
+        Expr::Not(e) => format!("NOT {}", operand(e)),
+        Expr::Negative(e) => format!("-{}", operand(e)),
+        Expr::IsNull(e) => format!("{} IS NULL", operand(e)),
+        Expr::IsNotNull(e) => format!("{} IS NOT NULL", operand(e)),
+        Expr::Between(b) => {
+            let not = if b.negated { "NOT " } else { "" };
+            let (low, high) = (operand(&b.low), operand(&b.high));
+            format!("{} {not}BETWEEN {low} AND {high}", operand(&b.expr))
+        }
+        Expr::Like(Like { negated, expr, pattern, case_insensitive, .. }) => {
+            let not = if *negated { "NOT " } else { "" };
+            let like = if *case_insensitive { "ILIKE" } else { "LIKE" };
+            format!("{} {not}{like} {}", operand(expr), operand(pattern))
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let not = if *negated { "NOT " } else { "" };
+            let items = list.iter().map(text).collect::<Vec<_>>().join(", ");
+            format!("{} {not}IN ({items})", operand(expr))
+        }
+        Expr::Case(case) => case_text(case),
+        Expr::Cast(c) => format!("CAST({} AS {})", text(&c.expr), c.field.data_type()),
+        Expr::TryCast(c) => format!("TRY_CAST({} AS {})", text(&c.expr), c.field.data_type()),
+        Expr::ScalarFunction(f) => match (f.name(), f.args.as_slice()) {
+            ("get_field", [of, Expr::Literal(ScalarValue::Utf8(Some(field)), _)]) => {
+                format!("{}.{field}", operand(of))
+            }
+            (name, args) => {
+                format!("{name}({})", args.iter().map(text).collect::<Vec<_>>().join(", "))
+            }
+        },
+        other => other.human_display().to_string(),
+    }
+}
+
+fn case_text(case: &Case) -> String {
+    let mut words = vec!["CASE".to_owned()];
+    words.extend(case.expr.iter().map(|e| text(e)));
+    for (when, then) in &case.when_then_expr {
+        words.push(format!("WHEN {} THEN {}", text(when), text(then)));
+    }
+    words.extend(case.else_expr.iter().map(|e| format!("ELSE {}", text(e))));
+    words.push("END".to_owned());
+    words.join(" ")
+}
+
+fn operand(e: &Expr) -> String {
+    match e {
+        Expr::BinaryExpr(_) | Expr::Between(_) | Expr::Like(_) | Expr::InList(_) => {
+            format!("({})", text(e))
+        }
+        e => text(e),
+    }
+}
+
+fn literal(v: &ScalarValue) -> String {
+    match v {
+        ScalarValue::Utf8(Some(s)) | ScalarValue::LargeUtf8(Some(s)) => {
+            format!("'{}'", s.replace('\'', "''"))
+        }
+        v if v.is_null() => "NULL".to_owned(),
+        v => v.to_string(),
+    }
+}
