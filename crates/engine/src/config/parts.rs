@@ -8,8 +8,8 @@ use millstream_core::operator::View;
 use millstream_core::plugin::{Plugin, Registry};
 
 use super::checks::{self, section};
-use super::decode;
 use super::problem::{Problem, Problems};
+use super::reading;
 use super::shape::{FileShape, LATER};
 use super::suggest::known;
 use super::text::FileText;
@@ -39,7 +39,7 @@ pub(super) fn build(
         return Err(text.problems(vec![super::yaml::empty()]));
     }
     // Read partly: its errors are listed, and what is left of it still finds others.
-    let shape = decode::read_partly(tree, &tree.root, LATER, &mut problems, |at| {
+    let shape = reading::read_partly(tree, &tree.root, LATER, &mut problems, |at| {
         <FileShape as serde::Deserialize>::deserialize(at)
     });
     let named = shape.as_ref().and_then(|s| s.name.clone());
@@ -238,7 +238,7 @@ impl<'a> Building<'a> {
     ) -> Option<(&'static str, Box<P>)> {
         let place = Place { pipeline: self.pipeline, folder: self.folder, role, name };
         let env = self.around.env(place);
-        let built = decode::read(self.tree, options, &[], &mut self.problems, |at| {
+        let built = reading::read(self.tree, options, &[], &mut self.problems, |at| {
             (plugin.build)(&mut <dyn erased_serde::Deserializer<'_>>::erase(at), &env)
         })?;
         match built {

@@ -9,7 +9,7 @@ use millstream_core::sink::Promise;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::decode::Later;
+use super::reading::Later;
 use super::stand_in::{Codecs, Named, Part, Queues, Sinks, Sources};
 
 /// A pipeline: where records come from, the queue that keeps them, the views over them, and where rows go.
