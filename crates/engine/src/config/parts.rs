@@ -13,7 +13,7 @@ use super::reading;
 use super::shape::{FileShape, LATER};
 use super::suggest::known;
 use super::text::FileText;
-use super::tree::{Filled, Key, Node, Tree, Value};
+use super::tree::{Filled, Key, Node, Scalar, Style, Tree, Value};
 use super::{Pipeline, Place, QueuePart, Role, SinkPart, SourcePart, Surroundings};
 
 struct Building<'a> {
@@ -118,7 +118,10 @@ impl<'a> Building<'a> {
                 Some((_, decode)) if !decode.is_null() => {
                     self.part(decode, &registry.codecs, "codec", Role::Codec, name)
                 }
-                _ => self.by_default("json", &registry.codecs, Role::Codec, name, key),
+                _ => {
+                    let options = empty(self.tree.root.id, &key.at);
+                    self.by_default("json", &registry.codecs, Role::Codec, name, &options)
+                }
             };
             if let (Some((kind, source)), Some((codec_kind, codec))) = (source, codec) {
                 parts.push(SourcePart {
@@ -158,8 +161,17 @@ impl<'a> Building<'a> {
                 self.part(node, &registry.queues, "queue type", Role::Queue, "queue")?
             }
             _ => {
-                let key = Key { text: String::new(), at: 0..0 };
-                self.by_default("log", &registry.queues, Role::Queue, "queue", &key)?
+                // A folder of its own, so that two pipelines in one folder do not meet in one log.
+                let path = Scalar {
+                    text: format!("data/{}", self.pipeline),
+                    style: Style::Double,
+                    filled: Filled::No,
+                };
+                let mut options = empty(self.tree.root.id, &(0..0));
+                let key = Key { text: "path".into(), at: 0..0 };
+                let path = Node { id: options.id + 1, at: 0..0, value: Value::Scalar(path) };
+                options.value = Value::Map(vec![(key, path)]);
+                self.by_default("log", &registry.queues, Role::Queue, "queue", &options)?
             }
         };
         Some(QueuePart { kind, opener })
@@ -218,15 +230,15 @@ impl<'a> Building<'a> {
         table: &[Plugin<P>],
         role: Role,
         name: &str,
-        owner: &Key,
+        options: &Node,
     ) -> Option<(&'static str, Box<P>)> {
         let Some(plugin) = table.iter().find(|p| p.name == kind) else {
             let what =
                 format!("`{kind}` is the default here, but this program is built without it");
-            self.problems.push(Problem::new(what, owner.at.clone()).fix(kinds(table)));
+            self.problems.push(Problem::new(what, options.at.clone()).fix(kinds(table)));
             return None;
         };
-        self.built(plugin, &empty(self.tree.root.id, &owner.at), role, name)
+        self.built(plugin, options, role, name)
     }
 
     fn built<P: ?Sized>(

@@ -21,7 +21,8 @@ pub(super) struct FileShape {
     pub(super) name: Option<String>,
     /// Where records come from, by name. Views and sinks read a source by that name.
     pub(super) sources: Named<SourceShape>,
-    /// Where records are kept until every sink has their rows; by default `log: {}`.
+    /// Where records are kept until every sink has their rows; by default a `log` in
+    /// the folder `data/` and the name of the pipeline.
     #[expect(
         dead_code,
         reason = "read from the tree, by the table of queues; here for the schema"
