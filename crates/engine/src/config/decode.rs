@@ -1,225 +1,29 @@
-//! Nodes of the tree to typed options, collecting every error on the way.
+//! Nodes of the tree as serde reads them: typed by the core schema of YAML and by what is wanted.
 //!
-//! Serde stops at the first error. So each error is noted with the node it arose at, that node is
-//! skipped, and the part is read again, until it can be read or nothing is left to skip. A field whose
-//! value was skipped is, where it must be there, filled with a hole: whatever empty value its type takes.
-
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::fmt::Display;
+//! Each error is noted with the node it arose at; see [`super::reading`].
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 use super::hole::Hole;
 use super::key::Name;
-use super::problem::Problem;
-use super::suggest::{known, nearest};
-use super::tree::{Filled, Key, Node, Tree, Value};
+use super::reading::Reading;
+use super::tree::{Key, Node, Value};
 use super::typed::{Plain, plain};
-use super::wrong::{Wrong, problem};
-
-/// Options that come with a later version: what is said instead of "unknown".
-pub(super) type Later = &'static [(&'static str, &'static str)];
-
-/// Reads one part of the file: a node and all below it.
-pub(super) struct Reading<'t> {
-    pub(super) tree: &'t Tree,
-    root: &'t Node,
-    later: Later,
-    state: RefCell<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// What stopped the attempt that is under way: the first error, where it arose.
-    failure: Option<(usize, Wrong)>,
-    /// Nodes that are known to be wrong.
-    skipped: BTreeSet<usize>,
-    /// Maps that were read as a struct, whose fields are known: only those can have holes.
-    structs: BTreeSet<usize>,
-    /// Names that keys which are unknown were likely meant to be, by the map they are in.
-    meant: BTreeSet<(usize, String)>,
-    /// Fields that are known to be missing or wrong, by the map they belong to.
-    holes: BTreeSet<(usize, &'static str)>,
-    problems: Vec<Problem>,
-    /// Whether any value was left out, so that what is read is not what was written.
-    partial: bool,
-}
-
-/// More attempts than any part has errors that a person would mend at once.
-const ATTEMPTS_MAX: usize = 64;
-
-/// Reads `root` by `read`, which is called again after each error. `None` if anything was wrong.
-pub(super) fn read<'t, T, E: Display>(
-    tree: &'t Tree,
-    root: &'t Node,
-    later: Later,
-    problems: &mut Vec<Problem>,
-    read: impl FnMut(At<'_>) -> Result<T, E>,
-) -> Option<T> {
-    let reading = Reading { tree, root, later, state: RefCell::default() };
-    let value = reading.attempts(read);
-    let state = reading.state.into_inner();
-    problems.extend(state.problems);
-    if state.partial { None } else { value }
-}
-
-/// As [`read`], but also gives what could be read beside the errors.
-pub(super) fn read_partly<'t, T, E: Display>(
-    tree: &'t Tree,
-    root: &'t Node,
-    later: Later,
-    problems: &mut Vec<Problem>,
-    read: impl FnMut(At<'_>) -> Result<T, E>,
-) -> Option<T> {
-    let reading = Reading { tree, root, later, state: RefCell::default() };
-    let value = reading.attempts(read);
-    problems.extend(reading.state.into_inner().problems);
-    value
-}
-
-impl<'t> Reading<'t> {
-    fn attempts<T, E: Display>(&self, mut read: impl FnMut(At<'_>) -> Result<T, E>) -> Option<T> {
-        for _ in 0..ATTEMPTS_MAX {
-            let error = match read(At { node: self.root, reading: self }) {
-                Ok(value) => return Some(value),
-                Err(error) => error,
-            };
-            let mut state = self.state.borrow_mut();
-            state.partial = true;
-            let failure = state.failure.take();
-            let (id, wrong) =
-                failure.unwrap_or_else(|| (self.root.id, Wrong::Custom(error.to_string())));
-            if !self.give_up_on(&mut state, id, &wrong) {
-                return None;
-            }
-        }
-        None
-    }
-
-    /// Tells of an error, and sees to it that the next attempt does not meet it. False if that cannot be.
-    fn give_up_on(&self, state: &mut State, id: usize, wrong: &Wrong) -> bool {
-        let Some(node) = self.find(id) else {
-            return false;
-        };
-        let mut target = id;
-        match wrong {
-            Wrong::Silent => {}
-            Wrong::Missing(field) if state.structs.contains(&id) => {
-                if state.holes.insert((id, field)) {
-                    let meant = state.meant.contains(&(id, (*field).to_owned()));
-                    if node.get(field).is_none() && !meant {
-                        state.problems.push(problem(self.tree, node, wrong));
-                    }
-                    return true;
-                }
-            }
-            Wrong::Field { name, .. } if node.get(name).is_some() => {
-                target = node.get(name).map_or(id, |(_, value)| value.id);
-                state.problems.push(problem(self.tree, node, wrong));
-            }
-            Wrong::Custom(_)
-            | Wrong::Missing(_)
-            | Wrong::Type { .. }
-            | Wrong::Field { .. }
-            | Wrong::Variant { .. }
-            | Wrong::Length { .. } => {
-                // What a container says about what was taken out of it says nothing about the file.
-                if !children(node).any(|c| state.skipped.contains(&c)) {
-                    state.problems.push(problem(self.tree, node, wrong));
-                }
-            }
-        }
-        while !state.skipped.insert(target) {
-            match self.tree.parent(target) {
-                Some(parent) if target != self.root.id => target = parent,
-                _ => return false,
-            }
-        }
-        target != self.root.id
-    }
-
-    fn find(&self, id: usize) -> Option<&'t Node> {
-        let mut node = self.root;
-        while node.id != id {
-            // Children are numbered in order, so the last that begins at or before `id` holds it.
-            node = match &node.value {
-                Value::Scalar(_) => return None,
-                Value::List(items) => items.iter().rev().find(|n| n.id <= id)?,
-                Value::Map(entries) => entries.iter().rev().map(|(_, n)| n).find(|n| n.id <= id)?,
-            };
-        }
-        Some(node)
-    }
-
-    /// Notes where an error arose; those that merely pass by on their way up change nothing.
-    fn note(&self, node: &Node, wrong: &Wrong) {
-        let mut state = self.state.borrow_mut();
-        if state.failure.is_none() {
-            state.failure = Some((node.id, wrong.clone()));
-        }
-    }
-
-    fn skipped(&self, node: &Node) -> bool {
-        if let Value::Scalar(s) = &node.value
-            && s.filled == Filled::Lost
-        {
-            let mut state = self.state.borrow_mut();
-            state.partial = true;
-            state.skipped.insert(node.id);
-            return true;
-        }
-        self.state.borrow().skipped.contains(&node.id)
-    }
-
-    /// Tells of keys that the options do not have, and skips them.
-    fn refuse_unknown(
-        &self,
-        node: &Node,
-        entries: &[(Key, Node)],
-        fields: &'static [&'static str],
-    ) {
-        for (key, value) in entries {
-            if fields.contains(&key.text.as_str()) {
-                continue;
-            }
-            let mut state = self.state.borrow_mut();
-            state.partial = true;
-            if !state.skipped.insert(value.id) {
-                continue;
-            }
-            if let Some(meant) = nearest(&key.text, fields) {
-                state.meant.insert((node.id, meant.to_owned()));
-            }
-            let problem = match self.later.iter().find(|(name, _)| *name == key.text) {
-                Some((name, fix)) => {
-                    Problem::new(format!("`{name}` is not there yet"), key.at.clone()).fix(*fix)
-                }
-                None => Problem::new(format!("unknown option `{}`", key.text), key.at.clone())
-                    .fix(known(&key.text, fields.iter().copied())),
-            };
-            state.problems.push(problem.path(self.tree.path(node.id)));
-        }
-    }
-}
-
-fn children(node: &Node) -> Box<dyn Iterator<Item = usize> + '_> {
-    match &node.value {
-        Value::Scalar(_) => Box::new(std::iter::empty()),
-        Value::List(items) => Box::new(items.iter().map(|n| n.id)),
-        Value::Map(entries) => Box::new(entries.iter().map(|(_, n)| n.id)),
-    }
-}
+use super::wrong::Wrong;
 
 /// A node, as serde reads it.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
-    pub(super) node: &'a Node,
+    node: &'a Node,
     reading: &'a Reading<'a>,
 }
 
 impl<'a> At<'a> {
+    pub(super) fn new(node: &'a Node, reading: &'a Reading<'a>) -> Self {
+        Self { node, reading }
+    }
+
     pub(super) fn told<T>(self, result: Result<T, Wrong>) -> Result<T, Wrong> {
         result.inspect_err(|wrong| self.reading.note(self.node, wrong))
     }
@@ -257,17 +61,7 @@ impl<'a> At<'a> {
         entries: &'a [(Key, Node)],
         fields: Option<&'static [&'static str]>,
     ) -> Entries<'a> {
-        let holes = match fields {
-            Some(fields) => {
-                let state = self.reading.state.borrow();
-                fields
-                    .iter()
-                    .copied()
-                    .filter(|f| state.holes.contains(&(self.node.id, *f)))
-                    .collect()
-            }
-            None => Vec::new(),
-        };
+        let holes = fields.map_or_else(Vec::new, |f| self.reading.holes(self.node, f));
         Entries { at: self, entries: entries.iter(), holes, next: None }
     }
 
@@ -289,8 +83,7 @@ impl<'a> At<'a> {
                 return self.told(Err(Wrong::Type { expected: "a map of options".into() }));
             }
         };
-        self.reading.state.borrow_mut().structs.insert(self.node.id);
-        self.reading.refuse_unknown(self.node, entries, fields);
+        self.reading.as_struct(self.node, entries, fields);
         let result = visitor.visit_map(self.entries(entries, Some(fields)));
         self.told(result)
     }

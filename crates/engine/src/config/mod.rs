@@ -1,7 +1,7 @@
 //! The pipeline file: read, checked and turned into parts that are built and not opened.
 //!
 //! ```text
-//! text ─ yaml ─▶ tree ─ fill ─▶ tree with `${…}` filled in ─ decode ─▶ options ─ parts ─▶ Pipeline
+//! text ─ yaml ─▶ tree ─ fill ─▶ tree with values for `${…}` ─ reading, decode ─▶ options ─ parts ─▶ Pipeline
 //! ```
 //!
 //! Every error of a file is listed, each with its place; see [`Problems`].
@@ -14,6 +14,7 @@ mod hole;
 mod key;
 mod parts;
 mod problem;
+mod reading;
 mod reference;
 mod schema;
 mod shape;
@@ -25,6 +26,7 @@ mod typed;
 mod view_place;
 mod wrong;
 mod yaml;
+mod yaml_error;
 
 use std::fmt;
 use std::io::Read;
@@ -233,7 +235,7 @@ pub fn as_json(text: &str, file: &str) -> Result<serde_json::Value, Problems> {
     let list = match yaml::parse(text) {
         Ok(tree) => {
             let mut list = Vec::new();
-            let value = decode::read(&tree, &tree.root, &[], &mut list, |at| {
+            let value = reading::read(&tree, &tree.root, &[], &mut list, |at| {
                 <serde_json::Value as serde::Deserialize>::deserialize(at)
             });
             match value {

@@ -8,12 +8,12 @@ use millstream_core::operator::View;
 use millstream_core::plugin::{Plugin, Registry};
 
 use super::checks::{self, section};
-use super::decode;
 use super::problem::{Problem, Problems};
+use super::reading;
 use super::shape::{FileShape, LATER};
 use super::suggest::known;
 use super::text::FileText;
-use super::tree::{Filled, Key, Node, Tree, Value};
+use super::tree::{Filled, Key, Node, Scalar, Style, Tree, Value};
 use super::{Pipeline, Place, QueuePart, Role, SinkPart, SourcePart, Surroundings};
 
 struct Building<'a> {
@@ -39,7 +39,7 @@ pub(super) fn build(
         return Err(text.problems(vec![super::yaml::empty()]));
     }
     // Read partly: its errors are listed, and what is left of it still finds others.
-    let shape = decode::read_partly(tree, &tree.root, LATER, &mut problems, |at| {
+    let shape = reading::read_partly(tree, &tree.root, LATER, &mut problems, |at| {
         <FileShape as serde::Deserialize>::deserialize(at)
     });
     let named = shape.as_ref().and_then(|s| s.name.clone());
@@ -118,7 +118,10 @@ impl<'a> Building<'a> {
                 Some((_, decode)) if !decode.is_null() => {
                     self.part(decode, &registry.codecs, "codec", Role::Codec, name)
                 }
-                _ => self.by_default("json", &registry.codecs, Role::Codec, name, key),
+                _ => {
+                    let options = empty(self.tree.root.id, &key.at);
+                    self.by_default("json", &registry.codecs, Role::Codec, name, &options)
+                }
             };
             if let (Some((kind, source)), Some((codec_kind, codec))) = (source, codec) {
                 parts.push(SourcePart {
@@ -158,8 +161,17 @@ impl<'a> Building<'a> {
                 self.part(node, &registry.queues, "queue type", Role::Queue, "queue")?
             }
             _ => {
-                let key = Key { text: String::new(), at: 0..0 };
-                self.by_default("log", &registry.queues, Role::Queue, "queue", &key)?
+                // A folder of its own, so that two pipelines in one folder do not meet in one log.
+                let path = Scalar {
+                    text: format!("data/{}", self.pipeline),
+                    style: Style::Double,
+                    filled: Filled::No,
+                };
+                let mut options = empty(self.tree.root.id, &(0..0));
+                let key = Key { text: "path".into(), at: 0..0 };
+                let path = Node { id: options.id + 1, at: 0..0, value: Value::Scalar(path) };
+                options.value = Value::Map(vec![(key, path)]);
+                self.by_default("log", &registry.queues, Role::Queue, "queue", &options)?
             }
         };
         Some(QueuePart { kind, opener })
@@ -218,15 +230,15 @@ impl<'a> Building<'a> {
         table: &[Plugin<P>],
         role: Role,
         name: &str,
-        owner: &Key,
+        options: &Node,
     ) -> Option<(&'static str, Box<P>)> {
         let Some(plugin) = table.iter().find(|p| p.name == kind) else {
             let what =
                 format!("`{kind}` is the default here, but this program is built without it");
-            self.problems.push(Problem::new(what, owner.at.clone()).fix(kinds(table)));
+            self.problems.push(Problem::new(what, options.at.clone()).fix(kinds(table)));
             return None;
         };
-        self.built(plugin, &empty(self.tree.root.id, &owner.at), role, name)
+        self.built(plugin, options, role, name)
     }
 
     fn built<P: ?Sized>(
@@ -238,7 +250,7 @@ impl<'a> Building<'a> {
     ) -> Option<(&'static str, Box<P>)> {
         let place = Place { pipeline: self.pipeline, folder: self.folder, role, name };
         let env = self.around.env(place);
-        let built = decode::read(self.tree, options, &[], &mut self.problems, |at| {
+        let built = reading::read(self.tree, options, &[], &mut self.problems, |at| {
             (plugin.build)(&mut <dyn erased_serde::Deserializer<'_>>::erase(at), &env)
         })?;
         match built {

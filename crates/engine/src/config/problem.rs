@@ -148,26 +148,35 @@ impl Problems {
 
     /// The lines it is about, under carets.
     fn snippet(&self, problem: &Problem, renderer: &Renderer) -> String {
-        let shown = |at: &Range<usize>| {
-            let at = shown(&self.text, at);
-            let long = line_of(&self.text, at.start).len() > SHOWN_LINE_BYTES_MAX;
-            (!long).then_some(at)
-        };
-        let Some(at) = shown(&problem.at) else {
+        let Some(at) = self.shown(&problem.at) else {
             return String::new();
         };
-        let mut snippet =
-            Snippet::source(&*self.text).fold(true).annotation(AnnotationKind::Primary.span(at));
-        for (also, why) in &problem.see {
-            if let Some(also) = shown(also) {
-                snippet =
-                    snippet.annotation(AnnotationKind::Context.span(also).label(why.as_str()));
-            }
+        let see = problem.see.iter().filter_map(|(at, why)| Some((self.shown(at)?, why.as_str())));
+        let see: Vec<(Range<usize>, &str)> = see.collect();
+        // Only these lines are given to the renderer: it reads all that it gets.
+        let first = see.iter().map(|(r, _)| r.start).fold(at.start, usize::min);
+        let last = see.iter().map(|(r, _)| r.end).fold(at.end, usize::max);
+        let start = before(&self.text, first).rfind('\n').map_or(0, |i| i + 1);
+        let rest = self.text.get(last..).unwrap_or("");
+        let end = last + rest.find('\n').unwrap_or(rest.len());
+        let within = |r: Range<usize>| r.start - start..r.end - start;
+        let mut snippet = Snippet::source(self.text.get(start..end).unwrap_or(""))
+            .line_start(line_col(&self.text, start).0)
+            .fold(true)
+            .annotation(AnnotationKind::Primary.span(within(at)));
+        for (also, why) in see {
+            snippet = snippet.annotation(AnnotationKind::Context.span(within(also)).label(why));
         }
         let group = Group::with_level(Level::ERROR).element(snippet);
         let mut text = renderer.render(&[group]);
         text.push('\n');
         text
+    }
+
+    /// What to put carets under; nothing in a line that no person wrote.
+    fn shown(&self, at: &Range<usize>) -> Option<Range<usize>> {
+        let at = shown(&self.text, at);
+        (line_of(&self.text, at.start).len() <= SHOWN_LINE_BYTES_MAX).then_some(at)
     }
 
     /// One object for each problem: what, path, file, line, col, fix.

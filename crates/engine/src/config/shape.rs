@@ -9,7 +9,7 @@ use millstream_core::sink::Promise;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::decode::Later;
+use super::reading::Later;
 use super::stand_in::{Codecs, Named, Part, Queues, Sinks, Sources};
 
 /// A pipeline: where records come from, the queue that keeps them, the views over them, and where rows go.
@@ -21,7 +21,8 @@ pub(super) struct FileShape {
     pub(super) name: Option<String>,
     /// Where records come from, by name. Views and sinks read a source by that name.
     pub(super) sources: Named<SourceShape>,
-    /// Where records are kept until every sink has their rows; by default `log: {}`.
+    /// Where records are kept until every sink has their rows; by default a `log` in
+    /// the folder `data/` and the name of the pipeline.
     #[expect(
         dead_code,
         reason = "read from the tree, by the table of queues; here for the schema"

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
+use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::problem::{Problem, line_col};
 use super::tree::{Filled, Key, Node, Scalar, Style, Tree, Value};
+use super::yaml_error::{broken, too_deep};
 
 /// The longest pipeline file, in bytes.
 pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
@@ -15,7 +16,7 @@ const NODES_MAX: usize = 100_000;
 /// The most bytes of text in them.
 const TEXT_BYTES_MAX: usize = 8 << 20;
 /// The deepest nesting.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// Reads the one document of a file.
 ///
@@ -36,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<Tree, Vec<Problem>> {
             Ok((event, span)) => {
                 tag(text, &event, &span).and_then(|()| builder.take(event, &bytes(&span)))
             }
-            Err(error) => Err(Box::new(broken(text, &error, &builder.open))),
+            Err(error) => Err(Box::new(broken(text, &error, builder.open.last().map(|o| o.start)))),
         };
         if let Err(problem) = stop {
             builder.problems.push(*problem);
@@ -315,11 +316,6 @@ fn key(node: Node, text: &str) -> Result<Key, Box<Problem>> {
     }
 }
 
-fn too_deep(at: &Range<usize>) -> Problem {
-    Problem::new(format!("the file is nested deeper than {DEPTH_MAX}"), at.clone())
-        .fix("no option nests that deep: look for brackets that are not closed")
-}
-
 fn written(style: ScalarStyle) -> Style {
     match style {
         ScalarStyle::Plain => Style::Plain,
@@ -327,61 +323,5 @@ fn written(style: ScalarStyle) -> Style {
         ScalarStyle::DoubleQuoted => Style::Double,
         ScalarStyle::Literal => Style::Literal,
         ScalarStyle::Folded => Style::Folded,
-    }
-}
-
-/// Says in plain words what breaks the YAML.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the parser's own text serves for the rest")]
-fn broken(text: &str, error: &ScanError, open: &[Open]) -> Problem {
-    let mut start = error.marker().byte_offset().unwrap_or(0).min(text.len());
-    let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
-    let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or("");
-    let (what, fix) = match error.kind() {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabInPlainScalar
-        | ErrorKind::TabAtBlockScalarStart => {
-            start = line.find('\t').map_or(start, |tab| line_start + tab);
-            ("a tab cannot indent YAML", "indent with spaces")
-        }
-        ErrorKind::UnexpectedEofFlowSequence | ErrorKind::ExpectedFlowSequenceSeparator => {
-            ("a list in brackets is not closed", "put `,` between its items and `]` at its end")
-        }
-        ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofImplicitFlowMapping
-        | ErrorKind::ExpectedFlowMappingSeparator => {
-            ("a map in braces is not closed", "put `,` between its entries and `}` at its end")
-        }
-        ErrorKind::UnclosedQuotedScalar => {
-            ("a quoted text is not closed", "put the same quote at its end")
-        }
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => (
-            "a `:` stands where no key can be",
-            "check the indentation, whether the line above lacks its `:`, or put the text into quotes",
-        ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
-            "this is neither a key nor a value",
-            "write `key: value`, with a space after the colon",
-        ),
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-            ("this line fits none of the levels above", "indent it like its neighbours")
-        }
-        ErrorKind::RecursionLimitExceeded => return too_deep(&(start..start + 1)),
-        other => {
-            let what = other.to_string();
-            let what = what.trim().trim_end_matches('.');
-            return Problem::new(format!("this is no YAML: {what}"), start..start + 1);
-        }
-    };
-    let (what, mut fix) = (what.to_owned(), fix.to_owned());
-    if line.contains("${") {
-        fix.push_str("; `${…}` inside of braces or brackets needs quotes around it");
-    }
-    let problem = Problem::new(what, start..start + 1).fix(fix);
-    let opened = open.last().map(|open| open.start);
-    match opened.filter(|at| text.get(*at..).is_some_and(|t| t.starts_with(['{', '[']))) {
-        Some(at) => problem.see(at..at + 1, "opened here"),
-        None => problem,
     }
 }

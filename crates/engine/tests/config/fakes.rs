@@ -304,8 +304,8 @@ impl Sink for FakeSink {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogQueue {
-    /// Its folder; by default `data/` and the name of the pipeline.
-    path: Option<PathBuf>,
+    /// Its folder, such as `./data`.
+    path: PathBuf,
 }
 
 /// Keeps records in memory: a crash loses them.
@@ -317,8 +317,7 @@ impl Config<dyn QueueOpener> for LogQueue {
     const NAME: &'static str = "log";
 
     fn build(self, env: &Env) -> Result<Box<dyn QueueOpener>> {
-        let path = self.path.unwrap_or_else(|| PathBuf::from("data").join(&env.pipeline));
-        Ok(Box::new(FakeQueue(Some(env.path(path)))))
+        Ok(Box::new(FakeQueue(Some(env.path(self.path)))))
     }
 }
 

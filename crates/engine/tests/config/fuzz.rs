@@ -125,3 +125,61 @@ fn a_damaged_file_gets_an_answer() {
     }
     assert!(taken > 50 && refused > 500, "damage is neither nothing nor all: {taken}, {refused}");
 }
+
+/// What long files get. Time shows in the whole run: quadratic work here takes minutes.
+#[test]
+fn a_file_full_of_errors_is_answered_soon() {
+    let many = |one: &dyn Fn(usize) -> String| {
+        let mut text = String::new();
+        let mut i = 0;
+        while text.len() < 100_000 {
+            text.push_str(&one(i));
+            i += 1;
+        }
+        text
+    };
+    let files = [
+        format!("sources:\n{}", many(&|i| format!("  s{i}: {{ from: nothing }}\n"))),
+        format!("sources: {{ {} }}", many(&|i| format!("s{i}: {{ from: nothing }}, "))),
+        format!("sources:\n{}", many(&|_| "  same: { from: stdin }\n".into())),
+        format!("sinks:\n{}", many(&|i| format!("  s{i}: {{ rows: r{i}, to: stdout }}\n"))),
+        format!(
+            "sources:\n  a:\n    from: stdin\n    columns:\n{}",
+            many(&|i| format!("      c{i}: int46\n"))
+        ),
+        format!(
+            "sources:\n  a:\n    from:\n      http:\n{}",
+            many(&|i| format!("        o{i}: 1\n"))
+        ),
+        format!(
+            "sources:\n  a: &a {{ from: [{}] }}\n{}",
+            "x,".repeat(50),
+            many(&|i| format!("  b{i}: *a\n"))
+        ),
+        format!(
+            "sources:\n  a: &a {{ from: stdin }}\n{}",
+            many(&|i| format!("  b{i}: {{ <<: *a }}\n"))
+        ),
+        format!(
+            "sources: {{ a: {{ from: {{ http: {{ url: \"{}\" }} }} }} }}",
+            "${HOST}".repeat(10_000)
+        ),
+        format!(
+            "sources: {{ a: {{ from: stdin }} }}\nviews:\n{}",
+            many(&|i| format!("  v{i}: |\n    SELECT '${{X{i}}}'\n"))
+        ),
+        many(&|_| "- ".into()),
+        many(&|_| "{".into()),
+        many(&|_| "a: ".into()),
+        many(&|_| "? ".into()),
+        many(&|_| "\"".into()),
+        many(&|_| "&a ".into()),
+        many(&|_| "#\n".into()),
+    ];
+    for text in files {
+        let head: String = text.chars().take(60).collect();
+        let problems = parse(&text).expect_err(&head);
+        assert!(problems.list().len() <= 100, "{head}");
+        assert!(problems.to_string().len() < 1_000_000, "{head}");
+    }
+}
