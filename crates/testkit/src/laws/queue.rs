@@ -338,7 +338,14 @@ async fn checkpoints_come_back_oldest_first(fresh: Fresh) {
     let mut first = checkpoint(1, 1);
     first.ledger.account(millstream_core::ledger::Stage::Sink, "store").out = 3;
     first.pins.insert("s".into(), "{}".into());
-    first.sent.insert("store".into(), millstream_core::queue::Sent { rows: 1, digest: 2 });
+    first.sent.insert(
+        "store".into(),
+        millstream_core::queue::Sent {
+            epoch: millstream_core::queue::Epoch(1),
+            rows: 1,
+            digest: 2,
+        },
+    );
     queue.commit(&first).await.unwrap();
     queue.commit(&checkpoint(4, 2)).await.unwrap();
     assert_eq!(queue.checkpoints().await.unwrap(), [first, checkpoint(4, 2)]);
