@@ -1,5 +1,14 @@
-//! Files as sinks.
+//! Files: read as lines as they are written or as whole documents, and written by epochs.
 
+mod find;
+pub(crate) mod lines;
+mod listing;
+mod place;
+mod reader;
 mod sink;
+mod source;
+mod watch;
+mod whole;
 
 pub use sink::FileSink;
+pub use source::{FileSource, From};
