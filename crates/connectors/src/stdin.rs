@@ -186,5 +186,61 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use std::io::{PipeReader, Write};
+    use std::time::Duration;
+
+    fn pipe(from: PipeReader) -> impl Source {
+        let options: Stdin = serde_json::from_str("{}").unwrap();
+        Pipe::new(&options, &Env::test("in", "."), || Ok(from)).unwrap()
+    }
+
+    async fn next(source: &mut impl Source) -> Option<Pulled> {
+        let pull = tokio::time::timeout(Duration::from_secs(10), source.pull());
+        pull.await.expect("something should come").unwrap()
+    }
+
+    #[tokio::test]
+    async fn lines_go_at_once_and_the_last_needs_no_end() {
+        let (from, mut to) = std::io::pipe().unwrap();
+        let mut source = pipe(from);
+        source.open(&SplitPositions::new()).await.unwrap();
+        to.write_all(b"one\ntw").unwrap();
+        assert_eq!(next(&mut source).await.unwrap().records[0].value, "one\n");
+        // Opened again, say after an error of the queue, it goes on.
+        source.open(&SplitPositions::new()).await.unwrap();
+        to.write_all(b"o\nthree\nfour").unwrap();
+        assert_eq!(next(&mut source).await.unwrap().records[0].value, "two\nthree\n");
+        drop(to);
+        let last = next(&mut source).await.unwrap();
+        assert_eq!((&last.records[0].value[..], last.ended), (&b"four"[..], true));
+        assert!(next(&mut source).await.is_none() && next(&mut source).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn dropped_pulls_lose_nothing() {
+        let (from, mut to) = std::io::pipe().unwrap();
+        let text: String = (0..50_000).map(|i| format!("line {i}\n")).collect();
+        let written = text.clone();
+        let writer = std::thread::spawn(move || to.write_all(written.as_bytes()).unwrap());
+        let mut source = pipe(from);
+        source.open(&SplitPositions::new()).await.unwrap();
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut read = Vec::new();
+        while let Some(pulled) =
+            millstream_testkit::laws::source::pull_with_drops(&mut source, &mut random).await
+        {
+            read.extend(pulled.records.into_iter().flat_map(|r| r.value));
+        }
+        writer.join().unwrap();
+        assert!(read == text.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn standard_input_has_one_reader() {
+        let build = || serde_json::from_str::<Stdin>("{}").unwrap().build(&Env::test("in", "."));
+        let (mut first, mut second) = (build().unwrap(), build().unwrap());
+        first.open(&SplitPositions::new()).await.unwrap();
+        let error = second.open(&SplitPositions::new()).await.unwrap_err();
+        assert!(error.how_to_fix().is_some(), "{error}");
+    }
 }
