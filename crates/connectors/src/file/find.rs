@@ -130,8 +130,10 @@ impl Watch {
         {
             return Some(Some(place.clone()));
         }
-        // While a file is copied, the copy looks like a file of its own.
-        if self.task.follow && self.open.iter().any(|f| is_in(&f.reader.place)) {
+        // While a file is copied, the copy looks like a file of its own, or like the beginning of one.
+        let begins = |place: &Place| place.begins(&file).unwrap_or(false);
+        let empty = entry.metadata.len() == 0;
+        if self.task.follow && (empty || self.open.iter().any(|f| begins(&f.reader.place))) {
             let since = *self.waiting.entry(entry.id).or_insert(now);
             if now.duration_since(since) < self.task.times.copy {
                 return None;

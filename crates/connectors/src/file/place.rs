@@ -34,6 +34,9 @@ const PRINT_BYTES: u64 = 256;
 impl Print {
     /// Of the bytes from `from` to `to`; `None` when they are not all there.
     fn of(file: &File, from: u64, to: u64) -> io::Result<Option<Self>> {
+        if to - from > PRINT_BYTES {
+            return Ok(None);
+        }
         let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
         match file.read_exact_at(&mut bytes, from) {
             Ok(()) => Ok(Some(Self { bytes: to - from, xxh3: xxhash_rust::xxh3::xxh3_64(&bytes) })),
@@ -102,9 +105,13 @@ impl Place {
     /// Whether the file holds what was read up to here.
     pub(super) fn is_in(&self, file: &File) -> io::Result<bool> {
         let from = self.at.saturating_sub(PRINT_BYTES);
-        let head = self.head.bytes <= PRINT_BYTES
-            && Print::of(file, 0, self.head.bytes)? == Some(self.head);
+        let head = Print::of(file, 0, self.head.bytes)? == Some(self.head);
         Ok(self.at == 0 || (head && Print::of(file, from, self.at)? == Some(self.tail)))
+    }
+
+    /// Whether the file begins as the one that was read.
+    pub(super) fn begins(&self, file: &File) -> io::Result<bool> {
+        Ok(self.at > 0 && Print::of(file, 0, self.head.bytes)? == Some(self.head))
     }
 
     /// Reads a position back.
