@@ -8,12 +8,13 @@ use millstream_core::record::{Block, Form};
 
 use arrow_schema::SchemaRef;
 
-use super::fault::{Fault, Short, Why};
+use super::fault::{Fault, Why};
 use super::layout::{Layouts, Tape};
 use super::row::{Met, Reader, unescaped};
 use super::scan::{Scan, broken, colon, reach, space, value};
 use super::shape::Shape;
 use crate::codec::cells::Cells;
+use crate::codec::short::Short;
 use crate::codec::tally::{Mark, Tally};
 
 /// Decodes blocks of JSON.

@@ -1,0 +1,3 @@
+//! Laws: what every part of a kind has to keep, whoever wrote it.
+
+pub mod codec;
