@@ -28,7 +28,9 @@ type Failure = Box<dyn Error>;
 type Run = Box<dyn FnMut() -> Result<usize, Failure>>;
 
 fn main() -> Result<(), Failure> {
-    println!("rows {ROWS}, blocks of {BLOCK_BYTES} bytes, {REPEATS} repetitions, thread CPU time\n");
+    println!(
+        "rows {ROWS}, blocks of {BLOCK_BYTES} bytes, {REPEATS} repetitions, thread CPU time\n"
+    );
     println!(
         "{:<26} {:<18} {:>9} {:>9} {:>8} {:>9} {:>8}",
         "rows", "decoder", "min ns", "median ns", "MB/s", "M rows/s", "ratio"
@@ -89,7 +91,8 @@ fn lines(mut row: impl FnMut(usize, &mut Rng) -> String) -> Vec<(Block, usize)> 
         text.push('\n');
         rows += 1;
         if text.len() >= BLOCK_BYTES || i == ROWS - 1 {
-            blocks.extend(Block::pack(&[Record::new(std::mem::take(&mut text))]).map(|b| (b, rows)));
+            blocks
+                .extend(Block::pack(&[Record::new(std::mem::take(&mut text))]).map(|b| (b, rows)));
             rows = 0;
         }
     }
@@ -165,11 +168,15 @@ fn ours(mut decoder: Box<dyn Decoder>, blocks: &[(Block, usize)]) -> Run {
 
 fn arrow(schema: SchemaRef, blocks: &[(Block, usize)]) -> Result<Run, Failure> {
     let blocks = blocks.to_vec();
-    // Our moments in milliseconds are numbers, which `arrow-json` reads in the column's own unit.
-    let millis = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    let fields = schema.fields().iter().map(|f| match f.name().as_str() {
-        "ts" => Arc::new(f.as_ref().clone().with_data_type(millis.clone())),
-        _ => f.clone(),
+    // `arrow-json` reads numbers in the column's own unit, and knows UTC only as an offset.
+    let fields = schema.fields().iter().map(|f| {
+        let moment = |unit| DataType::Timestamp(unit, Some("+00:00".into()));
+        let r#type = match f.name().as_str() {
+            "ts" => moment(TimeUnit::Millisecond),
+            "date_time" => moment(TimeUnit::Microsecond),
+            _ => f.data_type().clone(),
+        };
+        Arc::new(f.as_ref().clone().with_data_type(r#type))
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let mut decoder =
@@ -219,11 +226,7 @@ fn flat_serde(lines: &[u8]) -> Result<usize, Failure> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn measure(
-    name: &str,
-    blocks: &[(Block, usize)],
-    runs: &mut [(&str, Run)],
-) -> Result<(), Failure> {
+fn measure(name: &str, blocks: &[(Block, usize)], runs: &mut [(&str, Run)]) -> Result<(), Failure> {
     let rows: usize = blocks.iter().map(|(_, n)| n).sum();
     let bytes: usize = blocks.iter().map(|(b, _)| b.payload_bytes()).sum();
     let mut times = vec![Vec::new(); runs.len()];

@@ -6,4 +6,5 @@ use millstream_core::codec::Codec;
 use millstream_core::plugin::Plugin;
 
 /// How bytes become rows.
-pub const CODECS: &[Plugin<dyn Codec>] = &[Plugin::of::<codec::csv::Csv>(), Plugin::of::<codec::json::Json>()];
+pub const CODECS: &[Plugin<dyn Codec>] =
+    &[Plugin::of::<codec::csv::Csv>(), Plugin::of::<codec::json::Json>()];

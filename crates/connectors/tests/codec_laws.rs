@@ -48,7 +48,11 @@ fn json_documents_keep_the_laws() {
         let codec = JsonCodec::new(&Json { rows, strict }).unwrap();
         let two = format!("{document}\n{document}");
         let cut = document.get(..document.len() / 2).unwrap();
-        check(&codec, COLUMNS, &[&document, cut, &two, "{\"data\":{\"items\":null}}", "[]", "oops"]);
+        check(
+            &codec,
+            COLUMNS,
+            &[&document, cut, &two, "{\"data\":{\"items\":null}}", "[]", "oops"],
+        );
     }
 }
 

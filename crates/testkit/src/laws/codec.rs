@@ -28,7 +28,7 @@ impl std::fmt::Debug for Case<'_> {
 }
 
 /// How many garbled blocks are tried.
-const GARBAGE: usize = 300;
+const GARBAGE: usize = 120;
 
 /// Checks all laws.
 ///

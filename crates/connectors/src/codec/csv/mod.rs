@@ -124,8 +124,11 @@ impl CsvCodec {
         }
         let Some(token) = token else { return Ok(Wanted::Place(index)) };
         token.parse().map(Wanted::Place).map_err(|_| {
-            Error::stop(format!("column `{}`: without a header `/{token}` is no place", column.name))
-                .fix("count places from 0, such as `at: /0`")
+            Error::stop(format!(
+                "column `{}`: without a header `/{token}` is no place",
+                column.name
+            ))
+            .fix("count places from 0, such as `at: /0`")
         })
     }
 }
