@@ -27,7 +27,8 @@ pub use stdin::Stdin;
 pub use stdout::{Format as StdoutFormat, Stdout, StdoutSink};
 
 /// How bytes become rows.
-pub const CODECS: &[Plugin<dyn Codec>] = &[Plugin::of::<codec::json::Json>()];
+pub const CODECS: &[Plugin<dyn Codec>] =
+    &[Plugin::of::<codec::csv::Csv>(), Plugin::of::<codec::json::Json>()];
 
 /// Where records come from.
 pub const SOURCES: &[Plugin<dyn Source>] = &[

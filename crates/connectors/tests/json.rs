@@ -50,7 +50,7 @@ fn strict_rows_are_what_serde_json_makes_of_them() {
     let (mut good, mut bad) = (0, 0);
     for mess in [Mess::Plain, Mess::Valid, Mess::Broken] {
         let mut random = Rng::with_seed(SEED);
-        for _ in 0..60 {
+        for _ in 0..40 {
             let records: Vec<_> = (0..50).map(|_| some_row(&mut random, &columns, mess)).collect();
             let decoded = decoder.decode(&block(Form::Rows, &records)).unwrap();
             let mut got = rows(&decoded.batch).into_iter();
@@ -69,7 +69,7 @@ fn strict_rows_are_what_serde_json_makes_of_them() {
             }
         }
     }
-    assert!(good > 4_000 && bad > 500, "{good} good, {bad} refused");
+    assert!(good > 3_000 && bad > 400, "{good} good, {bad} refused");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn without_strict_a_row_that_serde_json_takes_is_the_same_row() {
     let some = codec(None, false).decoder(&columns, Some(&used));
     for (mut decoder, keys) in [(all.unwrap(), columns.0.len()), (some.unwrap(), 3)] {
         let mut random = Rng::with_seed(SEED + 1);
-        for _ in 0..100 {
+        for _ in 0..50 {
             let records: Vec<_> =
                 (0..40).map(|_| some_row(&mut random, &columns, Mess::Valid)).collect();
             let lines = records.join(&b'\n');
@@ -116,7 +116,7 @@ fn what_was_learned_from_other_rows_changes_nothing() {
         let codec = codec(pointer, strict);
         let mut learned = codec.decoder(&columns, None).unwrap();
         let mut random = Rng::with_seed(SEED + 2);
-        for _ in 0..400 {
+        for _ in 0..150 {
             let rows: Vec<_> =
                 (0..5).map(|_| some_row(&mut random, &columns, Mess::Broken)).collect();
             let record = match pointer {
@@ -138,7 +138,7 @@ fn what_was_learned_from_other_rows_changes_nothing() {
 fn rows_are_the_same_as_lines_in_an_array_and_in_a_document() {
     let columns = json_oracle::columns();
     let mut random = Rng::with_seed(SEED + 3);
-    for _ in 0..100 {
+    for _ in 0..50 {
         let mut rows: Vec<_> =
             (0..20).map(|_| some_row(&mut random, &columns, Mess::Valid)).collect();
         // Half a surrogate pair is broken JSON: in one piece with its neighbours it breaks them too.

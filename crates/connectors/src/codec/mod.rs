@@ -4,8 +4,10 @@
 //! whole and with its bytes; neighbours go on. There is no coercion: a number in quotes is a text.
 
 mod cells;
+pub mod csv;
 pub mod json;
 mod moment;
 mod number;
 mod seen;
+mod short;
 mod tally;

@@ -2,6 +2,8 @@
 
 use millstream_core::codec::{Column, ColumnType, Columns};
 
+use super::{moment, number};
+
 /// What all values met so far can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -25,6 +27,28 @@ pub(super) enum Seen {
 pub(super) const KEYS_MAX: usize = 1_000;
 
 impl Seen {
+    /// What a text is: a moment or a day if it is written as one.
+    pub(super) fn text(text: &[u8]) -> Self {
+        if moment::rfc3339(text).is_some() {
+            Self::Stamp
+        } else if moment::date(text).is_some() {
+            Self::Date
+        } else {
+            Self::Text
+        }
+    }
+
+    /// What a number is: an integer if it is written as one and fits, a float if a double comes close.
+    pub(super) fn number(text: &[u8]) -> Self {
+        let integer = !text.iter().any(|c| matches!(c, b'.' | b'e' | b'E'));
+        match (integer, number::scaled(text, 0), number::float(text)) {
+            (true, Some(_), _) => Self::Int,
+            // An integer beyond 64 bits would lose digits as a double.
+            (true, None, _) | (false, _, None) => Self::Mixed,
+            (false, _, Some(_)) => Self::Float,
+        }
+    }
+
     /// What holds both.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {

@@ -8,12 +8,13 @@ use millstream_core::record::{Block, Form};
 
 use arrow_schema::SchemaRef;
 
-use super::fault::{Fault, Short, Why};
+use super::fault::{Fault, Why};
 use super::layout::{Layouts, Tape};
 use super::row::{Met, Reader, unescaped};
 use super::scan::{Scan, broken, colon, reach, space, value};
 use super::shape::Shape;
 use crate::codec::cells::Cells;
+use crate::codec::short::Short;
 use crate::codec::tally::{Mark, Tally};
 
 /// Decodes blocks of JSON.
@@ -260,7 +261,7 @@ impl Pass<'_> {
             Some(end) => end,
             None => match self.full_row(at, line)? {
                 Some(end) => end,
-                None => return self.refused_end(at),
+                None => return refused_end(self.reader.b, at),
             },
         };
         if !self.utf8 && !self.valid(at, end) {
@@ -273,14 +274,15 @@ impl Pass<'_> {
     /// Whether the row that was just decoded is valid UTF-8; if not, it is refused.
     #[cold]
     fn valid(&mut self, at: usize, end: usize) -> bool {
-        let row = self.reader.b.get(at..end).unwrap_or_default();
-        if simdutf8::basic::from_utf8(row).is_ok() {
+        let row = self.record.slice(at..end);
+        if simdutf8::basic::from_utf8(&row).is_ok() {
             return true;
         }
         let rows = self.reader.cells.rows - 1;
         self.reader.cells.cut_rows(&self.reader.shape.slots, rows);
-        let reason = self.reason(&Fault { why: Why::NoText, at }, at);
-        self.tally.refuse(self.record.slice(at..end), reason);
+        // What was not looked at on its line is, once the row stands alone, and may be worse.
+        let reason = self.alone(&row);
+        self.tally.refuse(row, reason);
         false
     }
 
@@ -311,19 +313,11 @@ impl Pass<'_> {
                 if fault.is_syntax() {
                     return Err(fault);
                 }
-                let end = self.refused_end(at)?;
+                let end = refused_end(self.reader.b, at)?;
                 let reason = self.reason(&fault, at);
                 self.tally.refuse(self.record.slice(at..end), reason);
                 Ok(None)
             }
-        }
-    }
-
-    /// How far a row reaches that does not fit.
-    fn refused_end(&self, at: usize) -> Scan {
-        match self.reader.b.get(at) {
-            Some(b'{' | b'[') => reach(self.reader.b, at),
-            _ => value(self.reader.b, at, 0, true),
         }
     }
 
@@ -336,7 +330,7 @@ impl Pass<'_> {
         self.tally.refuse(bytes, reason);
     }
 
-    /// Why these bytes, and nothing after them, are no row.
+    /// Why these bytes, and nothing after them, are no row: in the words of [`Self::bare_row`].
     fn alone(&mut self, bytes: &[u8]) -> String {
         let rows = self.reader.cells.rows;
         let mut reader = Reader {
@@ -347,14 +341,16 @@ impl Pass<'_> {
             strict: self.reader.strict,
             tape: None,
         };
+        let more = |end| broken("more after the row", space(bytes, end));
         let fault = match reader.row(0, false) {
-            Ok(end) => broken("more after the row", end),
-            // What is no JSON at all is told as such.
-            Err(fault) if matches!(fault.why, Why::NoObject) => match bytes.first() {
-                Some(b'[') => reach(bytes, 0).err().unwrap_or(fault),
-                _ => value(bytes, 0, 0, true).err().unwrap_or(fault),
+            Ok(end) if end == bytes.len() => Fault::boxed(Why::NoText, 0),
+            Ok(end) => more(end),
+            Err(fault) if fault.is_syntax() => fault,
+            Err(fault) => match refused_end(bytes, 0) {
+                Ok(end) if space(bytes, end) == bytes.len() => fault,
+                Ok(end) => more(end),
+                Err(broken) => broken,
             },
-            Err(fault) => fault,
         };
         self.reader.cells.cut_rows(&self.reader.shape.slots, rows);
         reason(self.reader.shape, bytes, &fault, 0)
@@ -372,6 +368,14 @@ impl Pass<'_> {
 
     fn reason(&self, fault: &Fault, start: usize) -> String {
         reason(self.reader.shape, self.reader.b, fault, start)
+    }
+}
+
+/// How far a row reaches that does not fit.
+fn refused_end(b: &[u8], at: usize) -> Scan {
+    match b.get(at) {
+        Some(b'{' | b'[') => reach(b, at),
+        _ => value(b, at, 0, true),
     }
 }
 

@@ -13,7 +13,6 @@ use super::row::unescaped;
 use super::scan::{Scan, colon, space, value};
 use super::shape::Shape;
 use crate::codec::seen::{KEYS_MAX, Seen, both, columns};
-use crate::codec::{moment, number};
 
 /// Objects nested deeper than this stay json.
 const STRUCT_DEPTH_MAX: u32 = 16;
@@ -63,17 +62,11 @@ impl Look<'_> {
             Some(b'[') => self.array(at + 1, depth)?,
             Some(b'"') => {
                 let (text, _) = unescaped(self.b, at + 1, true)?;
-                if moment::rfc3339(&text).is_some() {
-                    Seen::Stamp
-                } else if moment::date(&text).is_some() {
-                    Seen::Date
-                } else {
-                    Seen::Text
-                }
+                Seen::text(&text)
             }
             Some(b't' | b'f') => Seen::Bool,
             Some(b'n') => Seen::Null,
-            _ => number_seen(text),
+            _ => Seen::number(text),
         };
         Ok((seen, end))
     }
@@ -107,16 +100,5 @@ impl Look<'_> {
     fn next(&self, at: usize) -> Scan {
         let at = space(self.b, at);
         Ok(if self.b.get(at) == Some(&b',') { space(self.b, at + 1) } else { at })
-    }
-}
-
-/// An integer if it is written as one and fits; a float if a double comes close.
-fn number_seen(text: &[u8]) -> Seen {
-    let integer = !text.iter().any(|c| matches!(c, b'.' | b'e' | b'E'));
-    match (integer, number::scaled(text, 0), number::float(text)) {
-        (true, Some(_), _) => Seen::Int,
-        // An integer beyond 64 bits would lose digits as a double.
-        (true, None, _) | (false, _, None) => Seen::Mixed,
-        (false, _, Some(_)) => Seen::Float,
     }
 }

@@ -50,7 +50,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use decode::JsonDecoder;
-use shape::{Shape, tokens};
+pub(super) use shape::tokens;
+
+use shape::Shape;
 
 /// Reads JSON: lines, arrays, or documents with rows inside.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -122,4 +124,10 @@ impl Codec for JsonCodec {
         }
         line
     }
+}
+
+/// Whether a text is one JSON value, checked in full.
+pub(super) fn is_valid(text: &[u8]) -> bool {
+    let start = scan::space(text, 0);
+    scan::value(text, start, 0, true).is_ok_and(|end| scan::space(text, end) == text.len())
 }

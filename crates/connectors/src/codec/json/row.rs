@@ -66,6 +66,9 @@ impl Reader<'_> {
         let end = if self.shape.whole {
             let end = value(self.b, at, 0, true)?;
             self.cells.text(0, self.b.get(at..end).unwrap_or_default());
+            if let Some(tape) = &mut self.tape {
+                tape.usable = false;
+            }
             end
         } else {
             let object = self.met.object();
