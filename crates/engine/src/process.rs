@@ -26,9 +26,6 @@ use crate::line::{Ground, Line, view_errors};
 use crate::seal::{self, Book, Rendezvous, Sealed, Shared, Work};
 use crate::tasks;
 
-/// Bytes of frames taken in one step.
-const STEP_BYTES: usize = 1 << 20;
-
 /// Bytes of frames in an epoch before it must be sealed.
 const EPOCH_BYTES_MAX: usize = 32 << 20;
 
@@ -56,6 +53,8 @@ pub(crate) struct Processor {
     pub(crate) line: Line,
     pub(crate) lanes: Lanes,
     pub(crate) identity: (LogId, u32),
+    /// Bytes of frames taken in one step.
+    pub(crate) step_bytes: usize,
     /// `None` while it is with the task that seals.
     pub(crate) book: Option<Book>,
     pub(crate) sealing: Option<JoinHandle<Result<Sealed>>>,
@@ -103,7 +102,7 @@ impl Processor {
         if self.bytes > EPOCH_BYTES_MAX {
             return Ok(Slab { frames: Vec::new(), next: self.next });
         }
-        let mut slab = self.shared.queue.read(self.next, STEP_BYTES).await?;
+        let mut slab = self.shared.queue.read(self.next, self.step_bytes).await?;
         if let Some(upto) = self.finish.borrow().upto {
             slab.frames.retain(|(offset, _)| *offset < upto);
             slab.next = slab.next.min(upto.max(self.next));
@@ -176,7 +175,7 @@ impl Processor {
         let mut at = from;
         let mut told = false;
         while !missing.is_empty() {
-            let slab = self.shared.queue.read(at, STEP_BYTES).await?;
+            let slab = self.shared.queue.read(at, self.step_bytes).await?;
             at = slab.next.max(at);
             for (_, frame) in &slab.frames {
                 if !missing.contains(frame.source.as_ref()) {
@@ -359,7 +358,7 @@ impl Processor {
         self.next = start;
         for checkpoint in repeats {
             while self.next < checkpoint.next {
-                let slab = self.shared.queue.read(self.next, STEP_BYTES).await?;
+                let slab = self.shared.queue.read(self.next, self.step_bytes).await?;
                 let mut ground = Ground::default();
                 for (offset, frame) in &slab.frames {
                     if *offset < checkpoint.next {

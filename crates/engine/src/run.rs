@@ -138,6 +138,7 @@ impl Engine {
             sinks,
             shared: shared.clone(),
             checkpoints,
+            step_bytes: usize::try_from(limits.step_bytes.0).unwrap_or(usize::MAX),
             outbox_bytes: limits.outbox_bytes.0,
             resume: options.resume.clone(),
             asks: asks_hear,
@@ -218,6 +219,7 @@ struct Parts {
     sinks: Vec<SinkPart>,
     shared: Arc<Shared>,
     checkpoints: Vec<Checkpoint>,
+    step_bytes: usize,
     outbox_bytes: u64,
     resume: BTreeSet<String>,
     asks: mpsc::Receiver<process::Ask>,
@@ -232,7 +234,17 @@ struct Begun {
 
 /// Opens the sinks and works out where to go on.
 async fn begin(parts: Parts) -> Result<Begun> {
-    let Parts { mut line, sinks, shared, checkpoints, outbox_bytes, resume, asks, finish } = parts;
+    let Parts {
+        mut line,
+        sinks,
+        shared,
+        checkpoints,
+        step_bytes,
+        outbox_bytes,
+        resume,
+        asks,
+        finish,
+    } = parts;
     for name in &resume {
         if !sinks.iter().any(|s| s.name == *name) {
             return Err(Error::stop(format!("`--resume {name}`: there is no sink of this name")));
@@ -275,6 +287,7 @@ async fn begin(parts: Parts) -> Result<Begun> {
         line,
         lanes,
         identity,
+        step_bytes,
         book: Some(book),
         sealing: None,
         next: latest.next,

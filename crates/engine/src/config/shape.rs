@@ -157,7 +157,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            step_bytes: Bytes(4 << 20),
+            step_bytes: Bytes(1 << 20),
             outbox_bytes: Bytes(1 << 30),
             dead_bytes: Bytes(1 << 30),
             retry_max: Span(std::time::Duration::from_secs(30)),
