@@ -18,7 +18,7 @@ use millstream_core::sink::Sink;
 use millstream_core::source::Source;
 
 pub use discard::Discard;
-pub use file::{FileSink, FileSource, From};
+pub use file::{Begin, FileSink, FileSource};
 pub use generate::{Field, Fields, Generate, Rate};
 pub use host::{Host, Metric};
 pub use http::{Address, Auth, Http, Method, Target, Tls};
@@ -46,3 +46,87 @@ pub const SINKS: &[Plugin<dyn Sink>] = &[
     Plugin::of::<Sqlite>(),
     Plugin::of::<Stdout>(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use schemars::SchemaGenerator;
+
+    use super::*;
+
+    /// Modules that several technologies share.
+    const SHARED: &[&str] = &["codec", "folder", "lane", "lib", "render"];
+
+    /// The modules in a folder of this crate.
+    fn modules(folder: &str) -> BTreeSet<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = std::fs::read_dir(folder).unwrap();
+        let stem =
+            |path: std::path::PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+        entries.map(|e| stem(e.unwrap().path())).collect()
+    }
+
+    /// Name, kind and options of each row of each table.
+    fn rows() -> Vec<(&'static str, &'static str, schemars::Schema)> {
+        fn of<Part: ?Sized>(
+            kind: &'static str,
+            table: &'static [Plugin<Part>],
+        ) -> impl Iterator<Item = (&'static str, &'static str, schemars::Schema)> {
+            table.iter().map(move |plugin| {
+                let mut generator = SchemaGenerator::default();
+                let schema = (plugin.schema)(&mut generator);
+                let name = schema.get("$ref").and_then(|r| r.as_str()?.rsplit('/').next());
+                let schema = name.and_then(|name| generator.definitions().get(name)).cloned();
+                (plugin.name, kind, schema.and_then(|s| s.try_into().ok()).unwrap_or_default())
+            })
+        }
+        let all = of("source", SOURCES).chain(of("sink", SINKS)).chain(of("codec", CODECS));
+        all.collect()
+    }
+
+    #[test]
+    fn every_technology_has_its_row() {
+        let named: BTreeSet<&str> =
+            rows().iter().filter(|(_, kind, _)| *kind != "codec").map(|(name, ..)| *name).collect();
+        for module in modules("src") {
+            let known = named.contains(module.as_str()) || SHARED.contains(&module.as_str());
+            assert!(
+                known,
+                "`src/{module}` has no row: add `Plugin::of::<{module}::…>(),` to SOURCES or SINKS in src/lib.rs"
+            );
+        }
+        for name in named {
+            assert!(modules("src").contains(name), "`{name}` should be in a file of its name");
+        }
+        for plugin in CODECS {
+            let name = plugin.name;
+            assert!(modules("src/codec").contains(name), "`{name}` should be in src/codec/{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_in_order() {
+        for kind in ["source", "sink", "codec"] {
+            let all = rows();
+            let names: Vec<_> = all.iter().filter(|r| r.1 == kind).map(|r| r.0).collect();
+            assert!(names.is_sorted_by(|a, b| a < b), "{kind}s out of order: {names:?}");
+            let snake = |n: &&str| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(names.iter().all(snake), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn every_option_says_what_it_does() {
+        for (name, kind, schema) in rows() {
+            assert!(schema.get("description").is_some(), "{kind} `{name}` has no doc comment");
+            let options = schema.get("properties").and_then(|p| p.as_object());
+            for (option, of) in options.into_iter().flatten() {
+                assert!(
+                    of.get("description").is_some(),
+                    "{kind} `{name}`: option `{option}` has no doc comment"
+                );
+            }
+        }
+    }
+}

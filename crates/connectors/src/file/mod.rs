@@ -11,4 +11,4 @@ mod watch;
 mod whole;
 
 pub use sink::FileSink;
-pub use source::{FileSource, From};
+pub use source::{Begin, FileSource};

@@ -33,7 +33,7 @@ pub struct FileSource {
     pub follow: bool,
     /// Where to begin in files that are there at the first start. Later files are read from their start.
     #[serde(default)]
-    pub from: From,
+    pub from: Begin,
     /// The first line of each file is a header (CSV): it is put before each record.
     #[serde(default)]
     pub header: bool,
@@ -49,7 +49,7 @@ pub struct FileSource {
 /// Where to begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum From {
+pub enum Begin {
     /// At the beginning.
     #[default]
     Start,
@@ -101,7 +101,7 @@ impl Default for Times {
 pub(super) struct Task {
     pub(super) listing: Listing,
     pub(super) follow: bool,
-    pub(super) from: From,
+    pub(super) from: Begin,
     pub(super) whole: bool,
     pub(super) lines: ReaderOptions,
     pub(super) times: Times,
@@ -125,11 +125,11 @@ impl Files {
             return Err(Error::stop(format!("`line_max: {}` is too short", options.line_max))
                 .fix("give 256KiB or more"));
         }
-        if options.whole && (options.header || options.from == From::End) {
+        if options.whole && (options.header || options.from == Begin::End) {
             return Err(Error::stop("`whole` reads files as they are, not by lines")
                 .fix("leave out `header` and `from`"));
         }
-        if options.from == From::End && !options.follow {
+        if options.from == Begin::End && !options.follow {
             return Err(Error::stop("`from: end` without `follow` reads nothing")
                 .fix("give `follow: true`, or leave out `from`"));
         }

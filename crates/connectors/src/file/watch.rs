@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::find::Found;
 use super::place::{FileId, Place};
 use super::reader::{Read, Reader};
-use super::source::{From, Task};
+use super::source::{Begin, Task};
 
 /// Reads the files of a task and sends what it finds.
 pub(super) struct Watch {
@@ -177,7 +177,7 @@ impl Watch {
             }
         };
         let now = Instant::now();
-        if new && self.first && self.task.from == From::End {
+        if new && self.first && self.task.from == Begin::End {
             match reader.skip_to_end() {
                 Ok(pulled) => self.send(pulled)?,
                 Err(e) => self.task.report.trouble(&found.split, &unreadable(&found.path, e)),

@@ -150,3 +150,16 @@ fn options_that_make_no_sense_are_refused_with_a_fix() {
         serde_json::from_str::<Generate>(&format!(r#"{{"fields":{fields}}}"#)).unwrap_err();
     }
 }
+
+#[tokio::test]
+async fn made_up_rows_keep_the_laws_of_sources() {
+    use millstream_testkit::laws::source as laws;
+    for (seed, block_rows) in [(1, "7"), (2, "100"), (3, "null")] {
+        let options = EVERY_KIND.replace(":33,", &format!(":{block_rows},"));
+        laws::all(|| generate(&options).unwrap(), laws::lines, seed).await;
+        let paced = options.replace("\"seed\"", "\"rate\":\"5000/s\",\"seed\"");
+        laws::all(|| generate(&paced).unwrap(), laws::lines, seed).await;
+    }
+    let none = || generate(r#"{"rows":0,"fields":{"f":"now"}}"#).unwrap();
+    laws::all(none, laws::lines, 4).await;
+}
