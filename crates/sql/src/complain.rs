@@ -175,13 +175,25 @@ fn clean(text: &str) -> String {
     while text.ends_with(['.', ' ']) {
         text.pop();
     }
-    text = plain_types(&quotes(&text));
+    text = once(&plain_types(&quotes(&text)));
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {
             let rest = text.get(a.len_utf8()..).unwrap_or_default();
             format!("{}{rest}", a.to_lowercase())
         }
+        _ => text,
+    }
+}
+
+/// What the library says twice, once: `` `f`: `f` wants a,`f` wants a `` becomes `` `f` wants a ``.
+fn once(text: &str) -> String {
+    let mut parts = text.split(",`").collect::<Vec<_>>();
+    let start = parts.first().and_then(|p| p.split_once(": `")).map(|(_, p)| p);
+    parts.dedup_by(|b, a| Some(*b) == start || b == a);
+    let text = parts.join(",`");
+    match text.split_once(": ") {
+        Some((name, rest)) if name.starts_with('`') && rest.starts_with(name) => rest.to_owned(),
         _ => text,
     }
 }
@@ -205,6 +217,7 @@ const WORDS: &[(&str, &str)] = &[
     (" user-defined coercion failed with:", ":"),
     (" failed to match any signature, errors:", ":"),
     ("Function '", "'"),
+    (" requires String, but received ", " needs a string, not "),
 ];
 
 const TYPES: &[(&str, &str)] = &[
@@ -227,7 +240,7 @@ const TYPES: &[(&str, &str)] = &[
     ("String", "string"),
 ];
 
-fn plain_types(text: &str) -> String {
+pub(crate) fn plain_types(text: &str) -> String {
     let mut text = text.to_owned();
     for (theirs, ours) in TYPES {
         text = text.replace(theirs, ours);

@@ -1,9 +1,13 @@
 //! Steps for people: expressions as one would write them.
 
+use arrow::util::display::array_value_to_string;
+use arrow_schema::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{Alias, InList, Like};
 use datafusion_expr::expr_rewriter::unnormalize_col;
 use datafusion_expr::{BinaryExpr, Case, Expr, LogicalPlan};
+
+use crate::complain::plain_types;
 
 /// An expression as SQL, columns without their table.
 pub(crate) fn show(e: &Expr) -> String {
@@ -27,11 +31,12 @@ pub(crate) fn column(name: &str) -> String {
         return format!("#{number}");
     }
     let Some(inner) = name.strip_prefix(UNNEST) else { return name.to_owned() };
-    let inner = inner.split(",depth=").next().unwrap_or(inner);
-    let inner = inner.replace("outer_ref(", "");
+    let inner = inner.split(",depth=").next().unwrap_or(inner).replace("outer_ref(", "");
     let inner = inner.trim_end_matches(')');
-    let inner = inner.rsplit_once('.').map_or(inner, |(_, last)| last);
-    format!("unnest({inner})")
+    if inner.contains(['(', ',', ' ']) {
+        return "unnest(…)".to_owned();
+    }
+    format!("unnest({})", inner.rsplit_once('.').map_or(inner, |(_, last)| last))
 }
 
 /// What the planner calls a column that is to be taken apart.
@@ -70,8 +75,8 @@ fn text(e: &Expr) -> String {
             format!("{} {not}IN ({items})", operand(expr))
         }
         Expr::Case(case) => case_text(case),
-        Expr::Cast(c) => format!("CAST({} AS {})", text(&c.expr), c.field.data_type()),
-        Expr::TryCast(c) => format!("TRY_CAST({} AS {})", text(&c.expr), c.field.data_type()),
+        Expr::Cast(c) => cast("CAST", &c.expr, c.field.data_type()),
+        Expr::TryCast(c) => cast("TRY_CAST", &c.expr, c.field.data_type()),
         Expr::ScalarFunction(f) => match (f.name(), f.args.as_slice()) {
             ("get_field", [of, Expr::Literal(ScalarValue::Utf8(Some(field)), _)]) => {
                 format!("{}.{field}", operand(of))
@@ -82,6 +87,10 @@ fn text(e: &Expr) -> String {
         },
         other => other.human_display().to_string(),
     }
+}
+
+fn cast(word: &str, e: &Expr, to: &DataType) -> String {
+    format!("{word}({} AS {})", text(e), plain_types(&to.to_string()))
 }
 
 fn case_text(case: &Case) -> String {
@@ -110,6 +119,16 @@ fn literal(v: &ScalarValue) -> String {
             format!("'{}'", s.replace('\'', "''"))
         }
         v if v.is_null() => "NULL".to_owned(),
-        v => v.to_string(),
+        v => match (v.data_type(), plain(v)) {
+            (DataType::Timestamp(..), Some(text)) => format!("TIMESTAMP '{text}'"),
+            (DataType::Interval(_), Some(text)) => format!("INTERVAL '{text}'"),
+            (DataType::Date32 | DataType::Date64, Some(text)) => format!("DATE '{text}'"),
+            (_, Some(text)) => text,
+            (_, None) => v.to_string(),
+        },
     }
+}
+
+fn plain(v: &ScalarValue) -> Option<String> {
+    array_value_to_string(&v.to_array().ok()?, 0).ok()
 }

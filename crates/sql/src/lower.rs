@@ -15,6 +15,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::chain::Chain;
 use crate::explain::{column, list, node, show};
+use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
 use crate::step::Step;
 use crate::unnest::UnnestStep;
@@ -28,6 +29,13 @@ pub(crate) fn lower(plan: &LogicalPlan, options: &Arc<ConfigOptions>) -> Result<
         narrow_filters(&mut chain.steps)?;
     }
     Ok(chains)
+}
+
+/// Casts and functions that stand for several come on top of what the text may nest.
+const COMPUTED_DEPTH_MAX: usize = 3 * DEPTH_MAX;
+
+fn depth(e: &Arc<dyn PhysicalExpr>) -> usize {
+    1 + e.children().into_iter().map(depth).max().unwrap_or(0)
 }
 
 struct Lower {
@@ -64,7 +72,12 @@ impl Lower {
     }
 
     fn expr(&self, e: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
-        create_physical_expr(e, schema, &self.props, &PhysicalPlanningContext::default())
+        let e = create_physical_expr(e, schema, &self.props, &PhysicalPlanningContext::default())?;
+        if depth(&e) > COMPUTED_DEPTH_MAX {
+            // Subqueries were merged: no single expression of the text is this deep.
+            return plan_err!("the steps of the query add up to an expression nested deeper than {COMPUTED_DEPTH_MAX} levels; split it into several views");
+        }
+        Ok(e)
     }
 
     fn scan(&self, scan: &TableScan) -> Result<Vec<Chain>> {

@@ -19,7 +19,9 @@ pub(crate) const SQL_BYTES_MAX: usize = 64 * 1024;
 /// Expressions nest no deeper than this, so that computing them needs no more stack than a thread has.
 pub(crate) const DEPTH_MAX: usize = 100;
 /// Depth at which the parser itself gives up; parentheses count here and not in [`DEPTH_MAX`].
-const PARSER_DEPTH_MAX: usize = 300;
+const PARSER_DEPTH_MAX: usize = 1000;
+/// Brackets nest no deeper than this.
+const BRACKETS_MAX: usize = 200;
 
 /// A view's query and the tokens it was made of.
 pub(crate) struct Parsed {
@@ -50,6 +52,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Complaint> {
             t
         })
         .collect();
+    nests_too_deep(&tokens)?;
     let statements = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens.clone())
@@ -207,6 +210,33 @@ fn too_deep_error(place: Option<Place>) -> Complaint {
         Error::stop(what)
             .fix("write `x IN (…)` for many `x = … OR …`, or compute parts in a view of their own"),
     )
+}
+
+/// Refuses what nests deeper than the parser goes: it does not always say so itself.
+fn nests_too_deep(tokens: &[TokenWithSpan]) -> Result<(), Complaint> {
+    let (mut brackets, mut cases, mut signs) = (0_usize, 0_usize, 0_usize);
+    for t in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
+        let mut sign = false;
+        match &t.token {
+            Token::LParen | Token::LBracket | Token::LBrace => brackets += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                brackets = brackets.saturating_sub(1);
+            }
+            Token::Minus | Token::Plus | Token::Tilde => sign = true,
+            Token::Word(w) if w.quote_style.is_none() => match w.keyword {
+                Keyword::CASE => cases += 1,
+                Keyword::END => cases = cases.saturating_sub(1),
+                Keyword::NOT => sign = true,
+                _ => {}
+            },
+            _ => {}
+        }
+        signs = if sign { signs + 1 } else { 0 };
+        if brackets > BRACKETS_MAX || cases > DEPTH_MAX || signs > DEPTH_MAX {
+            return Err(too_deep_error(place(t.span)));
+        }
+    }
+    Ok(())
 }
 
 fn too_deep(query: &Query) -> Result<(), Complaint> {

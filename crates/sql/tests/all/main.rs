@@ -8,5 +8,7 @@
 )]
 //! One binary for all tests of views, so that DataFusion is linked once.
 
+mod bounds;
 mod golden;
+mod oracle;
 mod run;

@@ -62,7 +62,7 @@ SELECT id FROM readings WHERE value
 SELECT id FROM readings WHERE sensorId > 5
 -- columns id Int64?
 -- plan scan readings (id, sensorId)
--- plan   filter CAST(sensorId AS Int64) > 5
+-- plan   filter CAST(sensorId AS int64) > 5
 -- plan   project id
 -- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
@@ -264,7 +264,7 @@ SELECT date_trunc('fortnight', ts) FROM readings
 -- error v: 1:8 `date_trunc('fortnight', ts)` cannot be computed: unsupported date_trunc granularity: `fortnight`. Supported values are: microsecond, millisecond, second, minute, hour, day, week, month, quarter, year
 
 SELECT date_trunc(ts) FROM readings
--- error v: 1:8 `date_trunc(ts)` cannot be computed: `date_trunc`: `date_trunc` expects 2 arguments but received 1,`date_trunc` expects 2 arguments but received 1
+-- error v: 1:8 `date_trunc(ts)` cannot be computed: `date_trunc` expects 2 arguments but received 1
 --  fix: call it as `date_trunc(string, Timestamp)` or `date_trunc(string, Time)`
 
 SELECT id FROM readings WHERE sensorId LIKE 5
@@ -276,7 +276,7 @@ SELECT id FROM readings WHERE regexp_like(sensorId, '(')
 SELECT CASE WHEN id THEN 1 END FROM readings
 -- columns case Int64?
 -- plan scan readings (id)
--- plan   project CASE WHEN CAST(id AS Boolean) THEN 1 END AS case
+-- plan   project CASE WHEN CAST(id AS bool) THEN 1 END AS case
 -- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT CASE id WHEN 1 THEN 'a' ELSE 2 END AS c FROM readings
@@ -347,5 +347,5 @@ SELECT "id", 'x' "y z" FROM readings
 SELECT 99999999999999999999999999999 AS x, 1e999 AS y FROM readings
 -- columns x Float64, y Float64
 -- plan scan readings ()
--- plan   project 100000000000000000000000000000 AS x, inf AS y
+-- plan   project 1e29 AS x, inf AS y
 -- account in 0 + made 0 = out 0 + filtered 0 + set aside 0

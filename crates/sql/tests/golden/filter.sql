@@ -9,7 +9,7 @@
 SELECT id, sensor, value, ts FROM readings WHERE value > 100
 -- columns id Int64?, sensor Utf8?, value Float64?, ts Timestamp(µs, "UTC")?
 -- plan scan readings (id, sensor, value, ts)
--- plan   filter value > 100
+-- plan   filter value > 100.0
 -- row 0/0/0 {"id":1,"sensor":"a","value":101.5,"ts":"2026-11-23T05:00:00Z"}
 -- row 0/0/3 {"id":4,"sensor":null,"value":250.0,"ts":null}
 -- row 0/0/4 {"id":5,"sensor":"12","value":1.0e300,"ts":"1969-12-31T23:59:59Z"}
@@ -62,7 +62,7 @@ SELECT id, CAST(sensor AS INT) AS n FROM readings WHERE id > 3
 -- columns id Int64?, n Int64?
 -- plan scan readings (id, sensor)
 -- plan   filter id > 3
--- plan   project id, CAST(CAST(sensor AS Int32) AS Int64) AS n
+-- plan   project id, CAST(CAST(sensor AS int32) AS int64) AS n
 -- row 0/0/3 {"id":4,"n":null}
 -- row 0/0/4 {"id":5,"n":12}
 -- account in 5 + made 0 = out 2 + filtered 3 + set aside 0
@@ -85,8 +85,8 @@ SELECT id, value FROM readings WHERE value > 100
 SELECT id, value * 2 AS twice FROM hot WHERE value > 200
 -- columns id Int64?, twice Float64?
 -- plan scan hot (id, value)
--- plan   filter value > 200
--- plan   project id, value * 2 AS twice
+-- plan   filter value > 200.0
+-- plan   project id, value * 2.0 AS twice
 -- row 0/0/3 {"id":4,"twice":500.0}
 -- row 0/0/4 {"id":5,"twice":2.0e300}
 -- account in 3 + made 0 = out 2 + filtered 1 + set aside 0

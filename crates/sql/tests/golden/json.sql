@@ -66,14 +66,14 @@ SELECT id, CAST(doc ->> 'n' AS DOUBLE) AS n FROM events WHERE doc ->> 's' = 'hi'
 -- columns id Int64?, n Float64?
 -- plan scan events (id, doc)
 -- plan   filter json_as_text(doc, 's') = 'hi'
--- plan   project id, CAST(json_as_text(doc, 'n') AS Float64) AS n
+-- plan   project id, CAST(json_as_text(doc, 'n') AS float64) AS n
 -- row 0/0/0 {"id":1,"n":42.0}
 -- account in 5 + made 0 = out 1 + filtered 4 + set aside 0
 
 SELECT id, (doc ->> 'f')::double > 1.7 AS big FROM events
 -- columns id Int64?, big Boolean?
 -- plan scan events (id, doc)
--- plan   project id, CAST(json_as_text(doc, 'f') AS Float64) > 1.7 AS big
+-- plan   project id, CAST(json_as_text(doc, 'f') AS float64) > 1.7 AS big
 -- row 0/0/0 {"id":1,"big":true}
 -- row 0/0/1 {"id":2,"big":null}
 -- row 0/0/2 {"id":3,"big":null}
@@ -85,8 +85,8 @@ SELECT id, unnest(json_get_array(doc, 'a', 'b')) AS item FROM events
 -- columns id Int64?, item Utf8?
 -- plan scan events (id, doc)
 -- plan   project id, json_get_array(doc, 'a', 'b')
--- plan   unnest(doc,Utf8("a"),Utf8("b")
--- plan   project id, unnest(doc,Utf8("a"),Utf8("b") AS item
+-- plan   unnest(…)
+-- plan   project id, unnest(…) AS item
 -- row 0/0/0 {"id":1,"item":"1"}
 -- row 0/0/0 {"id":1,"item":"2.5"}
 -- row 0/0/0 {"id":1,"item":"\"x\\\"y\""}
@@ -101,6 +101,6 @@ SELECT id, json_get('{"k": [1, {"z": "q"}]}', 'k', 1, 'z') AS fixed FROM events 
 -- account in 5 + made 0 = out 1 + filtered 4 + set aside 0
 
 SELECT json_get(id, 'a') AS x, json_get(doc, 1.5) AS y, json_get() AS z FROM events
--- error v: 1:8 `json_get(id, 'a')` cannot be computed: `json_get`: `json_get` reads JSON text, not int64
+-- error v: 1:8 `json_get(id, 'a')` cannot be computed: `json_get` reads JSON text, not int64
 -- error v: 1:32 `json_get(doc, 1.5)` cannot be computed: `json_get`: a key in JSON is text or a whole number, not float64
--- error v: 1:57 `json_get()` cannot be computed: `json_get`: `json_get` is called as `json_get(json, key, …)`
+-- error v: 1:57 `json_get()` cannot be computed: `json_get` is called as `json_get(json, key, …)`

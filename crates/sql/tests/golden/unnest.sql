@@ -225,7 +225,7 @@ SELECT id, unnest(tags) AS tag FROM posts WHERE id > 1
 SELECT tags[1] AS first, cardinality(tags) AS n, array_to_string(tags, '+') AS all FROM posts
 -- columns first Utf8?, n Int64?, all Utf8?
 -- plan scan posts (tags)
--- plan   project array_element(tags, 1) AS first, CAST(cardinality(tags) AS Int64) AS n, array_to_string(tags, '+') AS all
+-- plan   project array_element(tags, 1) AS first, CAST(cardinality(tags) AS int64) AS n, array_to_string(tags, '+') AS all
 -- row 0/0/0 {"first":"a","n":2,"all":"a+b"}
 -- row 0/0/1 {"first":null,"n":0,"all":""}
 -- row 0/0/2 {"first":null,"n":null,"all":null}

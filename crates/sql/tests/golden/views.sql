@@ -14,7 +14,7 @@ SELECT id, v, sensorId AS name FROM a UNION ALL SELECT id, v, name FROM b WHERE 
 -- plan   project id, v, sensorId AS name
 -- plan scan b (id, v, name)
 -- plan   filter id > 10
--- plan   project id, CAST(v AS Float64) AS v, name
+-- plan   project id, CAST(v AS float64) AS v, name
 -- row 0/0/0 {"id":1,"v":1.5,"name":"x"}
 -- row 0/0/1 {"id":2,"v":null,"name":"y"}
 -- row 0/0/2 {"id":3,"v":3.5,"name":null}
@@ -56,8 +56,8 @@ SELECT x FROM (SELECT id AS x FROM a UNION ALL SELECT id FROM b UNION ALL SELECT
 WITH hot AS (SELECT id, v * 2 AS w FROM a WHERE v > 1), hotter AS (SELECT * FROM hot WHERE w > 4) SELECT id, w FROM hotter
 -- columns id Int64?, w Float64?
 -- plan scan a (id, v)
--- plan   filter (v > 1) AND ((v * 2) > 4)
--- plan   project id, v * 2 AS w
+-- plan   filter (v > 1.0) AND ((v * 2.0) > 4.0)
+-- plan   project id, v * 2.0 AS w
 -- row 0/0/2 {"id":3,"w":7.0}
 -- account in 3 + made 0 = out 1 + filtered 2 + set aside 0
 
@@ -89,7 +89,7 @@ SELECT sensorid, A.SENSORID AS again, "sensorId" AS quoted FROM a AS A
 SELECT * EXCEPT (v), CASE WHEN v > 2 THEN 'big' WHEN v IS NULL THEN 'none' ELSE 'small' END AS size FROM a
 -- columns id Int64?, sensorId Utf8?, size Utf8
 -- plan scan a (id, v, sensorId)
--- plan   project id, sensorId, CASE WHEN v > 2 THEN 'big' WHEN v IS NULL THEN 'none' ELSE 'small' END AS size
+-- plan   project id, sensorId, CASE WHEN v > 2.0 THEN 'big' WHEN v IS NULL THEN 'none' ELSE 'small' END AS size
 -- row 0/0/0 {"id":1,"sensorId":"x","size":"small"}
 -- row 0/0/1 {"id":2,"sensorId":"y","size":"none"}
 -- row 0/0/2 {"id":3,"sensorId":null,"size":"big"}
@@ -98,7 +98,7 @@ SELECT * EXCEPT (v), CASE WHEN v > 2 THEN 'big' WHEN v IS NULL THEN 'none' ELSE 
 SELECT id, v AS "two words", upper(sensorId), v + 1, CAST(v AS INT), -v FROM a
 -- columns id Int64?, two words Float64?, upper Utf8?, v + 1 Float64?, v Int64?, -v Float64?
 -- plan scan a (id, v, sensorId)
--- plan   project id, v AS two words, upper(sensorId) AS upper, v + 1 AS v + 1, CAST(CAST(v AS Int32) AS Int64) AS v, -v AS -v
+-- plan   project id, v AS two words, upper(sensorId) AS upper, v + 1.0 AS v + 1, CAST(CAST(v AS int32) AS int64) AS v, -v AS -v
 -- row 0/0/0 {"id":1,"two words":1.5,"upper":"X","v + 1":2.5,"v":1,"-v":-1.5}
 -- row 0/0/1 {"id":2,"two words":null,"upper":"Y","v + 1":null,"v":null,"-v":null}
 -- row 0/0/2 {"id":3,"two words":3.5,"upper":null,"v + 1":4.5,"v":3,"-v":-3.5}
@@ -107,7 +107,7 @@ SELECT id, v AS "two words", upper(sensorId), v + 1, CAST(v AS INT), -v FROM a
 SELECT coalesce(v, 0) AS v, nullif(id, 2) AS n, greatest(id, v) AS g, id BETWEEN 2 AND 3 AS mid, id IN (1, 3) AS odd FROM a
 -- columns v Float64, n Int64?, g Float64?, mid Boolean?, odd Boolean?
 -- plan scan a (id, v)
--- plan   project CASE WHEN v IS NOT NULL THEN v ELSE 0 END AS v, nullif(id, 2) AS n, greatest(CAST(id AS Float64), v) AS g, (id >= 2) AND (id <= 3) AS mid, (id = 1) OR (id = 3) AS odd
+-- plan   project CASE WHEN v IS NOT NULL THEN v ELSE 0.0 END AS v, nullif(id, 2) AS n, greatest(CAST(id AS float64), v) AS g, (id >= 2) AND (id <= 3) AS mid, (id = 1) OR (id = 3) AS odd
 -- row 0/0/0 {"v":1.5,"n":1,"g":1.5,"mid":false,"odd":true}
 -- row 0/0/1 {"v":0.0,"n":null,"g":2.0,"mid":true,"odd":false}
 -- row 0/0/2 {"v":3.5,"n":3,"g":3.5,"mid":true,"odd":true}
@@ -129,7 +129,7 @@ SELECT ts, ts + INTERVAL '1 hour' AS later, date_trunc('hour', ts) AS hour, to_t
 -- columns ts Timestamp(µs, "UTC")?, later Timestamp(µs, "UTC")?, hour Timestamp(µs, "UTC")?, t Timestamp(µs, "UTC"), bin Timestamp(µs, "UTC")?, day Date32?, s Float64?, y Utf8?, after Boolean?, secs Timestamp(µs, "UTC")?
 -- plan scan b (ts)
 -- plan   project CAST(ts AS Timestamp(ns, "UTC")) AS #1, ts
--- plan   project ts, ts + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 3600000000000 } AS later, date_trunc('hour', ts) AS hour, 1767225600000000 AS t, CAST(date_bin(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 900000000000 }, #1) AS Timestamp(µs, "UTC")) AS bin, CAST(ts AS Date32) AS day, date_part('EPOCH', ts) AS s, to_char(#1, '%Y') AS y, ts > 1767225600000000 AS after, CAST(CAST(ts AS Timestamp(s)) AS Timestamp(µs, "UTC")) AS secs
+-- plan   project ts, ts + INTERVAL '1 hours' AS later, date_trunc('hour', ts) AS hour, TIMESTAMP '2026-01-01T00:00:00Z' AS t, CAST(date_bin(INTERVAL '15 mins', #1) AS timestamp) AS bin, CAST(ts AS date) AS day, date_part('EPOCH', ts) AS s, to_char(#1, '%Y') AS y, ts > TIMESTAMP '2026-01-01T00:00:00Z' AS after, CAST(CAST(ts AS Timestamp(s)) AS timestamp) AS secs
 -- row 1/0/0 {"ts":"2026-11-23T05:00:00Z","later":"2026-11-23T06:00:00Z","hour":"2026-11-23T05:00:00Z","t":"2026-01-01T00:00:00Z","bin":"2026-11-23T05:00:00Z","day":"2026-11-23","s":1795410000.0,"y":"2026","after":true,"secs":"2026-11-23T05:00:00Z"}
 -- row 1/0/1 {"ts":null,"later":null,"hour":null,"t":"2026-01-01T00:00:00Z","bin":null,"day":null,"s":null,"y":null,"after":null,"secs":null}
 -- account in 2 + made 0 = out 2 + filtered 0 + set aside 0
@@ -137,7 +137,7 @@ SELECT ts, ts + INTERVAL '1 hour' AS later, date_trunc('hour', ts) AS hour, to_t
 SELECT md5(name) AS md5, encode(name, 'hex') AS hex, sha256(name) AS sha, regexp_replace(name, 'n', 'm') AS re, character_length(name) AS len, lpad(name, 3, '.') AS pad, split_part('a,b', ',', 2) AS part, concat(name, '!') AS c, name || '?' AS d, left(name, 1) AS l, substr('hello', 2, 3) AS sub, strpos('abc', 'c') AS pos FROM b
 -- columns md5 Utf8?, hex Utf8?, sha Binary?, re Utf8?, len Int64?, pad Utf8?, part Utf8, c Utf8?, d Utf8?, l Utf8?, sub Utf8, pos Int64
 -- plan scan b (name)
--- plan   project CAST(md5(name) AS Utf8) AS md5, encode(CAST(name AS BinaryView), 'hex') AS hex, sha256(name) AS sha, regexp_replace(name, 'n', 'm') AS re, CAST(character_length(name) AS Int64) AS len, lpad(name, 3, '.') AS pad, 'b' AS part, concat(name, '!') AS c, name || '?' AS d, left(name, 1) AS l, 'ell' AS sub, 3 AS pos
+-- plan   project CAST(md5(name) AS string) AS md5, encode(CAST(name AS BinaryView), 'hex') AS hex, sha256(name) AS sha, regexp_replace(name, 'n', 'm') AS re, CAST(character_length(name) AS int64) AS len, lpad(name, 3, '.') AS pad, 'b' AS part, concat(name, '!') AS c, name || '?' AS d, left(name, 1) AS l, 'ell' AS sub, 3 AS pos
 -- row 1/0/0 {"md5":"7b8b965ad4bca0e41ab51de7b31363a1","hex":"6e","sha":"1b16b1df538ba12dc3f97edbb85caa7050d46c148134290feba80f8236c83db9","re":"m","len":1,"pad":"..n","part":"b","c":"n!","d":"n?","l":"n","sub":"ell","pos":3}
 -- row 1/0/1 {"md5":null,"hex":null,"sha":null,"re":null,"len":null,"pad":null,"part":"b","c":"!","d":null,"l":null,"sub":"ell","pos":3}
 -- account in 2 + made 0 = out 2 + filtered 0 + set aside 0
@@ -154,7 +154,7 @@ SELECT v::varchar AS text, TRY_CAST(name AS INT) AS n, CAST(id AS DECIMAL(10, 2)
 -- columns text Utf8?, n Int64?, d Decimal128(10, 2)?, m Int64?, p Float64?, r Float64, i Int64, f Float64, lk Boolean?, il Boolean?, rx Boolean?
 -- plan scan b (id, v, name)
 -- plan   project name LIKE 'n%' AS #1, id, v, name
--- plan   project CAST(v AS Utf8) AS text, CAST(TRY_CAST(name AS Int32) AS Int64) AS n, CAST(id AS Decimal128(10, 2)) AS d, id % 2 AS m, power(2, CAST(v AS Float64)) AS p, 1.26 AS r, 3 AS i, 3.5 AS f, #1 AS lk, name ILIKE 'N' AS il, #1 AS rx
+-- plan   project CAST(v AS string) AS text, CAST(TRY_CAST(name AS int32) AS int64) AS n, CAST(id AS Decimal128(10, 2)) AS d, id % 2 AS m, power(2.0, CAST(v AS float64)) AS p, 1.26 AS r, 3 AS i, 3.5 AS f, #1 AS lk, name ILIKE 'N' AS il, #1 AS rx
 -- row 1/0/0 {"text":"7","n":null,"d":10.00,"m":0,"p":128.0,"r":1.26,"i":3,"f":3.5,"lk":true,"il":true,"rx":true}
 -- row 1/0/1 {"text":null,"n":null,"d":11.00,"m":1,"p":null,"r":1.26,"i":3,"f":3.5,"lk":null,"il":null,"rx":null}
 -- account in 2 + made 0 = out 2 + filtered 0 + set aside 0
@@ -162,8 +162,8 @@ SELECT v::varchar AS text, TRY_CAST(name AS INT) AS n, CAST(id AS DECIMAL(10, 2)
 SELECT id AS "now", now() - INTERVAL '1 day' AS yesterday, current_time AS t, date_part('year', now()) AS y FROM a WHERE now() > TIMESTAMP '2020-01-01'
 -- columns now Int64?, yesterday Timestamp(µs, "UTC"), t Time64(µs), y Int64
 -- plan scan a (id)
--- plan   filter now() > 1577836800000000
--- plan   project id AS now, now() - IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 } AS yesterday, current_time() AS t, CAST(date_part('year', now()) AS Int64) AS y
+-- plan   filter now() > TIMESTAMP '2020-01-01T00:00:00Z'
+-- plan   project id AS now, now() - INTERVAL '1 days' AS yesterday, current_time() AS t, CAST(date_part('year', now()) AS int64) AS y
 -- row 0/0/0 {"now":1,"yesterday":"2026-09-20T14:13:20Z","t":"14:13:20","y":2026}
 -- row 0/0/1 {"now":2,"yesterday":"2026-09-20T14:13:20Z","t":"14:13:20","y":2026}
 -- row 0/0/2 {"now":3,"yesterday":"2026-09-20T14:13:20Z","t":"14:13:20","y":2026}
