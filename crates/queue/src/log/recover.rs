@@ -117,6 +117,8 @@ fn lock(
 /// Opens every segment and checks that they follow on one another; makes the first if there is none.
 fn segments(disk: &dyn Disk, folder: &Path, env: &Env) -> Result<Vec<(Arc<Segment>, Head)>> {
     let names = disk.list(folder).map_err(|e| unreadable(folder, e))?;
+    // The last process may have ended between a rename and this.
+    disk.sync_folder(folder).map_err(|e| unreadable(folder, e))?;
     for unborn in names.iter().filter(|n| n.ends_with(".tmp")) {
         let path = folder.join(unborn);
         disk.remove(&path).map_err(|e| unreadable(&path, e))?;
