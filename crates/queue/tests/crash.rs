@@ -59,7 +59,7 @@ async fn run(
 }
 
 fn enumerate(fault: Fault, cuts: &[Cut], durability: Durability, seed: u64) {
-    let script = script(seed, 60);
+    let script = script(seed, 45);
     let mut struck = 0;
     for at in 1.. {
         let mut ended = true;
@@ -102,7 +102,7 @@ fn enumerate(fault: Fault, cuts: &[Cut], durability: Durability, seed: u64) {
 
 #[test]
 fn a_process_that_ends_after_any_call_loses_nothing_acknowledged() {
-    for seed in 1..4 {
+    for seed in 1..3 {
         enumerate(Fault::Stop, &[Cut::Kept, Cut::Lost, Cut::Some], Durability::Fsync, seed);
     }
 }
@@ -124,7 +124,7 @@ fn a_sync_that_fails_at_any_call_acknowledges_nothing() {
 
 #[test]
 fn random_actions_and_reopenings_agree_with_the_model() {
-    for seed in 0..60 {
+    for seed in 0..30 {
         eprintln!("seed {seed}");
         let disk = SimDisk::new(seed);
         let mut model = Model::default();
