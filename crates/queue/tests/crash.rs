@@ -1,5 +1,5 @@
 //! Stop after every call that changes the disk, lose power, fill it up, fail a sync; then look at what is left.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says where")]
 
 use std::sync::Arc;
 

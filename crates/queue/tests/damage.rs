@@ -1,5 +1,5 @@
 //! A log that is cut off at any byte, or has any bit flipped, opens without a lie or says where it is broken.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

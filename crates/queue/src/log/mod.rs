@@ -8,8 +8,8 @@
 //!        LOCK                            held by the one process that has it open
 //! ```
 //!
-//! [`frame`] and [`segment`] draw the bytes, [`recover`] tells torn from corrupt, [`writer`] and
-//! [`commit`] are all that ever writes; `docs/log-format.md` has the whole picture.
+//! `frame` and `segment` draw the bytes, `recover` tells torn from corrupt, `writer`, `append` and
+//! `commit` are all that ever writes; `docs/log-format.md` has the whole picture.
 
 mod append;
 mod chunks;
