@@ -2,6 +2,7 @@
 //!
 //! | queue | in the file | survives |
 //! |---|---|---|
+//! | [`log::LogQueue`] | `queue: { log: { path: ./data } }` | power loss |
 //! | [`memory::MemoryQueue`] | `queue: { memory: {} }` | nothing: for tests and for data that may be lost |
 //!
 //! Both keep the same laws (`millstream_testkit::laws::queue`); the engine meets them only as

@@ -1,3 +1,5 @@
 //! Laws, faults and a simulated disk for testing Millstream's parts.
 
+pub mod disk;
 pub mod laws;
+pub mod model;

@@ -8,12 +8,14 @@
 //!        LOCK                            held by the one process that has it open
 //! ```
 //!
-//! [`frame`] and [`segment`] draw the bytes, [`recover`] tells torn from corrupt, [`writer`] and
-//! [`commit`] are all that ever writes; `docs/log-format.md` has the whole picture.
+//! `frame` and `segment` draw the bytes, `recover` tells torn from corrupt, `writer`, `append` and
+//! `commit` are all that ever writes; `docs/log-format.md` has the whole picture.
 
+mod append;
 mod chunks;
 mod commit;
 pub mod disk;
+mod drive;
 mod frame;
 mod options;
 mod recover;
@@ -25,11 +27,9 @@ mod splits;
 mod state;
 mod writer;
 
-use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,152 +39,19 @@ use millstream_core::queue::{
     Checkpoint, ChunkRef, Epoch, LogId, Positions, Queue, QueueStatus, SideExtent, SideStream, Slab,
 };
 use millstream_core::record::{Frame, Offset};
-use millstream_core::{Error, Result, Timestamp};
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use millstream_core::{Error, Result};
 
+use drive::{Core, Drive};
 pub use options::{Durability, LogOpener, LogQueue, Retain};
 use segment::{Segment, Walk, corrupt};
 use side::Side;
 use state::Shared;
-use writer::{Done, Job, Writer};
-
-/// Who does the writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Drive {
-    /// A thread of its own.
-    Thread,
-    /// Whoever calls, before the call returns.
-    Inline,
-}
+use writer::Job;
 
 /// An open log.
 #[derive(Debug)]
 pub struct Log {
     core: Arc<Core>,
-}
-
-/// What the log and its side streams hold on to. Dropping the last of them ends the writer.
-struct Core {
-    shared: Arc<Shared>,
-    drive: Drive,
-    inline: Option<Mutex<Writer>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Log({}, {:?})", self.shared.folder.display(), self.drive)
-    }
-}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        self.shared.jobs.lock().stop = true;
-        self.shared.wake.notify_one();
-        if let Some(thread) = self.thread.lock().take() {
-            // It has told everyone already if it broke down.
-            thread.join().ok();
-        }
-    }
-}
-
-/// Does the jobs until there will be none any more.
-fn write_on(mut writer: Writer) {
-    /// Lets nobody wait for a writer that is gone, however it went.
-    struct Gone(Arc<Shared>);
-    impl Drop for Gone {
-        fn drop(&mut self) {
-            let mut jobs = self.0.jobs.lock();
-            jobs.stop = true;
-            jobs.queue.clear();
-            drop(jobs);
-            self.0.state.lock().broken.get_or_insert_with(|| "the log's writer is gone".into());
-            self.0.moved.notify_waiters();
-            self.0.room.notify_waiters();
-        }
-    }
-    let gone = Gone(writer.shared.clone());
-    loop {
-        let waiting = {
-            let mut jobs = gone.0.jobs.lock();
-            while jobs.queue.is_empty() && !jobs.stop {
-                gone.0.wake.wait(&mut jobs);
-            }
-            std::mem::take(&mut jobs.queue)
-        };
-        if waiting.is_empty() {
-            return;
-        }
-        writer.turn(waiting);
-    }
-}
-
-/// Runs something that blocks where that may be done.
-pub(crate) async fn blocking<T: Send + 'static>(
-    act: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(act).await {
-        Ok(outcome) => outcome,
-        Err(e) => Err(Error::stop("a read of the log broke off").because(e)),
-    }
-}
-
-/// `2026-11-23T05:18:39Z`, for people.
-pub(crate) fn utc(at: Timestamp) -> String {
-    let seconds = at.0.div_euclid(1_000_000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Howard Hinnant's `civil_from_days` (https://howardhinnant.github.io/date_algorithms.html).
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-impl Core {
-    /// Has the writer do something and waits for its answer.
-    async fn ask<T>(&self, job: impl FnOnce(Done<T>) -> Job) -> Result<T> {
-        let (done, answer) = oneshot::channel();
-        self.submit(job(done));
-        match answer.await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.shared.state.lock().sound()?;
-                Err(Error::stop("the log is closed"))
-            }
-        }
-    }
-
-    fn submit(&self, job: Job) {
-        self.shared.submit(job);
-        if let Some(writer) = &self.inline {
-            let mut writer = writer.lock();
-            let waiting = std::mem::take(&mut self.shared.jobs.lock().queue);
-            writer.turn(waiting);
-        }
-    }
-
-    /// Reads where that may block.
-    async fn read<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        match self.drive {
-            Drive::Inline => act(&self.shared),
-            Drive::Thread => {
-                let shared = self.shared.clone();
-                blocking(move || act(&shared)).await
-            }
-        }
-    }
 }
 
 impl Log {
@@ -196,17 +63,7 @@ impl Log {
         drive: Drive,
     ) -> Result<Self> {
         let (shared, writer) = recover::open(options, folder, disk, env)?;
-        let (inline, thread) = match drive {
-            Drive::Inline => (Some(Mutex::new(writer)), None),
-            Drive::Thread => {
-                let thread = std::thread::Builder::new()
-                    .name("log".into())
-                    .spawn(move || write_on(writer))
-                    .map_err(|e| Error::stop("cannot start the log's thread").because(e))?;
-                (None, Some(thread))
-            }
-        };
-        Ok(Self { core: Arc::new(Core { shared, drive, inline, thread: Mutex::new(thread) }) })
+        Ok(Self { core: Arc::new(Core::start(shared, writer, drive)?) })
     }
 
     /// Bytes that these frames take at most.
@@ -265,11 +122,12 @@ impl Log {
     }
 }
 
-/// Reads frames of one segment from the disk, checking each.
+/// Reads frames of one segment, whose offsets end at `end`, from the disk, checking each.
 fn read_segment(
     shared: &Shared,
     segment: &Segment,
     from: Offset,
+    end: u64,
     bytes_max: usize,
 ) -> Result<Slab> {
     let at = segment.find(from.0)?;
@@ -279,7 +137,8 @@ fn read_segment(
     let mut stored = Vec::new();
     while !walk.ended() {
         let full = |b: u64| bytes + b > bytes_max as u64;
-        if !stored.is_empty() && walk.at_hand().is_none_or(full) {
+        // Behind its last offset, all that is left of the segment is checked as well.
+        if !stored.is_empty() && next < end && walk.at_hand().is_none_or(full) {
             break;
         }
         let at = walk.at;
@@ -364,12 +223,13 @@ impl Queue for Log {
                 return Ok(slab);
             }
             let next = state.segments.partition_point(|s| s.first_offset <= from.0);
-            next.checked_sub(1).and_then(|i| state.segments.get(i)).cloned()
+            let end = state.segments.get(next).map_or(state.end, |s| s.first_offset);
+            next.checked_sub(1).and_then(|i| state.segments.get(i)).map(|s| (s.clone(), end))
         };
-        let Some(segment) = segment else {
+        let Some((segment, end)) = segment else {
             return Err(Error::stop(format!("offset {from} is in no segment")));
         };
-        self.core.read(move |shared| read_segment(shared, &segment, from, bytes_max)).await
+        self.core.read(move |shared| read_segment(shared, &segment, from, end, bytes_max)).await
     }
 
     async fn wait(&self, from: Offset) -> Result<()> {

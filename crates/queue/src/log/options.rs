@@ -12,8 +12,9 @@ use millstream_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Log;
 use super::disk::RealDisk;
-use super::{Drive, Log};
+use super::drive::Drive;
 
 /// Keeps everything in an embedded log on this machine's disk. What it took survives power loss.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -162,7 +163,7 @@ impl LogOpener {
         };
         match self.drive {
             Drive::Inline => open(),
-            Drive::Thread => super::blocking(open).await,
+            Drive::Thread => super::drive::blocking(open).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use millstream_core::disk::Disk;
 use millstream_core::plugin::Env;
 use millstream_core::queue::{Checkpoint, LogId};
 use millstream_core::record::Position;
-use millstream_core::{Error, Result};
+use millstream_core::{Error, Result, Timestamp};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
@@ -89,6 +89,25 @@ pub(crate) fn open(
     Ok((shared, writer))
 }
 
+/// `2026-11-23T05:18:39Z`, for people.
+fn utc(at: Timestamp) -> String {
+    let seconds = at.0.div_euclid(1_000_000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Howard Hinnant's `civil_from_days` (https://howardhinnant.github.io/date_algorithms.html).
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 fn lock(
     disk: &dyn Disk,
     folder: &Path,
@@ -99,7 +118,7 @@ fn lock(
         "process {} of pipeline `{}`, since {}",
         std::process::id(),
         env.pipeline,
-        super::utc(env.clock.now())
+        utc(env.clock.now())
     );
     disk.lock(&path, &holder).map_err(|e| {
         if e.kind() == std::io::ErrorKind::WouldBlock {
@@ -117,6 +136,8 @@ fn lock(
 /// Opens every segment and checks that they follow on one another; makes the first if there is none.
 fn segments(disk: &dyn Disk, folder: &Path, env: &Env) -> Result<Vec<(Arc<Segment>, Head)>> {
     let names = disk.list(folder).map_err(|e| unreadable(folder, e))?;
+    // The last process may have ended between a rename and this.
+    disk.sync_folder(folder).map_err(|e| unreadable(folder, e))?;
     for unborn in names.iter().filter(|n| n.ends_with(".tmp")) {
         let path = folder.join(unborn);
         disk.remove(&path).map_err(|e| unreadable(&path, e))?;

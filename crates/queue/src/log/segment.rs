@@ -221,9 +221,12 @@ impl Segment {
         if marks.last.0 <= offset && marks.last.0 > known.0 { marks.last } else { known }
     }
 
-    /// Where the frame with this offset begins.
+    /// Where the frame with this offset begins, or frames without one just before it.
     pub(crate) fn find(&self, offset: u64) -> Result<u64> {
-        let (_, mut at) = self.near(offset);
+        let (known, mut at) = self.near(offset);
+        if known == offset {
+            return Ok(at);
+        }
         let mut walk = Walk::new(self, at, 64 * 1024);
         loop {
             let Some(header) = walk.header()? else {

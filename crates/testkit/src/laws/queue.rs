@@ -1,5 +1,10 @@
 //! The laws of a queue. [`LAWS`] is walked by a test of each queue.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a law that is broken panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a law that is broken panics"
+)]
 
 use std::collections::BTreeMap;
 use std::future::Future;
