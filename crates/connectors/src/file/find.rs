@@ -175,11 +175,11 @@ impl Watch {
 /// Whether a file still holds what was read of it. One that was renamed since it was listed is told from the
 /// file at its path when it is opened.
 fn is_whole(entry: &Entry, place: &Place) -> bool {
-    let look = || {
+    let look = || -> std::io::Result<bool> {
         let file = File::open(&entry.path)?;
         Ok(FileId::of(&file.metadata()?) != entry.id || place.is_in(&file)?)
     };
-    look().unwrap_or_else(|_: std::io::Error| true)
+    look().unwrap_or(true)
 }
 
 /// The path in the name of a split.
