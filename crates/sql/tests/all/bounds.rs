@@ -58,7 +58,6 @@ fn steps_that_pile_up_through_subqueries_do_not_pile_up_on_the_stack() {
         assert!(e.error.to_string().contains("nested deeper"), "{}", e.error);
         return;
     }
-    eprintln!("{}", planned.views[0].explain);
     let run = move || run(&[input()], &mut planned, 9).remove("v").unwrap().account.out;
     let thread = thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap();
     assert_eq!(thread.join().unwrap(), 2);

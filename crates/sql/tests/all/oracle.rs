@@ -240,7 +240,7 @@ fn arithmetic(op: char, l: &Value, r: &Value) -> Result<Value, Fails> {
 fn compare(op: &str, l: &Value, r: &Value) -> Value {
     let order = match (l, r) {
         (Value::Int(l), Value::Int(r)) => l.cmp(r),
-        (Value::Float(l), Value::Float(r)) => l.total_cmp(r),
+        (Value::Float(l), Value::Float(r)) => l.partial_cmp(r).unwrap(),
         (Value::Text(l), Value::Text(r)) => l.cmp(r),
         _ => return Value::Null,
     };
