@@ -22,6 +22,10 @@ use serde::Deserialize;
 const ROWS: usize = 60_000;
 const REPEATS: usize = 21;
 
+/// The allocator of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn Error>;
 
 /// One decoder, ready to decode everything once; says how many rows it made.
