@@ -34,7 +34,7 @@ pub enum Request {
     Drop(Pick),
     /// Sends dead letters through the pipeline again.
     Replay(Pick),
-    /// The live numbers, as `/metrics` gives them.
+    /// The live numbers.
     Status,
 }
 
@@ -46,8 +46,8 @@ pub enum Answer {
     Letters(Vec<(u64, DeadLetter)>),
     /// How many were dropped or replayed, and how many of those asked for could not be, with the reason.
     Done(desk::Outcome),
-    /// Text.
-    Text(String),
+    /// The live numbers.
+    Status(Box<crate::Snapshot>),
     /// It could not be done.
     Failed(String),
 }
@@ -122,7 +122,7 @@ async fn serve(
 async fn answer(request: Request, shared: &Shared, asks: &mpsc::Sender<Ask>) -> Result<Answer> {
     let desk = Desk::new(shared.dead.as_ref(), shared.queue.as_ref(), shared.clock.as_ref());
     Ok(match request {
-        Request::Status => Answer::Text(shared.status.metrics()),
+        Request::Status => Answer::Status(Box::new(shared.status.snapshot())),
         Request::List(pick) => Answer::Letters(desk.list(&pick).await?),
         Request::Drop(pick) => {
             let letters = desk.list(&pick).await?;

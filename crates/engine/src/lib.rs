@@ -27,10 +27,12 @@ mod process;
 pub mod recover;
 mod run;
 mod seal;
+pub mod snapshot;
 pub mod status;
 mod tasks;
 
 pub use config::Pipeline;
 pub use run::{Closing, Engine, Options};
+pub use snapshot::Snapshot;
 pub use status::Status;
 pub use tasks::{Phase, Placement, Stopper};

@@ -81,6 +81,11 @@ impl Engine {
         Self { pipeline, registry, options, status, stopper: Stopper::new(), clock }
     }
 
+    /// How it shall be run; to be changed before it is.
+    pub fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
+    }
+
     /// To stop the run from elsewhere.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
