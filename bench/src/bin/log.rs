@@ -107,7 +107,10 @@ fn plain_read(file: &File) -> usize {
 
 async fn log_append(log: &dyn Queue, frames: &[Frame], at_once: usize) {
     let appends = frames.iter().map(|f| log.append(std::slice::from_ref(f)));
-    stream::iter(appends).buffer_unordered(at_once).for_each(|r| async { drop(r.unwrap()) }).await;
+    let mut done = stream::iter(appends).buffer_unordered(at_once);
+    while let Some(range) = done.next().await {
+        assert_ne!(range.unwrap().start, Offset(u64::MAX));
+    }
 }
 
 async fn log_read(log: &dyn Queue) -> usize {
