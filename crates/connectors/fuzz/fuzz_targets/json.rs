@@ -3,6 +3,7 @@
 
 #![no_main]
 
+#[expect(dead_code, reason = "the fuzzer makes its own rows")]
 #[path = "../../tests/json_oracle/mod.rs"]
 mod json_oracle;
 

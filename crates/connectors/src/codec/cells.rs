@@ -221,6 +221,23 @@ impl Cells {
         }
     }
 
+    /// The whole text `b[start..end]`. A short one is copied as 16 bytes and cut back, which is
+    /// two instructions instead of a call.
+    #[inline(always)]
+    pub(super) fn text_of(&mut self, cell: usize, b: &[u8], start: usize, end_at: usize) {
+        let len = end_at - start;
+        let chunk = b.get(start..).and_then(|rest| rest.first_chunk::<16>());
+        let Some(chunk) = chunk.filter(|_| len <= 16) else {
+            return self.text(cell, b.get(start..end_at).unwrap_or_default());
+        };
+        if let Values::Text(ends, texts) = &mut self.get(cell).values {
+            let whole = texts.len() + len;
+            texts.extend_from_slice(chunk);
+            texts.truncate(whole);
+            ends.push(end(whole));
+        }
+    }
+
     /// Where a text grows that comes in pieces; [`Self::text`] with the last piece ends it.
     pub(super) fn piece(&mut self, cell: usize, piece: &[u8]) {
         if let Values::Text(_, texts) = &mut self.get(cell).values {

@@ -177,31 +177,22 @@ impl Layouts {
 }
 
 impl Reader<'_> {
+    /// Reads the row at `at` if it has this layout; nothing is left behind if it has not.
     #[inline]
-    fn run(&mut self, layout: &Layout, start: usize) -> Option<usize> {
-        let mut steps = layout.steps.iter();
-        let mut at = start;
-        if let Some(first) = steps.next() {
-            // Most misses are here, before anything was written.
-            let value = first.before.after(self.b, at)?;
-            at = value;
-            let done = self.act(first, at).and_then(|at| self.finish(layout, steps, at));
-            if done.is_none() {
-                self.cells.cut_rows(&self.shape.slots, self.cells.rows);
-            }
-            return done;
+    fn run(&mut self, layout: &Layout, at: usize) -> Option<usize> {
+        let first = layout.steps.first().map_or(&layout.last, |step| &step.before);
+        // Most misses are here, before anything was written.
+        first.after(self.b, at)?;
+        let end = self.steps(layout, at);
+        if end.is_none() {
+            self.cells.cut_rows(&self.shape.slots, self.cells.rows);
         }
-        self.finish(layout, steps, at)
+        end
     }
 
     #[inline(always)]
-    fn finish(
-        &mut self,
-        layout: &Layout,
-        steps: std::slice::Iter<'_, Step>,
-        mut at: usize,
-    ) -> Option<usize> {
-        for step in steps {
+    fn steps(&mut self, layout: &Layout, mut at: usize) -> Option<usize> {
+        for step in &layout.steps {
             at = step.before.after(self.b, at)?;
             at = self.act(step, at)?;
         }

@@ -26,7 +26,7 @@
 //! key that stands again there does not count. What a column holds is always checked in full.
 //!
 //! **Speed.** Rows that look like those before (same keys, order and spaces) are read without looking
-//! up keys: see [`layout`]. It is only a shortcut: both ways read values with the same code, and the
+//! up keys (`json/layout.rs`). It is only a shortcut: both ways read values with the same code, and the
 //! result depends on the block alone.
 
 mod decode;

@@ -6,7 +6,7 @@ use super::scan::{DEPTH_MAX, Scan, broken, escape, plain, scalar, space, value};
 use crate::codec::cells::Kind;
 use crate::codec::{moment, number};
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Reads the value at `at` into `slot` and gives its end; `depth` is the nesting around it.
     #[inline(always)]
     pub(super) fn read(&mut self, slot: usize, at: usize, depth: u32) -> Scan {
@@ -31,9 +31,12 @@ impl<'a> Reader<'a> {
                 }
             }
             Kind::Text => {
-                if let Some(text) = self.plain_text(at) {
-                    self.cells.text(slot, text);
-                    return Ok(at + text.len() + 2);
+                if self.b.get(at) == Some(&b'"') {
+                    let end = plain(self.b, at + 1);
+                    if self.b.get(end) == Some(&b'"') {
+                        self.cells.text_of(slot, self.b, at + 1, end);
+                        return Ok(end + 1);
+                    }
                 }
             }
             Kind::Stamp => {
@@ -56,19 +59,6 @@ impl<'a> Reader<'a> {
             Kind::Bool | Kind::Date | Kind::Json | Kind::List(_) | Kind::Struct => {}
         }
         self.read_any(kind, slot, at, depth)
-    }
-
-    /// The text at `at` if it has no escapes.
-    #[inline(always)]
-    fn plain_text(&self, at: usize) -> Option<&'a [u8]> {
-        if self.b.get(at) != Some(&b'"') {
-            return None;
-        }
-        let end = plain(self.b, at + 1);
-        if self.b.get(end) != Some(&b'"') {
-            return None;
-        }
-        self.b.get(at + 1..end)
     }
 
     /// Any value, common or not.
