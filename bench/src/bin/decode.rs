@@ -22,7 +22,14 @@ use serde::Deserialize;
 const ROWS: usize = 60_000;
 const REPEATS: usize = 21;
 
+/// The allocator of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn Error>;
+
+/// Decodes lines and says how many rows they were.
+type Lines = fn(&[u8]) -> Result<usize, Failure>;
 
 /// One decoder, ready to decode everything once; says how many rows it made.
 type Run = Box<dyn FnMut() -> Result<usize, Failure>>;
@@ -115,7 +122,7 @@ fn case(
     blocks: &[(Block, usize)],
     columns: &str,
     used: Option<&[&str]>,
-    serde: Option<fn(&[u8]) -> Result<usize, Failure>>,
+    serde: Option<Lines>,
 ) -> Result<(), Failure> {
     let columns: Columns = serde_json::from_str(columns)?;
     let used: Option<BTreeSet<String>> = used.map(|u| u.iter().map(ToString::to_string).collect());
@@ -123,7 +130,7 @@ fn case(
         Ok(JsonCodec::new(&Json { rows: None, strict })?.decoder(&columns, used.as_ref())?)
     };
     let mut runs: Vec<(&str, Run)> = vec![
-        ("arrow-json", arrow(decoder(false)?.schema(), blocks)?),
+        ("arrow-json", arrow(&decoder(false)?.schema(), blocks)?),
         ("millstream", ours(decoder(false)?, blocks)),
         ("millstream strict", ours(decoder(true)?, blocks)),
     ];
@@ -166,7 +173,7 @@ fn ours(mut decoder: Box<dyn Decoder>, blocks: &[(Block, usize)]) -> Run {
     })
 }
 
-fn arrow(schema: SchemaRef, blocks: &[(Block, usize)]) -> Result<Run, Failure> {
+fn arrow(schema: &SchemaRef, blocks: &[(Block, usize)]) -> Result<Run, Failure> {
     let blocks = blocks.to_vec();
     // `arrow-json` reads numbers in the column's own unit, and knows UTC only as an offset.
     let fields = schema.fields().iter().map(|f| {

@@ -3,6 +3,7 @@
 pub mod codec;
 mod discard;
 mod file;
+mod folder;
 mod generate;
 mod host;
 mod http;

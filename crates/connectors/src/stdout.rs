@@ -149,3 +149,6 @@ fn explain(cause: std::io::Error) -> Error {
             .fix("if it is redirected into a file, look at the space on its disk"),
     }
 }
+
+#[cfg(test)]
+mod tests;

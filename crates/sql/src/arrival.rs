@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use millstream_core::Timestamp;
 
@@ -39,6 +39,7 @@ impl Arrival {
                     arrival: self.clone(),
                     // Not for what it does, but so that the planner does not compute it.
                     signature: Signature::nullary(Volatility::Volatile),
+                    documentation: tells.documentation(),
                     aliases: tells.aliases().iter().map(|s| (*s).to_owned()).collect(),
                 }))
             })
@@ -66,6 +67,16 @@ impl Tells {
         }
     }
 
+    fn documentation(self) -> Documentation {
+        let line = match self {
+            Self::Moment => "When the row arrived.",
+            Self::Date => "The day on which the row arrived, in UTC.",
+            Self::Time => "The time of day at which the row arrived, in UTC.",
+        };
+        let section = DocSection { include: true, label: "Time", description: None };
+        Documentation::builder(section, line, format!("{}()", self.name())).build()
+    }
+
     fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::Moment => &["current_timestamp"],
@@ -81,6 +92,7 @@ struct ClockFunction {
     arrival: Arrival,
     signature: Signature,
     aliases: Vec<String>,
+    documentation: Documentation,
 }
 
 impl PartialEq for ClockFunction {
@@ -108,6 +120,10 @@ impl ScalarUDFImpl for ClockFunction {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {

@@ -265,11 +265,11 @@ fn special(text: &str, subject: Option<&str>) -> Option<Error> {
         let types = rest.trim_end_matches(" to valid types");
         return Some(Error::stop(format!("{here}there is no `{types}`")).fix(cast));
     }
-    if let Some((_, r#type)) = text
+    if let Some((_, of)) = text
         .strip_prefix("cannot create filter with non-boolean predicate ")
         .and_then(|t| t.rsplit_once(" returning "))
     {
-        let what = format!("`WHERE` needs a condition, and this is of type {}", r#type);
+        let what = format!("`WHERE` needs a condition, and this is of type {of}");
         return Some(Error::stop(what).fix("compare it with something: `… > 0`"));
     }
     if let Some(types) =
@@ -277,9 +277,9 @@ fn special(text: &str, subject: Option<&str>) -> Option<Error> {
     {
         return Some(Error::stop(format!("{here}there is no `{types}`")).fix(cast));
     }
-    if let Some(r#type) = text.strip_prefix("unsupported SQL type ") {
+    if let Some(name) = text.strip_prefix("unsupported SQL type ") {
         let fix = "known: BIGINT, INT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP, DATE, TIME, INTERVAL, DECIMAL(p, s), BYTEA";
-        return Some(Error::stop(format!("there is no type `{}`", r#type)).fix(fix));
+        return Some(Error::stop(format!("there is no type `{name}`")).fix(fix));
     }
     if text.starts_with("projections require unique expression names") {
         let what = "two columns have the same name";

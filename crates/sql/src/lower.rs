@@ -75,7 +75,9 @@ impl Lower {
         let e = create_physical_expr(e, schema, &self.props, &PhysicalPlanningContext::default())?;
         if depth(&e) > COMPUTED_DEPTH_MAX {
             // Subqueries were merged: no single expression of the text is this deep.
-            return plan_err!("the steps of the query add up to an expression nested deeper than {COMPUTED_DEPTH_MAX} levels; split it into several views");
+            return plan_err!(
+                "the steps of the query add up to an expression nested deeper than {COMPUTED_DEPTH_MAX} levels; split it into several views"
+            );
         }
         Ok(e)
     }

@@ -68,7 +68,7 @@ impl Parsed {
     /// Names of tables and views that are read; names of CTEs are not among them.
     pub(crate) fn reads(&self) -> Vec<(String, Option<Place>)> {
         let mut look = Relations::default();
-        let _ = self.query.visit(&mut look);
+        let _all = self.query.visit(&mut look);
         look.found
     }
 }

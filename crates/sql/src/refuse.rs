@@ -78,7 +78,7 @@ pub(crate) fn refuse(parsed: &Parsed, functions: &Functions) -> Vec<Complaint> {
         aggregates: vec![],
         found: vec![],
     };
-    let _ = parsed.query.visit(&mut look);
+    let _all = parsed.query.visit(&mut look);
     // Who is told that grouping is not possible need not hear the same of each aggregate.
     if !look.grouped {
         look.found.append(&mut look.aggregates);

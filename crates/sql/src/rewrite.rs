@@ -16,7 +16,7 @@ use crate::parse::place;
 /// else its text. Complains where two columns of a `SELECT` would have the same.
 pub(crate) fn name_columns(query: &mut Query) -> Vec<Complaint> {
     let mut names = Names(Vec::new());
-    let _ = VisitMut::visit(query, &mut names);
+    let _all = VisitMut::visit(query, &mut names);
     names.0
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn without(query: &Query, number: usize) -> Query {
     }
     let null = Expr::Value(Value::Null.with_empty_span());
     let mut query = replace(query, number, |e| *e = null.clone());
-    let _ = VisitMut::visit(&mut query, &mut Unnamed(0));
+    let _all = VisitMut::visit(&mut query, &mut Unnamed(0));
     query
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn replace(query: &Query, number: usize, change: impl Fn(&mut Expr)) 
         }
     }
     let mut changed = query.clone();
-    let _ = VisitMut::visit(&mut changed, &mut Change { left: number, change });
+    let _all = VisitMut::visit(&mut changed, &mut Change { left: number, change });
     changed
 }
 
@@ -190,6 +190,6 @@ pub(crate) fn expressions(query: &Query) -> Vec<(usize, Spot)> {
         }
     }
     let mut list = List { depth: 0, whole: 0, found: Vec::new() };
-    let _ = query.visit(&mut list);
+    let _all = query.visit(&mut list);
     list.found
 }

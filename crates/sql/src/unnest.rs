@@ -52,7 +52,7 @@ impl UnnestStep {
         Self {
             columns: columns.collect(),
             depth_max: plan.list_type_columns.iter().map(|(_, l)| l.depth).max().unwrap_or(0),
-            nulls: plan.options.null_handling.clone(),
+            nulls: plan.options.null_handling,
             schema: Arc::new(plan.schema.as_arrow().clone()),
         }
     }
@@ -154,7 +154,8 @@ impl Work {
             };
             made_of.extend(std::iter::repeat_n(row, longest));
             for (list, pick) in lists.iter().zip(&mut picks) {
-                let start = list.value_offsets().get(row).map_or(0, |o| *o as u64);
+                let start =
+                    list.value_offsets().get(row).map_or(0, |o| u64::try_from(*o).unwrap_or(0));
                 let len = len(list, row);
                 for i in 0..longest {
                     pick.append_option((i < len).then_some(start + i as u64));

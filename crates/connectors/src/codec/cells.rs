@@ -136,6 +136,13 @@ impl Cell {
     }
 }
 
+/// How much a block took: a guess for the next.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    rows: usize,
+    texts: Vec<usize>,
+}
+
 /// All cells of a decoder.
 #[derive(Debug)]
 pub(super) struct Cells {
@@ -145,24 +152,26 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// Empty cells with room for `rows` rows and `text` bytes in each text.
-    pub(super) fn of(slots: &Slots, rows: usize, text: usize) -> Self {
+    /// Empty cells with the room that a block like the last one needs.
+    pub(super) fn of(slots: &Slots, room: &Room) -> Self {
+        let rows = room.rows + room.rows / 8;
         let ends = || {
             let mut ends = Vec::with_capacity(rows + 1);
             ends.push(0);
             ends
         };
-        let values = |slot: &Slot| match slot.kind {
+        let text = |i: usize| room.texts.get(i).map_or(0, |bytes| bytes + bytes / 8);
+        let values = |i: usize, slot: &Slot| match slot.kind {
             Kind::Int | Kind::Stamp | Kind::Epoch(_) => Values::Int(Vec::with_capacity(rows)),
             Kind::Float => Values::Float(Vec::with_capacity(rows)),
             Kind::Bool => Values::Bool(Vec::with_capacity(rows)),
             Kind::Date => Values::Days(Vec::with_capacity(rows)),
-            Kind::Text | Kind::Json => Values::Text(ends(), Vec::with_capacity(text)),
+            Kind::Text | Kind::Json => Values::Text(ends(), Vec::with_capacity(text(i))),
             Kind::List(item) => Values::List(ends(), item),
             Kind::Struct => Values::Struct(0, slot.children.clone()),
         };
-        let cell = |slot| Cell { values: values(slot), nulls: Vec::new() };
-        Self { all: slots.all.iter().map(cell).collect(), rows: 0 }
+        let cell = |(i, slot)| Cell { values: values(i, slot), nulls: Vec::new() };
+        Self { all: slots.all.iter().enumerate().map(cell).collect(), rows: 0 }
     }
 
     #[inline(always)]
@@ -311,7 +320,15 @@ impl Cells {
         self.rows = rows;
     }
 
-    /// The first `columns` columns as Arrow has them.
+    /// What the next block may need.
+    pub(super) fn room(&self) -> Room {
+        let text = |cell: &Cell| {
+            if let Values::Text(_, texts) = &cell.values { texts.len() } else { 0 }
+        };
+        Room { rows: self.rows, texts: self.all.iter().map(text).collect() }
+    }
+
+    /// The columns of the schema as Arrow has them.
     pub(super) fn finish(mut self, slots: &Slots, schema: &SchemaRef) -> Result<RecordBatch> {
         let rows = self.rows;
         let picked = slots.picked(schema);

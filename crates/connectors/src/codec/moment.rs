@@ -7,13 +7,24 @@ const DAY_S: i64 = 86_400;
 /// `T` may be `t` or a space and `Z` may be `z`, as RFC 3339 allows; without an offset it is no
 /// moment. Digits beyond the microsecond are cut off; second 60 is the next minute's second 0.
 pub(super) fn rfc3339(b: &[u8]) -> Option<i64> {
+    rfc3339_at(b).filter(|(_, end)| *end == b.len()).map(|(micros, _)| micros)
+}
+
+/// [`rfc3339`] of what `b` begins with, and its end.
+#[inline]
+pub(super) fn rfc3339_at(b: &[u8]) -> Option<(i64, usize)> {
     let (head, rest) = b.split_first_chunk::<19>()?;
-    let [y0, y1, y2, y3, _, m0, m1, _, d0, d1, t, h0, h1, c0, i0, i1, c1, s0, s1] = *head;
-    let day = ymd([y0, y1, y2, y3, head[4], m0, m1, head[7], d0, d1])?;
-    if !matches!(t, b'T' | b't' | b' ') || c0 != b':' || c1 != b':' {
+    let [y0, y1, y2, y3, dash, m0, m1, dash2, d0, d1, t, h0, h1, c0, i0, i1, c1, s0, s1] = *head;
+    // One look at all digits instead of a branch for each.
+    let digits = [y0, y1, y2, y3, m0, m1, d0, d1, h0, h1, i0, i1, s0, s1];
+    if digits.iter().fold(0, |worst, d| worst.max(d.wrapping_sub(b'0'))) > 9
+        || [dash, dash2, c0, c1] != *b"--::"
+        || !matches!(t, b'T' | b't' | b' ')
+    {
         return None;
     }
-    let (hour, minute, second) = (two(h0, h1)?, two(i0, i1)?, two(s0, s1)?);
+    let day = civil(two(y0, y1) * 100 + two(y2, y3), two(m0, m1), two(d0, d1))?;
+    let (hour, minute, second) = (two(h0, h1), two(i0, i1), two(s0, s1));
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -21,9 +32,9 @@ pub(super) fn rfc3339(b: &[u8]) -> Option<i64> {
         [b'.', digits @ ..] => fraction(digits)?,
         rest => (0, rest),
     };
-    let offset = offset(rest)?;
+    let (offset, rest) = offset(rest)?;
     let seconds = day * DAY_S + hour * 3600 + minute * 60 + second - offset * 60;
-    Some(seconds * 1_000_000 + micros)
+    Some((seconds * 1_000_000 + micros, b.len() - rest.len()))
 }
 
 /// Microseconds of the digits after the point, and what follows them.
@@ -42,15 +53,17 @@ fn fraction(b: &[u8]) -> Option<(i64, &[u8])> {
     (n > 0).then_some((micros, b.get(n..)?))
 }
 
-/// Minutes east of Greenwich.
+/// Minutes east of Greenwich, and what follows.
 #[inline]
-fn offset(b: &[u8]) -> Option<i64> {
-    match *b {
-        [b'Z' | b'z'] => Some(0),
-        [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
-            let (hours, minutes) = (two(h0, h1)?, two(m0, m1)?);
+fn offset(b: &[u8]) -> Option<(i64, &[u8])> {
+    match b {
+        [b'Z' | b'z', rest @ ..] => Some((0, rest)),
+        [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1, rest @ ..] => {
+            let digits = [h0, h1, m0, m1].iter().all(|d| d.is_ascii_digit());
+            let (hours, minutes) = (two(*h0, *h1), two(*m0, *m1));
             let all = hours * 60 + minutes;
-            (hours < 24 && minutes < 60).then_some(if sign == b'-' { -all } else { all })
+            let signed = if *sign == b'-' { -all } else { all };
+            (digits && hours < 24 && minutes < 60).then_some((signed, rest))
         }
         _ => None,
     }
@@ -58,31 +71,29 @@ fn offset(b: &[u8]) -> Option<i64> {
 
 /// Days since 1970 of `2026-11-23`.
 pub(super) fn date(b: &[u8]) -> Option<i32> {
-    let day = ymd(b.try_into().ok()?)?;
+    let [y0, y1, y2, y3, dash, m0, m1, dash2, d0, d1]: [u8; 10] = b.try_into().ok()?;
+    let digits = [y0, y1, y2, y3, m0, m1, d0, d1].iter().all(u8::is_ascii_digit);
+    if !digits || [dash, dash2] != *b"--" {
+        return None;
+    }
+    let day = civil(two(y0, y1) * 100 + two(y2, y3), two(m0, m1), two(d0, d1))?;
     i32::try_from(day).ok()
 }
 
+/// The value of two digits, which they are known to be.
 #[inline(always)]
-fn two(a: u8, b: u8) -> Option<i64> {
-    let (a, b) = (a.wrapping_sub(b'0'), b.wrapping_sub(b'0'));
-    (a < 10 && b < 10).then(|| i64::from(a) * 10 + i64::from(b))
+fn two(a: u8, b: u8) -> i64 {
+    i64::from(a.wrapping_sub(b'0')) * 10 + i64::from(b.wrapping_sub(b'0'))
 }
 
+const MONTH_DAYS: [i64; 13] = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/// Days since 1970 of a day that there is.
 #[inline(always)]
-fn ymd(b: [u8; 10]) -> Option<i64> {
-    let [y0, y1, y2, y3, dash, m0, m1, dash2, d0, d1] = b;
-    if dash != b'-' || dash2 != b'-' {
-        return None;
-    }
-    let (year, month, day) = (two(y0, y1)? * 100 + two(y2, y3)?, two(m0, m1)?, two(d0, d1)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let last = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + i64::from(leap),
-        _ => return None,
-    };
-    if day < 1 || day > last {
+fn civil(year: i64, month: i64, day: i64) -> Option<i64> {
+    let last = *MONTH_DAYS.get(usize::try_from(month).ok()?)?;
+    let leap = || month == 2 && day == 29 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if day < 1 || (day > last && !leap()) {
         return None;
     }
     // Years begin in March, so that the leap day is the last (H. Hinnant, `days_from_civil`).

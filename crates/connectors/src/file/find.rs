@@ -15,6 +15,8 @@ use super::watch::{RESTING_MAX, Watch};
 pub(super) struct Found {
     pub(super) split: Name,
     pub(super) path: PathBuf,
+    /// Which file the path led to. It may have been renamed since, and another be there.
+    pub(super) id: FileId,
     pub(super) place: Option<Place>,
     /// Whether a path of the listing leads to it.
     pub(super) listed: bool,
@@ -53,18 +55,19 @@ impl Watch {
             if read && (place.ended || self.task.follow && crowded) {
                 continue;
             }
-            let whole = File::open(&entry.path).and_then(|file| place.is_in(&file)).unwrap_or(true);
+            let whole = is_whole(entry, place);
+            if !whole {
+                before.push(place.clone());
+            }
             let same_name = base(split) == self.task.listing.seen(&entry.path);
             let (split, path) = (split.clone(), entry.path.clone());
-            let found = Found { split, path, place: Some(place.clone()), listed: true };
+            let (id, place) = (entry.id, Some(place.clone()));
+            let found = Found { split, path, id, place, listed: true };
             match (whole, same_name) {
                 (true, _) => all.push(found),
                 (false, true) => cut.push(found),
                 // The system gave the identity of a file that is gone to this one.
                 (false, false) => new.push(entry),
-            }
-            if !whole {
-                before.push(place.clone());
             }
         }
         let mut names: BTreeSet<Name> = self.open.iter().map(|f| f.reader.split.clone()).collect();
@@ -76,7 +79,8 @@ impl Watch {
             if let Some(place) = self.origin(entry, &before, now, &listed) {
                 let split = self.name(entry, &names);
                 names.insert(split.clone());
-                all.push(Found { split, path: entry.path.clone(), place, listed: true });
+                let path = entry.path.clone();
+                all.push(Found { split, path, id: entry.id, place, listed: true });
             }
         }
         self.waiting.retain(|id, _| listed.contains_key(id));
@@ -160,16 +164,26 @@ impl Watch {
                 File::open(path).and_then(|file| place.is_in(&file)).unwrap_or(false)
             };
             if let Some(path) = found.filter(whole) {
-                let place = Some(place.clone());
-                all.push(Found { split: split.clone(), path, place, listed: false });
+                let (id, place) = (place.id, Some(place.clone()));
+                all.push(Found { split: split.clone(), path, id, place, listed: false });
             }
         }
         all
     }
 }
 
+/// Whether a file still holds what was read of it. One that was renamed since it was listed is told from the
+/// file at its path when it is opened.
+fn is_whole(entry: &Entry, place: &Place) -> bool {
+    let look = || -> std::io::Result<bool> {
+        let file = File::open(&entry.path)?;
+        Ok(FileId::of(&file.metadata()?) != entry.id || place.is_in(&file)?)
+    };
+    look().unwrap_or(true)
+}
+
 /// The path in the name of a split.
-fn base(split: &str) -> &str {
+pub(super) fn base(split: &str) -> &str {
     let numbered = split.rsplit_once('#').filter(|(_, n)| n.parse::<u32>().is_ok());
     numbered.map_or(split, |(path, _)| path)
 }

@@ -12,7 +12,7 @@ use millstream_core::{Error, Result};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::find::Found;
+use super::find::{Found, base};
 use super::place::{FileId, Place};
 use super::reader::{Read, Reader};
 use super::source::{Begin, Task};
@@ -112,7 +112,16 @@ impl Watch {
         let (split, place) = (found.split.clone(), found.place.as_ref());
         let opened = Reader::open(split, &found.path, place, self.task.lines);
         let mut reader = match opened {
-            Ok(reader) => reader,
+            Ok(reader) if reader.place.id == found.id => reader,
+            // Renamed since it was listed; what is there now is for the next run.
+            Ok(_) => match self.task.listing.find_beside(base(&found.split), found.id) {
+                Some(path) => {
+                    let moved = io::Error::other(format!("it is now `{}`", path.display()));
+                    found.path = path;
+                    return Ok(Err(moved));
+                }
+                None => return Ok(Ok(())),
+            },
             Err(e) => return Ok(Err(e)),
         };
         loop {
@@ -169,7 +178,9 @@ impl Watch {
         let opened =
             Reader::open(found.split.clone(), &found.path, found.place.as_ref(), self.task.lines);
         let mut reader = match opened {
-            Ok(reader) => reader,
+            Ok(reader) if reader.place.id == found.id => reader,
+            // Renamed since it was listed: the next listing has it where it is.
+            Ok(_) => return Ok(()),
             Err(e) => {
                 let seen = self.task.listing.seen(&found.path);
                 self.task.report.trouble(&seen, &unreadable(&found.path, e));

@@ -1,7 +1,7 @@
 //! Files as whole documents: one file, one record.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -27,12 +27,12 @@ impl Watch {
             let mut failed = false;
             let mut now = BTreeMap::new();
             for entry in &entries {
-                let place = place_of(entry);
+                let place = place_of(entry.id, &entry.metadata);
                 // A file that still grows is left for the next look.
                 let still = !self.task.follow || before.get(&entry.id) == Some(&place);
                 now.insert(entry.id, place.clone());
                 if still && !self.is_read(&place) {
-                    failed |= !self.read_document(entry, place)?;
+                    failed |= !self.read_document(entry)?;
                 }
             }
             before = now;
@@ -51,17 +51,26 @@ impl Watch {
     }
 
     /// Whether it could be read, be it that it was too large.
-    fn read_document(&mut self, entry: &Entry, mut place: Place) -> Result<bool, Gone> {
+    fn read_document(&mut self, entry: &Entry) -> Result<bool, Gone> {
         let split: Name = self.task.listing.seen(&entry.path).into();
         let report = self.task.report.clone();
         let max = self.task.lines.line_max;
-        let mut bytes = Vec::with_capacity(usize::try_from(place.at).unwrap_or(0).min(max) + 1);
-        let read = File::open(&entry.path)
-            .and_then(|file| file.take(max as u64 + 1).read_to_end(&mut bytes));
-        if let Err(e) = read {
-            report.trouble(&split, &unreadable(&entry.path, e));
-            return Ok(false);
-        }
+        let read = || {
+            let file = File::open(&entry.path)?;
+            // Of the file that is read, should another have taken the name since the listing.
+            let metadata = file.metadata()?;
+            let place = place_of(FileId::of(&metadata), &metadata);
+            let mut bytes = Vec::with_capacity(usize::try_from(place.at).unwrap_or(0).min(max) + 1);
+            file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+            Ok((place, bytes))
+        };
+        let (mut place, bytes) = match read() {
+            Ok(read) => read,
+            Err(e) => {
+                report.trouble(&split, &unreadable(&entry.path, e));
+                return Ok(false);
+            }
+        };
         let records = if bytes.len() > max {
             let max = Bytes(max as u64);
             let error = Error::set_aside(format!(
@@ -86,10 +95,9 @@ impl Watch {
 }
 
 /// A file's length and last change stand for what is in it.
-fn place_of(entry: &Entry) -> Place {
-    let metadata = &entry.metadata;
+fn place_of(id: FileId, metadata: &Metadata) -> Place {
     let seconds = metadata.mtime().saturating_mul(1_000_000_000);
-    let mut place = Place::begin(entry.id);
+    let mut place = Place::begin(id);
     place.at = metadata.len();
     place.changed = seconds.saturating_add(metadata.mtime_nsec());
     place

@@ -240,7 +240,7 @@ async fn retry_after_is_honoured() {
     let (address, _) = serve(router).await;
     let (mut source, heard) = open(&format!(r#"{{"url":"{address}","every":"5ms"}}"#)).await;
     assert_eq!(next(source.as_mut()).await.records[0].value, "fine");
-    let asked = asked.lock().unwrap();
+    let asked = asked.lock().unwrap().clone();
     assert!(asked[1].duration_since(asked[0]) >= Duration::from_secs(1));
     assert!(heard.wait_for(&format!("{address}/")).await.contains("raise `every`"));
 }

@@ -18,6 +18,7 @@ use super::error::explain;
 use super::insert::Insert;
 use super::neighbours::Neighbour;
 use super::table::{Table, Trouble};
+use crate::folder;
 
 /// Where marks are kept.
 pub(super) const HELD_TABLE: &str = "_millstream_held";
@@ -217,10 +218,8 @@ impl Database {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if create {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
-            let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
-            if let Some(Err(e)) = folder.map(std::fs::create_dir_all) {
-                return Err(self.no_folder(e));
-            }
+            let folder = path.parent().unwrap_or(Path::new(""));
+            folder::make(folder).map_err(|e| self.no_folder(e))?;
         } else if !path.exists() {
             return Err(Error::stop("there is no such database")
                 .at(self.options.place())

@@ -8,7 +8,11 @@ use millstream_sql::SqlPlanner;
 use crate::run::{Input, plan, run, view};
 
 fn input() -> Input {
-    Input::new("t", r#"{"id":"int64","s":"string"}"#, "{\"id\":1,\"s\":\"a\"}\n{\"id\":2,\"s\":null}\n")
+    Input::new(
+        "t",
+        r#"{"id":"int64","s":"string"}"#,
+        "{\"id\":1,\"s\":\"a\"}\n{\"id\":2,\"s\":null}\n",
+    )
 }
 
 fn error(sql: &str) -> String {
@@ -54,7 +58,6 @@ fn steps_that_pile_up_through_subqueries_do_not_pile_up_on_the_stack() {
         assert!(e.error.to_string().contains("nested deeper"), "{}", e.error);
         return;
     }
-    eprintln!("{}", planned.views[0].explain);
     let run = move || run(&[input()], &mut planned, 9).remove("v").unwrap().account.out;
     let thread = thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap();
     assert_eq!(thread.join().unwrap(), 2);
@@ -73,8 +76,16 @@ fn the_deepest_that_is_let_in_runs_on_a_thread_of_two_megabytes() {
         format!("SELECT id{} AS x FROM t", " + 1".repeat(deep)),
         format!("SELECT id FROM t WHERE {}id = 1", "s = 'b' OR id = 1 + id AND ".repeat(deep / 2)),
         format!("SELECT {}s{} AS x FROM t", "reverse(".repeat(deep), ")".repeat(deep)),
-        format!("SELECT {}id{} AS x FROM t", "CASE WHEN id > 0 THEN ".repeat(deep), " END".repeat(deep)),
-        format!("SELECT {}id{} AS x FROM t", "coalesce(nullif(id, 5), ".repeat(deep - 1), ")".repeat(deep - 1)),
+        format!(
+            "SELECT {}id{} AS x FROM t",
+            "CASE WHEN id > 0 THEN ".repeat(deep),
+            " END".repeat(deep)
+        ),
+        format!(
+            "SELECT {}id{} AS x FROM t",
+            "coalesce(nullif(id, 5), ".repeat(deep - 1),
+            ")".repeat(deep - 1)
+        ),
         format!("SELECT {}id{} AS x FROM t", "(".repeat(98), ")".repeat(98)),
         format!("SELECT id FROM t WHERE id IN (1{})", ", 7".repeat(5_000)),
     ];

@@ -46,13 +46,8 @@ enum Type {
     Bool,
 }
 
-const COLUMNS: &[(&str, Type)] = &[
-    ("a", Type::Int),
-    ("b", Type::Int),
-    ("x", Type::Float),
-    ("s", Type::Text),
-    ("p", Type::Bool),
-];
+const COLUMNS: &[(&str, Type)] =
+    &[("a", Type::Int), ("b", Type::Int), ("x", Type::Float), ("s", Type::Text), ("p", Type::Bool)];
 
 fn literal(rng: &mut Rng, t: Type) -> Value {
     match t {
@@ -79,11 +74,8 @@ fn expr(rng: &mut Rng, t: Type, depth: usize) -> Expr {
 
 fn sub_choice(sub: &mut impl FnMut(Type) -> Box<Expr>, t: Type) -> Vec<Expr> {
     use Type::{Bool, Float, Int, Text};
-    let mut all = vec![
-        Expr::Case(sub(Bool), sub(t), sub(t)),
-        Expr::Coalesce(sub(t), sub(t)),
-        *sub(t),
-    ];
+    let mut all =
+        vec![Expr::Case(sub(Bool), sub(t), sub(t)), Expr::Coalesce(sub(t), sub(t)), *sub(t)];
     match t {
         Int => {
             all.extend("+-*/%".chars().map(|op| Expr::Arithmetic(op, sub(Int), sub(Int))));
@@ -142,7 +134,9 @@ impl Expr {
         match self {
             Self::Column(_) | Self::Literal(_) => false,
             Self::CastInt(_) => true,
-            Self::Arithmetic(op, l, r) => "/%*+-".contains(*op) && self.is_int() || l.fails() || r.fails(),
+            Self::Arithmetic(op, l, r) => {
+                "/%*+-".contains(*op) && self.is_int() || l.fails() || r.fails()
+            }
             Self::Compare(_, l, r) | Self::And(l, r) | Self::Or(l, r) | Self::Coalesce(l, r) => {
                 l.fails() || r.fails()
             }
@@ -192,7 +186,11 @@ impl Expr {
             },
             Self::IsNull(e) => Value::Bool(e.eval(row)? == Value::Null),
             Self::Case(c, t, e) => {
-                if c.eval(row)? == Value::Bool(true) { t.eval(row)? } else { e.eval(row)? }
+                if c.eval(row)? == Value::Bool(true) {
+                    t.eval(row)?
+                } else {
+                    e.eval(row)?
+                }
             }
             Self::Coalesce(l, r) => match l.eval(row)? {
                 Value::Null => r.eval(row)?,
@@ -242,7 +240,7 @@ fn arithmetic(op: char, l: &Value, r: &Value) -> Result<Value, Fails> {
 fn compare(op: &str, l: &Value, r: &Value) -> Value {
     let order = match (l, r) {
         (Value::Int(l), Value::Int(r)) => l.cmp(r),
-        (Value::Float(l), Value::Float(r)) => l.total_cmp(r),
+        (Value::Float(l), Value::Float(r)) => l.partial_cmp(r).unwrap(),
         (Value::Text(l), Value::Text(r)) => l.cmp(r),
         _ => return Value::Null,
     };
@@ -277,7 +275,8 @@ fn rows(rng: &mut Rng) -> (Vec<Vec<Value>>, Input) {
         .collect();
     let mut text = String::new();
     for row in &rows {
-        let fields = row.iter().zip(COLUMNS).map(|(v, (name, _))| format!("\"{name}\":{}", json(v)));
+        let fields =
+            row.iter().zip(COLUMNS).map(|(v, (name, _))| format!("\"{name}\":{}", json(v)));
         writeln!(text, "{{{}}}", fields.collect::<Vec<_>>().join(",")).unwrap();
     }
     let columns = r#"{"a":"int64","b":"int64","x":"float64","s":"string","p":"bool"}"#;
@@ -297,7 +296,8 @@ fn wanted(rows: &[Vec<Value>], filter: &Expr, columns: &[Expr]) -> (Vec<String>,
         };
         match result {
             Ok(values) => {
-                let fields = values.iter().enumerate().map(|(c, v)| format!("\"c{c}\":{}", json(v)));
+                let fields =
+                    values.iter().enumerate().map(|(c, v)| format!("\"c{c}\":{}", json(v)));
                 let text = format!("{{{}}}", fields.collect::<Vec<_>>().join(","));
                 out.push(format!("0/0/{i} {}", norm(&text)));
             }

@@ -10,7 +10,7 @@ use millstream_core::record::Block;
 
 use super::CsvCodec;
 use super::split::{Split, header_names};
-use crate::codec::cells::{Cells, Kind, Slots};
+use crate::codec::cells::{Cells, Kind, Room, Slots};
 use crate::codec::json::is_valid;
 use crate::codec::short::Short;
 use crate::codec::tally::Tally;
@@ -34,7 +34,7 @@ pub(super) struct CsvDecoder {
     pub(super) schema: SchemaRef,
     /// How many fields a row has, if the declaration says so.
     pub(super) fields: Option<usize>,
-    pub(super) rows_before: usize,
+    pub(super) room: Room,
 }
 
 impl Decoder for CsvDecoder {
@@ -44,7 +44,7 @@ impl Decoder for CsvDecoder {
 
     fn decode(&mut self, block: &Block) -> Result<Decoded> {
         let bytes = block.payload_bytes();
-        let mut cells = Cells::of(&self.slots, self.rows_before, bytes / 4);
+        let mut cells = Cells::of(&self.slots, &self.room);
         let mut tally = Tally::default();
         for record in block.records() {
             tally.record();
@@ -55,7 +55,7 @@ impl Decoder for CsvDecoder {
                 tally.refuse_record(reason);
             }
         }
-        self.rows_before = cells.rows;
+        self.room = cells.room();
         Ok(tally.finish(cells.finish(&self.slots, &self.schema)?))
     }
 }

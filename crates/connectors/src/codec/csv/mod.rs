@@ -28,7 +28,7 @@ use millstream_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::cells::Slots;
+use super::cells::{Room, Slots};
 use super::number;
 use super::seen::{KEYS_MAX, Seen, both};
 use decode::{CsvDecoder, Wanted};
@@ -163,10 +163,10 @@ impl Codec for CsvCodec {
             return Err(Error::stop(format!("rows have more than {KEYS_MAX} different headers"))
                 .fix("declare `columns` for those that are needed"));
         }
-        let column = |(name, seen): (String, Seen)| match seen {
+        let column = |(name, seen): (String, Seen)| {
             // In CSV everything is a text, so a text holds what nothing else does.
-            Seen::Mixed | Seen::Null => Column::new(name, ColumnType::String),
-            seen => Column::new(name, seen.r#type()),
+            let text = matches!(seen, Seen::Mixed | Seen::Null);
+            Column::new(name, if text { ColumnType::String } else { seen.r#type() })
         };
         Ok((!keys.is_empty()).then(|| Columns(keys.into_iter().map(column).collect())))
     }
@@ -196,7 +196,7 @@ impl Codec for CsvCodec {
             wanted,
             schema: Arc::new(Schema::new(fields)),
             fields: by_place.then_some(columns.0.len()),
-            rows_before: 0,
+            room: Room::default(),
         }))
     }
 

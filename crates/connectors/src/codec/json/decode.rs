@@ -13,7 +13,7 @@ use super::layout::{Layouts, Tape};
 use super::row::{Met, Reader, unescaped};
 use super::scan::{Scan, broken, colon, reach, space, value};
 use super::shape::Shape;
-use crate::codec::cells::Cells;
+use crate::codec::cells::{Cells, Room};
 use crate::codec::short::Short;
 use crate::codec::tally::{Mark, Tally};
 
@@ -27,8 +27,7 @@ pub(super) struct JsonDecoder {
     pub(super) strict: bool,
     layouts: Layouts,
     met: Met,
-    /// Rows of the last block, a guess for the next.
-    rows_before: usize,
+    room: Room,
 }
 
 impl JsonDecoder {
@@ -39,7 +38,15 @@ impl JsonDecoder {
         strict: bool,
     ) -> Self {
         let met = Met::of(shape.keys);
-        Self { shape, schema, rows, strict, layouts: Layouts::default(), met, rows_before: 0 }
+        Self {
+            shape,
+            schema,
+            rows,
+            strict,
+            layouts: Layouts::default(),
+            met,
+            room: Room::default(),
+        }
     }
 }
 
@@ -50,7 +57,7 @@ impl Decoder for JsonDecoder {
 
     fn decode(&mut self, block: &Block) -> Result<Decoded> {
         let bytes = block.payload_bytes();
-        let mut cells = Cells::of(&self.shape.slots, self.rows_before, bytes / 4);
+        let mut cells = Cells::of(&self.shape.slots, &self.room);
         let mut tally = Tally::default();
         // Arrow's offsets have 31 bits; a block is some 64 KiB and one record at most.
         let fits = i32::try_from(bytes).is_ok();
@@ -78,7 +85,7 @@ impl Decoder for JsonDecoder {
                 (Some(pointer), Form::Arrived) => pass.documents(pointer),
             }
         }
-        self.rows_before = cells.rows;
+        self.room = cells.room();
         Ok(tally.finish(cells.finish(&self.shape.slots, &self.schema)?))
     }
 }

@@ -1,5 +1,7 @@
 //! Finding the end of JSON values without building anything.
 
+use memchr::memchr2;
+
 use super::fault::{Fault, Why};
 use crate::codec::number::{self, load8};
 
@@ -49,23 +51,16 @@ pub(super) fn plain(b: &[u8], mut at: usize) -> usize {
     plain_long(b, at)
 }
 
-/// Long texts by 32 bytes at a time, in a loop that becomes vector code.
-fn plain_long(b: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = b.get(at..at + 32) {
-        let stop = chunk.iter().fold(false, |s, c| s | (*c == b'"') | (*c == b'\\') | (*c < 0x20));
-        if stop {
-            break;
-        }
-        at += 32;
+/// Long texts: the end by vector code, then a look for control characters in what lies before it.
+#[inline(never)]
+fn plain_long(b: &[u8], at: usize) -> usize {
+    let rest = b.get(at..).unwrap_or_default();
+    let end = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let text = rest.get(..end).unwrap_or_default();
+    if text.iter().fold(u8::MAX, |least, c| least.min(*c)) < 0x20 {
+        return plain_tail(b, at);
     }
-    while let Some(word) = load8(b, at) {
-        let stops = stops(word);
-        if stops != 0 {
-            return at + (stops.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    plain_tail(b, at)
+    at + end
 }
 
 #[cold]

@@ -37,11 +37,12 @@ impl<'a> Reader<'a> {
                 }
             }
             Kind::Stamp => {
-                if let Some(text) = self.plain_text(at)
-                    && let Some(v) = moment::rfc3339(text)
+                if self.b.get(at) == Some(&b'"')
+                    && let Some((v, len)) = self.b.get(at + 1..).and_then(moment::rfc3339_at)
+                    && self.b.get(at + 1 + len) == Some(&b'"')
                 {
                     self.cells.int(slot, v);
-                    return Ok(at + text.len() + 2);
+                    return Ok(at + len + 2);
                 }
             }
             Kind::Epoch(places) => {

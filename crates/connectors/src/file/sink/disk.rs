@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use crate::folder;
+
 /// A disk, or something that behaves like one.
 pub(super) trait Disk: Send {
     /// Makes a folder and those above it.
@@ -42,7 +44,7 @@ pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)
+        folder::make(folder)
     }
 
     fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -76,7 +78,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+        folder::sync(folder)
     }
 }
 
