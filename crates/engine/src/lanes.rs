@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use tokio::sync::{mpsc, oneshot};
@@ -253,7 +254,7 @@ impl Lanes {
     }
 
     /// Counts records and rows for people to watch.
-    pub(crate) fn count(&self, ledger: &Ledger, status: &Status) {
+    pub(crate) fn count(&self, ledger: &Ledger, took: &[(String, Duration)], status: &Status) {
         for (edge, account) in &ledger.0 {
             let kind = match edge.stage {
                 Stage::Collect | Stage::Records | Stage::Decode => Kind::Source,
@@ -266,6 +267,9 @@ impl Lanes {
             }
             part.filtered.inc_by(account.filtered);
             part.set_aside.inc_by(account.set_aside);
+        }
+        for (view, time) in took {
+            status.part(Kind::View, view).seconds.observe(time.as_secs_f64());
         }
     }
 

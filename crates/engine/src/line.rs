@@ -1,11 +1,14 @@
-//! The line that frames run through: decoders, views and the ways between them, without clock or I/O.
+//! The line that frames run through: decoders, views and the ways between them, without I/O.
 //!
-//! `process` feeds it frame by frame; the same frames always give the same rows.
+//! `process` feeds it frame by frame; the same frames always give the same rows. It looks at the clock
+//! for metrics only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_schema::SchemaRef;
+use tokio::time::Instant;
 
 use millstream_core::clock::Timestamp;
 use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
@@ -86,6 +89,8 @@ pub(crate) struct Ground {
     pub(crate) letters: Vec<DeadLetter>,
     /// Accounts of records, decoding and views.
     pub(crate) ledger: Ledger,
+    /// How long each view took for a batch: for metrics only, no row depends on it.
+    pub(crate) took: Vec<(String, Duration)>,
 }
 
 impl Line {
@@ -331,9 +336,11 @@ impl Line {
                 Way::View { index, port } => {
                     let Some(mill) = self.mills.get_mut(index) else { continue };
                     let mut out = Output::default();
+                    let started = Instant::now();
                     mill.operator
                         .process(port, rows.clone(), arrival, &mut out)
                         .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+                    ground.took.push((mill.name.clone(), started.elapsed()));
                     assert!(
                         out.account.balances(),
                         "view `{}` lost count of its rows: {:?}",

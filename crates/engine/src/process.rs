@@ -121,8 +121,8 @@ impl Processor {
         }
         self.dirty = true;
         self.shared.status.step_seconds.observe(started.elapsed().as_secs_f64());
-        let Ground { rows, letters, ledger } = ground;
-        self.lanes.count(&ledger, &self.shared.status);
+        let Ground { rows, letters, ledger, took } = ground;
+        self.lanes.count(&ledger, &took, &self.shared.status);
         for (edge, account) in &ledger.0 {
             self.work.ledger.account(edge.stage, &edge.part).add(account);
         }

@@ -28,6 +28,9 @@ use crate::tasks::{Placement, Stopper, finish};
 /// Bytes of frames read at a time while looking for pins.
 const SCAN_BYTES: usize = 4 << 20;
 
+/// With more frames left than this, a few pins among them do not matter.
+const TAIL_FRAMES_MAX: u64 = 1_000;
+
 /// How a pipeline shall be run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -168,7 +171,7 @@ impl Engine {
         })
         .await;
         control.stop().await;
-        let closing = closing(ended, &shared, &queue);
+        let closing = closing(ended, &shared, &queue).await;
         if let Err(e) = queue.close().await {
             tracing::warn!(error = %e, "queue did not close well");
         }
@@ -181,10 +184,10 @@ type StationPlan = (String, Arc<dyn millstream_core::codec::Codec>, Option<Colum
 type Processing = tokio::sync::oneshot::Receiver<Result<Book>>;
 type Collecting = JoinSet<Result<Ending>>;
 
-fn closing(ended: Result<Book>, shared: &Shared, queue: &Arc<dyn Queue>) -> Result<Closing> {
+async fn closing(ended: Result<Book>, shared: &Shared, queue: &Arc<dyn Queue>) -> Result<Closing> {
     match ended {
         Ok(book) => Ok(Closing {
-            frames_left: queue.status().end.0.saturating_sub(book.next.0),
+            frames_left: left(queue.as_ref(), book.next).await?,
             ledger: book.ledger,
             epoch: book.epoch,
             trouble: None,
@@ -199,6 +202,17 @@ fn closing(ended: Result<Book>, shared: &Shared, queue: &Arc<dyn Queue>) -> Resu
             Ok(Closing { ledger, epoch, frames_left: left, trouble: Some(e.line()) })
         }
     }
+}
+
+/// Frames that nobody has processed. Pins behind the last block are our own, and heeded already.
+async fn left(queue: &dyn Queue, next: Offset) -> Result<u64> {
+    let left = queue.status().end.0.saturating_sub(next.0);
+    if left == 0 || left > TAIL_FRAMES_MAX {
+        return Ok(left);
+    }
+    let slab = queue.read(next, SCAN_BYTES).await?;
+    let pins = slab.frames.iter().filter(|(_, f)| matches!(f.body, Body::Pin(_))).count();
+    Ok(left.saturating_sub(pins as u64))
 }
 
 /// Columns as declared, else as pinned by the last checkpoint.

@@ -19,6 +19,8 @@ use millstream_core::ledger::Ledger;
 use millstream_core::plugin::{Act, Report};
 use millstream_core::queue::{Epoch, QueueStatus};
 
+use crate::config::Secrets;
+
 type Labels = Vec<(&'static str, String)>;
 
 /// What kind of part a number is of; a label in metrics.
@@ -74,6 +76,7 @@ pub struct PartStatus {
     ended: AtomicBool,
     clock: Arc<dyn Clock>,
     last_trouble: AtomicI64,
+    secrets: Arc<Mutex<Secrets>>,
 }
 
 impl PartStatus {
@@ -111,13 +114,14 @@ impl Report for PartStatus {
     fn trouble(&self, what: &str, error: &Error) {
         self.errors.inc();
         self.last_trouble.store(self.clock.now().0, Ordering::Relaxed);
-        let text = error.line();
-        let began = self.troubles.lock().insert(what.to_owned(), text.clone()).is_none();
+        let secrets = self.secrets.lock().clone();
+        let (what, text) = (secrets.redact(what), secrets.redact(&error.line()).into_owned());
+        let began = self.troubles.lock().insert(what.to_string(), text.clone()).is_none();
         self.up.set(0);
         // Once when it begins: the same trouble again is only counted.
         if began {
-            let fix = error.how_to_fix().unwrap_or_default();
-            tracing::warn!(part = %format_args!("{} {}", self.kind.word(), self.name), split = what, error = text, fix, "trouble, trying again");
+            let fix = error.how_to_fix();
+            tracing::warn!(part = %format_args!("{} {}", self.kind.word(), self.name), split = %what, error = text, fix, "trouble, trying again");
         }
     }
 
@@ -126,8 +130,10 @@ impl Report for PartStatus {
         if troubles.is_empty() {
             return;
         }
-        if troubles.remove(what).is_some() {
-            tracing::info!(part = %format_args!("{} {}", self.kind.word(), self.name), split = what, "works again");
+        let secrets = self.secrets.lock().clone();
+        let what = secrets.redact(what);
+        if troubles.remove(what.as_ref()).is_some() {
+            tracing::info!(part = %format_args!("{} {}", self.kind.word(), self.name), split = %what, "works again");
         }
         if troubles.is_empty() {
             self.up.set(1);
@@ -160,6 +166,7 @@ pub struct Status {
     queue: Mutex<QueueStatus>,
     ready: AtomicBool,
     stopped: AtomicBool,
+    secrets: Arc<Mutex<Secrets>>,
 }
 
 #[derive(Default)]
@@ -234,6 +241,7 @@ impl Status {
             queue: Mutex::default(),
             ready: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            secrets: Arc::default(),
         })
     }
 
@@ -274,6 +282,7 @@ impl Status {
             ended: AtomicBool::new(false),
             clock: self.clock.clone(),
             last_trouble: AtomicI64::new(0),
+            secrets: self.secrets.clone(),
         });
         part.up.set(1);
         parts.insert((kind, name.to_owned()), part.clone());
@@ -284,6 +293,11 @@ impl Status {
     #[must_use]
     pub fn parts(&self) -> Vec<Arc<PartStatus>> {
         self.parts.lock().values().cloned().collect()
+    }
+
+    /// Hides these in all troubles from now on, those of parts made before included.
+    pub fn hide(&self, secrets: Secrets) {
+        *self.secrets.lock() = secrets;
     }
 
     /// How long it has run.

@@ -41,7 +41,7 @@ pub use pipeline::{Loaded, Loader, Pipeline};
 /// Every part that comes with Millstream, and its SQL.
 #[must_use]
 pub fn standard() -> Registry {
-    let mut registry = Registry::empty(Arc::new(SqlPlanner::default()));
+    let mut registry = Registry::empty(Arc::new(SqlPlanner));
     registry.sources.extend_from_slice(SOURCES);
     registry.sinks.extend_from_slice(SINKS);
     registry.codecs.extend_from_slice(CODECS);

@@ -173,6 +173,7 @@ impl Loader {
             &self.registry,
             &Machine::of(&self, &status),
         )?;
+        status.hide(pipeline.text.secrets().clone());
         Loaded { pipeline, status, registry: self.registry, clock: self.clock }.plan()
     }
 
@@ -184,6 +185,7 @@ impl Loader {
         let status = self.surroundings();
         let around = Machine::of(&self, &status);
         let pipeline = config::Pipeline::load(path.as_ref(), &self.registry, &around)?;
+        status.hide(pipeline.text.secrets().clone());
         Ok(Loaded { pipeline, status, registry: self.registry, clock: self.clock })
     }
 

@@ -7,10 +7,11 @@ use millstream::{Pipeline, Plan};
 use millstream_engine::plan::{ColumnPlan, SinkPlan, SourcePlan, ViewPlan};
 
 use super::failure::{Failure, say, say_json};
+use super::screen::redacted;
 use super::table::{aligned, hanging};
 
 /// How far texts are set in below a part.
-const INDENT: usize = 12;
+const INDENT: usize = 13;
 
 /// Check a pipeline file and print its plan; opens and creates nothing.
 ///
@@ -38,7 +39,7 @@ impl Check {
             Ok(pipeline) if self.json => {
                 let text = serde_json::to_string(pipeline.plan())
                     .map_err(|e| millstream::Error::stop("cannot write JSON").because(e))?;
-                say(&format!("{}\n", secrets.redact(&text)))
+                say(&redacted(&secrets, &text))
             }
             Ok(pipeline) => say(&secrets.redact(&render(pipeline.plan()))),
         }

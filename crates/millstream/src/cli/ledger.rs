@@ -85,8 +85,10 @@ fn verdict(closing: &Closing) -> String {
         )
     };
     if closing.frames_left > 0 {
+        let (frames, are) =
+            if closing.frames_left == 1 { ("frame", "is") } else { ("frames", "are") };
         out.push_str(&format!(
-            "{} frames are in the queue and not processed: the next run goes on with them\n",
+            "{} {frames} {are} in the queue and not processed: the next run goes on there\n",
             grouped(closing.frames_left)
         ));
     }

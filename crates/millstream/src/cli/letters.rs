@@ -165,7 +165,7 @@ dead letter 3
   split    http://a/
   arrived  2025-11-23T06:40:00.000Z
   reason   column `value`: \"warm\" is no float64
-  row, 24 bytes:
+  row, 20 bytes:
 {\"value\":\"warm\\u{1b}[2J\"}
 "
         );

@@ -15,7 +15,8 @@ pub(crate) struct Logs {
     /// How logs are written; `json` is one object a line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     log_format: Format,
-    /// Which logs: error, warn, info, debug or trace, also by target, such as `warn,millstream_engine=debug`.
+    /// Which logs: error, warn, info, debug or trace for Millstream's own; or by target, such as
+    /// `warn,millstream_engine=debug,reqwest=info`.
     #[arg(long, value_name = "LEVEL", env = "RUST_LOG", default_value = "info")]
     log_level: String,
 }
@@ -29,7 +30,12 @@ enum Format {
 impl Logs {
     /// Sends logs to the screen from now on; as JSON too if everything else is.
     pub(crate) fn begin(&self, screen: &Screen, json: bool) -> Result<(), Failure> {
-        let filter = EnvFilter::builder().parse(&self.log_level).map_err(|e| {
+        let directives = match self.log_level.trim() {
+            // Libraries tell more than anybody wants when they are asked for everything.
+            own @ ("debug" | "trace") => format!("info,millstream={own}"),
+            given => given.to_owned(),
+        };
+        let filter = EnvFilter::builder().parse(directives).map_err(|e| {
             let fix = "write error, warn, info, debug or trace";
             Failure::Options(
                 Error::stop(format!("`{}` is no log level", self.log_level)).because(e).fix(fix),

@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 /// One file carries data from where it arises, through a durable queue and SQL, to where it is needed.
 #[derive(Debug, Parser)]
-#[command(name = "millstream", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "millstream", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 the world (a sink, a disk, a port), 2 the file or the options."
 )]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use millstream_engine::config::Secrets;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Goes to the line's begin and clears to its end.
@@ -44,7 +45,7 @@ impl Screen {
         })))
     }
 
-    /// Hides these wherever they come up from now on.
+    /// Hides these in logs from now on; what is printed has to hide them itself, for numbers are none.
     pub(crate) fn hide(&self, secrets: Secrets) {
         self.0.lock().secrets = secrets;
     }
@@ -80,18 +81,19 @@ impl Screen {
 
 impl Inner {
     fn print(&mut self, text: &str) {
-        let text = self.secrets.redact(text);
-        let text = if self.line.is_empty() {
-            text.into_owned()
-        } else {
-            format!("{ERASE}{text}{}", self.line)
+        let text = match self.line.as_str() {
+            "" => text.to_owned(),
+            line => format!("{ERASE}{text}{line}"),
         };
-        // Without a stderr there is nobody left to tell.
-        drop(self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()));
+        self.write(&text);
     }
 
     fn redraw(&mut self) {
-        let text = format!("{ERASE}{}", self.secrets.redact(&self.line));
+        self.write(&format!("{ERASE}{}", self.line));
+    }
+
+    fn write(&mut self, text: &str) {
+        // Without a stderr there is nobody left to tell.
         drop(self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()));
     }
 }
@@ -117,7 +119,9 @@ impl Write for Event {
 impl Drop for Event {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.screen.print(&String::from_utf8_lossy(&self.text));
+            let mut inner = self.screen.0.lock();
+            let text = redacted(&inner.secrets, &String::from_utf8_lossy(&self.text));
+            inner.print(&text);
         }
     }
 }
@@ -127,6 +131,26 @@ impl MakeWriter<'_> for Screen {
 
     fn make_writer(&self) -> Event {
         Event { screen: self.clone(), text: Vec::new() }
+    }
+}
+
+/// Text without secrets; of JSON, only the texts in it, so that it stays JSON.
+pub(crate) fn redacted(secrets: &Secrets, text: &str) -> String {
+    match serde_json::from_str::<Value>(text) {
+        Ok(mut value @ (Value::Object(_) | Value::Array(_))) => {
+            redact_texts(secrets, &mut value);
+            format!("{value}\n")
+        }
+        _ => secrets.redact(text).into_owned(),
+    }
+}
+
+fn redact_texts(secrets: &Secrets, value: &mut Value) {
+    match value {
+        Value::String(text) => *text = secrets.redact(text).into_owned(),
+        Value::Array(values) => values.iter_mut().for_each(|v| redact_texts(secrets, v)),
+        Value::Object(values) => values.values_mut().for_each(|v| redact_texts(secrets, v)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

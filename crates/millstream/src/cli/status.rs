@@ -34,9 +34,7 @@ impl Status {
         })?;
         match super::dead::block_on(control::ask(&folder, &Request::Status))? {
             Some(Answer::Status(snapshot)) if self.json => say_json(&snapshot),
-            Some(Answer::Status(snapshot)) => {
-                say(&pipeline.text.secrets().redact(&render(&pipeline.name, &snapshot)))
-            }
+            Some(Answer::Status(snapshot)) => say(&render(&pipeline.name, &snapshot)),
             Some(other) => {
                 Err(Error::stop(format!("the pipeline answered something else: {other:?}")).into())
             }

@@ -1,0 +1,178 @@
+//! Files and options that are wrong: code 2, every error with its place, and nothing created.
+
+use crate::bench::Bench;
+
+/// Wrong in five places.
+const WRONG: &str = "\
+name: wrong
+sources:
+  orders:
+    from:
+      generat: { rows: 10 }
+  readings:
+    from: { generate: { rows: ten, fields: { id: { sequence: {} } } } }
+queue: { log: { path: data, segmentbytes: 1MiB } }
+views:
+  hot: SELECT id FROM readings WHERE id > 1
+sinks:
+  store: { rows: hott, to: { sqlite: { path: \"${NOT_SET_ANYWHERE}\", table: t } } }
+";
+
+const BAD_SQL: &str = "\
+sources:
+  readings:
+    from: { generate: { rows: 10, fields: { id: { sequence: {} } } } }
+queue: { log: { path: data } }
+views:
+  hot: |
+    SELECT id,
+           valeu
+    FROM readings
+  grouped: SELECT id, count(*) AS n FROM readings GROUP BY id
+sinks:
+  store: { rows: hot, to: { sqlite: { path: out.db, table: t } } }
+  other: { rows: grouped, to: discard }
+";
+
+#[test]
+fn every_error_of_a_file_is_told_at_once_with_its_line_and_nothing_is_made() {
+    for verb in [&["run", "p.yaml"][..], &["check", "p.yaml"], &["dead", "list", "p.yaml"]] {
+        let bench = Bench::new();
+        bench.write("p.yaml", WRONG);
+        let done = bench.run(verb).with_code(2);
+        for wanted in [
+            "unknown source type `generat`",
+            "did you mean `generate`",
+            "p.yaml:5:7",
+            "p.yaml:7:31",
+            "`segmentbytes`",
+            "NOT_SET_ANYWHERE",
+            "`hott`",
+        ] {
+            assert!(done.stderr.contains(wanted), "no `{wanted}` of {verb:?} in\n{}", done.stderr);
+        }
+        assert!(done.stdout.is_empty());
+        assert_eq!(bench.everything(), ["p.yaml"]);
+    }
+}
+
+#[test]
+fn errors_of_sql_have_their_place_in_the_file() {
+    for verb in [&["run", "p.yaml"][..], &["check", "p.yaml"]] {
+        let bench = Bench::new();
+        bench.write("p.yaml", BAD_SQL);
+        let done = bench.run(verb).with_code(2);
+        assert!(done.stderr.contains("valeu"), "{}", done.stderr);
+        assert!(done.stderr.contains("p.yaml:8:12"), "{}", done.stderr);
+        assert!(done.stderr.contains("not yet"), "GROUP BY: {}", done.stderr);
+        assert_eq!(bench.everything(), ["p.yaml"]);
+    }
+}
+
+#[test]
+fn errors_are_json_where_asked_for() {
+    let bench = Bench::new();
+    bench.write("p.yaml", WRONG);
+    let done = bench.run(&["run", "p.yaml", "--json"]).with_code(2);
+    let told: serde_json::Value = serde_json::from_str(done.stderr.trim()).unwrap();
+    assert_eq!(told["event"], "refused");
+    assert_eq!(told["problems"].as_array().unwrap().len(), 5, "{told}");
+    let done = bench.run(&["check", "p.yaml", "--json"]).with_code(2);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&done.stdout).unwrap(), told);
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused_before_anything_is_made() {
+    let endless = "
+sources:
+  made: { from: { generate: { fields: { id: { sequence: {} } } } } }
+queue: { log: { path: data } }
+sinks:
+  nowhere: { rows: made, to: discard }
+";
+    let cases: &[(&[&str], &str)] = &[
+        (&["--once"], "no source of this file ends by itself"),
+        (&["--resume", "nowhre"], "there is no sink `nowhre`"),
+        (&["--for", "15"], "with its unit"),
+        (&["--listen", "here"], "is no address to listen on"),
+        (&["--log-level", "millstream=loud"], "is no log level"),
+    ];
+    for (options, wanted) in cases {
+        let bench = Bench::new();
+        bench.write("p.yaml", endless);
+        let args: Vec<&str> = ["run", "p.yaml"].iter().chain(*options).copied().collect();
+        let done = bench.run(&args).with_code(2);
+        assert!(done.stderr.contains(wanted), "no `{wanted}` in\n{}", done.stderr);
+        assert_eq!(bench.everything(), ["p.yaml"], "{options:?}");
+    }
+}
+
+#[test]
+fn a_promise_that_cannot_be_kept_is_refused() {
+    let bench = Bench::new();
+    let asks = "
+sources:
+  made: { from: { generate: { rows: 1, fields: { id: { sequence: {} } } } } }
+queue: { log: { path: data } }
+sinks:
+  terminal: { rows: made, promise: effectively_once, to: stdout }
+";
+    bench.write("p.yaml", asks);
+    let done = bench.run(&["check", "p.yaml"]).with_code(2);
+    assert!(done.stderr.contains("p.yaml:6"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("at_least_once") || done.stderr.contains("at least once"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let bench = Bench::new();
+    let file = "
+sources:
+  api: { from: { http: { url: \"http://127.0.0.1:9/${TOKEN}/items\", every: 1s } } }
+queue: { log: { path: data } }
+sinks:
+  nowhere: { rows: api, to: discard }
+";
+    bench.write("p.yaml", file);
+    for args in [
+        &["check", "p.yaml"][..],
+        &["check", "p.yaml", "--json"],
+        &["run", "p.yaml", "--for", "2500ms", "--json"],
+    ] {
+        let output = bench.command(args).env("TOKEN", "hunter2hunter2").output().unwrap();
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("/***/items"), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn check_opens_and_makes_nothing() {
+    let bench = Bench::new();
+    bench.write("p.yaml", BAD_SQL.split("views:").next().unwrap());
+    bench.run(&["init", "first.yaml"]).with_code(0);
+    let before = bench.everything();
+    bench.run(&["check", "first.yaml"]).with_code(0);
+    bench.run(&["status", "first.yaml"]).with_code(1);
+    assert_eq!(bench.everything(), before);
+}
+
+#[test]
+fn init_writes_a_file_that_runs_and_never_overwrites() {
+    let bench = Bench::new();
+    bench.run(&["init"]).with_code(0);
+    let done = bench.run(&["run", "pipeline.yaml", "--for", "1s", "--json"]).with_code(0);
+    assert!(done.closed()["rows_out"].as_u64().unwrap() > 0);
+    assert!(done.stdout.contains("sensor"), "{}", done.stdout);
+    let before = std::fs::read(bench.path("pipeline.yaml")).unwrap();
+    bench.run(&["init"]).with_code(1);
+    assert_eq!(std::fs::read(bench.path("pipeline.yaml")).unwrap(), before);
+}

@@ -1,0 +1,170 @@
+//! Every example is checked and run, and gives what it says.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::api::Api;
+use crate::bench::{Bench, Done, Running, edge};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+/// A copy of all examples, without what runs left there.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    for folder in ["", "input"] {
+        for entry in std::fs::read_dir(examples().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let name = Path::new(folder).join(path.file_name().unwrap());
+                bench.write(name.to_str().unwrap(), &std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    bench
+}
+
+fn once(bench: &Bench, file: &str) -> Done {
+    bench.run(&["check", file]).with_code(0);
+    bench.run(&["run", file, "--once", "--json"]).with_code(0)
+}
+
+fn a_while(bench: &Bench, file: &str) -> Done {
+    bench.run(&["check", file]).with_code(0);
+    bench.run(&["run", file, "--for", "2s", "--json"]).with_code(0)
+}
+
+/// Each example and the test that runs it: a new one fails here until it has one.
+#[test]
+fn every_example_has_its_test() {
+    let mut names: Vec<String> = std::fs::read_dir(examples())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| n.ends_with(".yaml"))
+        .collect();
+    names.sort();
+    let this = include_str!("examples.rs");
+    for name in names {
+        assert!(this.contains(&format!("\"{name}\"")), "add a test that runs examples/{name}");
+    }
+}
+
+#[test]
+fn quickstart_keeps_this_machines_sensors_and_shows_them() {
+    let bench = bench();
+    let done = a_while(&bench, "quickstart.yaml");
+    let closed = done.closed();
+    let stored = bench.count("data/quickstart/metrics.db", "SELECT count(*) FROM metrics");
+    assert!(stored > 0);
+    assert_eq!(edge(&closed, "sink", "store", "out"), u64::try_from(stored).unwrap());
+    assert!(edge(&closed, "view", "busy", "filtered") > 0, "nothing stands still on this machine");
+    assert!(done.stdout.contains("memory_used") && done.stdout.contains("MiB"), "{}", done.stdout);
+}
+
+#[test]
+fn http_api_stores_what_is_above_the_threshold() {
+    let (bench, api) = (bench(), Api::start());
+    bench.run(&["check", "http_api.yaml"]).with_code(0);
+    let mut command = bench.command(&["run", "http_api.yaml", "--for", "2s", "--json"]);
+    command.env("API_URL", api.url("realtime-data"));
+    let closed = Running::of(command).done().with_code(0).closed();
+    assert_eq!(edge(&closed, "decode", "readings", "out"), 100);
+    // The first hundred items have the values 1 to 100.
+    assert_eq!(edge(&closed, "view", "hot", "filtered"), 100);
+    let mut command = bench.command(&["run", "http_api.yaml", "--for", "2s", "--json"]);
+    command.env("API_URL", api.url("realtime-data"));
+    Running::of(command).done().with_code(0).closed();
+    let hot = "SELECT count(*) FROM processed_items WHERE value > 100";
+    assert_eq!(bench.count("data/http_api/processed.db", hot), 100);
+}
+
+#[test]
+fn many_apis_go_on_when_one_is_broken() {
+    let (bench, api) = (bench(), Api::start());
+    bench.run(&["check", "many_apis.yaml"]).with_code(0);
+    let mut command = bench.command(&["run", "many_apis.yaml", "--for", "6s", "--json"]);
+    command
+        .env("NORTH", api.url("items"))
+        .env("SOUTH", api.url("broken"))
+        .env("LISTEN", "127.0.0.1:0");
+    let done = Running::of(command).done().with_code(0);
+    assert!(edge(&done.closed(), "sink", "store", "out") > 0);
+    // Told once, not at each try.
+    let told = done.stderr.lines().filter(|l| l.contains("trouble, trying again")).count();
+    assert_eq!(told, 1, "{}", done.stderr);
+}
+
+#[test]
+fn csv_files_become_parquet_and_are_read_once() {
+    let bench = bench();
+    let closed = once(&bench, "csv_to_parquet.yaml").closed();
+    assert_eq!(edge(&closed, "decode", "orders", "out"), 9);
+    assert_eq!(edge(&closed, "sink", "lake", "out"), 5);
+    let parquet = |bench: &Bench| {
+        bench.everything().into_iter().filter(|f| f.ends_with(".parquet")).collect::<Vec<_>>()
+    };
+    assert_eq!(parquet(&bench).len(), 1);
+    bench.write(
+        "input/orders-2026-12.csv",
+        "order,customer,country,amount,placed\n1010,Kai,NO,500,2026-12-01T00:00:00Z\n",
+    );
+    let closed = once(&bench, "csv_to_parquet.yaml").closed();
+    assert_eq!(edge(&closed, "decode", "orders", "out"), 10);
+    assert_eq!(parquet(&bench).len(), 2);
+}
+
+#[test]
+fn load_comes_to_its_end() {
+    let bench = bench();
+    let mut command = bench.command(&["run", "load.yaml", "--once", "--json"]);
+    command.env("ROWS", "50000");
+    let closed = Running::of(command).done().with_code(0).closed();
+    assert_eq!(edge(&closed, "decode", "bids", "out"), 50_000);
+    bench.run(&["check", "load.yaml"]).with_code(0);
+}
+
+#[test]
+fn many_sinks_each_have_their_rows() {
+    let bench = bench();
+    let closed = a_while(&bench, "many_sinks.yaml").closed();
+    let rows = edge(&closed, "view", "shaped", "out");
+    assert!(rows > 0);
+    let history = bench.count("data/many_sinks/history.db", "SELECT count(*) FROM readings");
+    assert_eq!(u64::try_from(history).unwrap(), rows);
+    let latest = bench.count("data/many_sinks/latest.db", "SELECT count(*) FROM latest");
+    assert!((1..=4).contains(&latest), "{latest}");
+    assert!(bench.everything().iter().any(|f| f.ends_with("archive-00000001.ndjson")));
+}
+
+#[test]
+fn dead_letters_keep_what_does_not_fit() {
+    let bench = bench();
+    let closed = once(&bench, "dead_letters.yaml").closed();
+    assert_eq!(edge(&closed, "decode", "readings", "set_aside"), 3);
+    assert_eq!(edge(&closed, "sink", "store", "set_aside"), 1);
+    let list = bench.run(&["dead", "list", "dead_letters.yaml"]).with_code(0).stdout;
+    assert!(list.contains("column `value` is float64"), "{list}");
+    assert!(list.contains("UNIQUE constraint failed"), "{list}");
+}
+
+#[test]
+fn stdin_goes_through_sql_to_stdout() {
+    let bench = bench();
+    bench.run(&["check", "stdin.yaml"]).with_code(0);
+    let mut command = bench.command(&["run", "stdin.yaml", "--once"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"{\"n\": 2}\n{\"n\": 3}\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "{\"n\":2,\"square\":4}\n{\"n\":3,\"square\":9}\n"
+    );
+}

@@ -1,0 +1,19 @@
+//! The real binary, from the outside: what it prints, does, keeps, and how it ends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "tests may panic, print seeds and look at the clock"
+)]
+
+mod api;
+mod bad_input;
+mod bench;
+mod dead;
+mod ends;
+mod examples;
+mod kill;
+mod transcripts;
+mod web;
