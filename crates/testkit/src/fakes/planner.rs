@@ -1,0 +1,130 @@
+//! A planner for views of a few words; see [`Step`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Int64Array, RecordBatch};
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use millstream_core::clock::Timestamp;
+use millstream_core::codec::Rows;
+use millstream_core::operator::{
+    Chunks, Function, Operator, Output, Planned, PlannedView, Planner, Table, View, ViewError,
+};
+use millstream_core::{Error, Result};
+
+use super::{Lines, Rule, Step};
+
+/// Plans views written as [`Step`]s. Views come in the order of the file and read only what stands above them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chain;
+
+impl Planner for Chain {
+    fn plan(&self, tables: &[Table], views: &[View], _: &[Arc<dyn Function>]) -> Planned {
+        let mut planned = Planned::default();
+        // What each table or view waits for; nothing if it is known.
+        let mut waits: BTreeMap<String, BTreeSet<String>> = tables
+            .iter()
+            .map(|t| {
+                let missing = t.schema.is_none().then(|| t.name.clone());
+                (t.name.clone(), missing.into_iter().collect())
+            })
+            .collect();
+        for view in views {
+            let step = match Step::parse(&view.sql) {
+                Ok(step) => step,
+                Err(error) => {
+                    planned.errors.push(ViewError { view: view.name.clone(), place: None, error });
+                    continue;
+                }
+            };
+            let waiting: BTreeSet<String> =
+                step.tables.iter().filter_map(|t| waits.get(t)).flatten().cloned().collect();
+            for table in tables.iter().filter(|t| step.tables.contains(&t.name)) {
+                planned.used.entry(table.name.clone()).or_default().insert("v".into());
+            }
+            waits.insert(view.name.clone(), waiting.clone());
+            if waiting.is_empty() {
+                let schema = Lines::columns().schema();
+                planned.views.push(PlannedView {
+                    name: view.name.clone(),
+                    inputs: step.tables.clone(),
+                    schema: schema.clone(),
+                    operator: Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
+                    explain: view.sql.clone(),
+                });
+            } else {
+                planned.waiting.insert(view.name.clone(), waiting);
+            }
+        }
+        planned
+    }
+
+    fn reads(&self, view: &View) -> Result<BTreeSet<String>, ViewError> {
+        Step::parse(&view.sql)
+            .map(|step| step.tables.into_iter().collect())
+            .map_err(|error| ViewError { view: view.name.clone(), place: None, error })
+    }
+}
+
+struct Mill {
+    rule: Rule,
+    schema: SchemaRef,
+    count: i64,
+    /// The count of the last snapshot.
+    told: i64,
+}
+
+impl Operator for Mill {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn process(&mut self, _: usize, input: Rows, _: Timestamp, out: &mut Output) -> Result<()> {
+        let values = input.batch.column(0).as_primitive::<Int64Type>();
+        let (mut made, mut kept) = (Vec::new(), Vec::new());
+        for (i, value) in values.values().iter().enumerate() {
+            out.account.r#in += 1;
+            match self.rule.apply(*value, &mut self.count) {
+                Ok(Some(v)) => {
+                    made.push(v);
+                    kept.push(i);
+                    out.account.out += 1;
+                }
+                Ok(None) => out.account.filtered += 1,
+                Err(reason) => {
+                    let row =
+                        Rows { batch: input.batch.slice(i, 1), origin: input.origin.slice(i, 1) };
+                    out.refused.push((row, reason));
+                    out.account.set_aside += 1;
+                }
+            }
+        }
+        let batch =
+            RecordBatch::try_new(self.schema.clone(), vec![Arc::new(Int64Array::from(made))])
+                .map_err(|e| Error::stop("rows of another shape").because(e))?;
+        out.rows.push(Rows { batch, origin: input.origin.take(kept.into_iter()) });
+        Ok(())
+    }
+
+    fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
+        if self.count != self.told {
+            self.told = self.count;
+            out.insert("count".into(), Some(Bytes::copy_from_slice(&self.count.to_le_bytes())));
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
+        let bytes = match chunks.get("count") {
+            Some(bytes) => <[u8; 8]>::try_from(bytes.as_ref())
+                .map_err(|e| Error::stop("a count is not 8 bytes long").because(e))?,
+            None => [0; 8],
+        };
+        self.count = i64::from_le_bytes(bytes);
+        self.told = self.count;
+        Ok(())
+    }
+}
