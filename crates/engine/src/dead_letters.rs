@@ -4,6 +4,7 @@
 //! gone (dropped or replayed); the front of the stream is freed once all letters in it are gone.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -44,7 +45,7 @@ pub struct DeadLetter {
 }
 
 /// What a letter holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Payload {
     /// A whole record, as it arrived.
     Record(Bytes),
@@ -178,7 +179,8 @@ pub async fn each(
     mut see: impl FnMut(u64, DeadLetter) -> Result<()>,
 ) -> Result<()> {
     let gone = gone(stream).await?;
-    // A crash between committing a sink's refused rows and flushing the epoch writes them twice.
+    // A crash between committing a sink's refused rows and flushing the epoch writes them twice. One row may
+    // come to a sink in two forms (a view over a table and a view of it), so the form is part of the key.
     let mut seen = BTreeSet::new();
     let mut from = stream.extent().first;
     loop {
@@ -188,12 +190,30 @@ pub async fn each(
         for (number, bytes) in entries {
             if let Entry::Letter(letter) = Entry::decode(number, &bytes)?
                 && !gone.contains(&number)
-                && (letter.stage != Stage::Sink || seen.insert((letter.part.clone(), letter.id)))
+                && (letter.stage != Stage::Sink || seen.insert((letter.part.clone(), letter.id, letter.payload.clone())))
             {
                 see(number, letter)?;
             }
         }
     }
+}
+
+/// Rows of some frames that one sink refused, and that are in the dead letters.
+pub(crate) async fn of_sink(
+    stream: &dyn SideStream,
+    sink: &str,
+    offsets: &Range<Offset>,
+) -> Result<BTreeSet<(RowId, Payload)>> {
+    let mut ids = BTreeSet::new();
+    each(stream, |_, letter| {
+        if letter.stage == Stage::Sink && letter.part == sink && offsets.contains(&letter.id.offset)
+        {
+            ids.insert((letter.id, letter.payload));
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(ids)
 }
 
 async fn gone(stream: &dyn SideStream) -> Result<BTreeSet<u64>> {

@@ -25,7 +25,7 @@ use millstream_core::{Error, Remedy, Result};
 use crate::back_off::BackOff;
 use crate::dead_letters::DeadLetter;
 use crate::drain::{self, Drained, Drainer};
-use crate::outbox::Parcel;
+use crate::outbox::{Outbox, Parcel};
 use crate::status::PartStatus;
 use crate::tasks::tell;
 
@@ -75,7 +75,12 @@ pub(crate) enum Done {
     /// It waits in the outbox, named by the commit of the epoch.
     Waits,
     /// It could not be flushed and went into the outbox afterwards: only the next commit names it.
-    WaitsUnnamed,
+    WaitsUnnamed {
+        /// All its rows.
+        rows: u64,
+        /// Those of them that were refused.
+        refused: u64,
+    },
 }
 
 /// What a lane needs.
@@ -84,8 +89,9 @@ pub(crate) struct Lane {
     pub(crate) schema: SchemaRef,
     /// The queue whose epochs these are.
     pub(crate) identity: (LogId, u32),
-    pub(crate) outbox: Arc<dyn SideStream>,
+    pub(crate) outbox: Arc<Outbox>,
     pub(crate) outbox_bytes_max: u64,
+    pub(crate) dead: Arc<dyn SideStream>,
     pub(crate) committed: watch::Receiver<Epoch>,
     pub(crate) status: Arc<PartStatus>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -96,16 +102,20 @@ pub(crate) struct Lane {
 
 /// What a lane tells the processor outside of seals.
 pub(crate) enum News {
-    /// Rows that waited in the outbox are delivered (or set aside, with letters that must be committed first).
+    /// An epoch that waited in the outbox is delivered.
     Drained(Drained),
+    /// Rows refused by a sink that empties its outbox: to be committed before they are flushed.
+    Letters { letters: Vec<DeadLetter>, committed: oneshot::Sender<()> },
     /// Only a person can mend this.
     Broken(String, Error),
 }
 
-/// A sink in one of its two modes.
+/// How a sink stands.
 enum Mode {
     Direct(Box<dyn Sink>),
     Down(drain::Handle),
+    /// It is given up in this run; its rows go into the outbox until the pipeline has stopped.
+    Broken,
 }
 
 impl Lane {
@@ -113,7 +123,7 @@ impl Lane {
     pub(crate) async fn run(mut self, sink: Start, mut items: mpsc::Receiver<Item>) {
         let mut mode = match sink {
             Start::Open(sink) => Mode::Direct(sink),
-            Start::Down(sink, error) => self.go_down(sink, &error),
+            Start::Down(sink, error) => self.go_down(sink, error).await,
         };
         let mut kept: Vec<Rows> = Vec::new();
         let mut tick = tokio::time::interval(TICK);
@@ -130,12 +140,14 @@ impl Lane {
                     back = drainer.back() => Event::Back(back),
                     item = items.recv() => Event::Item(item),
                 },
+                Mode::Broken => Event::Item(items.recv().await),
             };
             mode = match event {
                 Event::Item(None) => return,
                 Event::Item(Some(Item::Rows(rows))) => {
+                    let mode = self.write(mode, &rows).await;
                     kept.push(rows);
-                    self.write_last(mode, &kept).await
+                    mode
                 }
                 Event::Item(Some(Item::Seal(seal))) => {
                     self.seal(mode, std::mem::take(&mut kept), seal).await
@@ -145,31 +157,30 @@ impl Lane {
                     return;
                 }
                 Event::Back(Ok(sink)) => self.come_back(sink, &kept).await,
-                Event::Back(Err((sink, error))) => {
-                    drop(self.news.send(News::Broken(self.name.clone(), error)).await);
-                    drop(sink);
-                    return self.refuse_all(items).await;
-                }
+                Event::Back(Err(error)) => self.give_up(error).await,
                 Event::Tick => self.tick(mode, kept.is_empty()).await,
             };
         }
     }
 
-    async fn write_last(&mut self, mode: Mode, kept: &[Rows]) -> Mode {
-        let (Mode::Direct(mut sink), Some(rows)) = (mode, kept.last()) else {
-            unreachable!("rows were just kept, and modes are matched by the caller");
-        };
+    /// Hands rows to a sink that works; for any other they are only kept until the epoch ends.
+    async fn write(&mut self, mode: Mode, rows: &Rows) -> Mode {
+        let Mode::Direct(mut sink) = mode else { return mode };
         match sink.write(rows).await {
             Ok(()) => Mode::Direct(sink),
-            Err(e) => self.go_down(sink, &e),
+            Err(e) => self.go_down(sink, e).await,
         }
     }
 
     /// The sink works again and its outbox is empty: give it the rows kept since, and go on directly.
     async fn come_back(&mut self, mut sink: Box<dyn Sink>, kept: &[Rows]) -> Mode {
+        if !self.outbox.is_empty() {
+            // An epoch was sealed into it just as the drainer had seen it empty.
+            return Mode::Down(self.drainer(Duration::ZERO).start(sink));
+        }
         for rows in kept {
             if let Err(e) = sink.write(rows).await {
-                return self.go_down(sink, &e);
+                return self.go_down(sink, e).await;
             }
         }
         self.status.fine("");
@@ -183,60 +194,57 @@ impl Lane {
         }
         match sink.tick(self.clock.now()).await {
             Ok(()) => Mode::Direct(sink),
-            Err(e) => self.go_down(sink, &e),
+            Err(e) => self.go_down(sink, e).await,
         }
     }
 
     /// Hands the sink to a drainer, which opens it again and empties the outbox.
-    fn go_down(&mut self, sink: Box<dyn Sink>, error: &Error) -> Mode {
-        self.status.trouble("", error);
-        let drainer = Drainer {
+    async fn go_down(&mut self, sink: Box<dyn Sink>, error: Error) -> Mode {
+        if error.remedy() == Remedy::Stop {
+            return self.give_up(error).await;
+        }
+        self.status.trouble("", &error);
+        let wait = self.back_off.next();
+        Mode::Down(self.drainer(wait).start(sink))
+    }
+
+    /// Only a person can mend this sink: the pipeline stops, and its rows wait in the outbox.
+    async fn give_up(&mut self, error: Error) -> Mode {
+        self.status.trouble("", &error);
+        drop(self.news.send(News::Broken(self.name.clone(), error)).await);
+        Mode::Broken
+    }
+
+    fn drainer(&self, wait: Duration) -> Drainer {
+        Drainer {
             name: self.name.clone(),
             schema: self.schema.clone(),
             identity: self.identity,
             outbox: self.outbox.clone(),
+            dead: self.dead.clone(),
             committed: self.committed.clone(),
             status: self.status.clone(),
             clock: self.clock.clone(),
-            wait: self.back_off.next(),
+            wait,
             back_off: self.back_off.clone(),
             news: self.news.clone(),
             told: None,
-        };
-        Mode::Down(drainer.start(sink))
+        }
     }
 
     /// Ends an epoch: prepare, tell, wait for the commit, flush.
     async fn seal(&mut self, mode: Mode, kept: Vec<Rows>, seal: Seal) -> Mode {
+        let mode = match mode {
+            Mode::Direct(mut sink) => match sink.prepare(&seal.mark).await {
+                Ok(refused) => return self.seal_direct(sink, &refused, &kept, seal).await,
+                Err(e) => self.go_down(sink, e).await,
+            },
+            down => down,
+        };
+        // The epoch goes into the outbox, and the commit names it.
         let Seal { mark, prepared, go, done } = seal;
-        let rows: u64 = kept.iter().map(|r| r.len() as u64).sum();
-        let started = tokio::time::Instant::now();
-        let mut mode = mode;
-        if let Mode::Direct(sink) = mode {
-            mode = match self.prepare(sink, &mark).await {
-                Ok((sink, refused)) => {
-                    match refused_letters(&self.name, &refused, self.clock.as_ref(), &self.status) {
-                        Ok(letters) => {
-                            let refused = letters.len() as u64;
-                            let ready = Prepared { letters, rows_direct: rows, rows_outboxed: 0 };
-                            let sent = prepared.send(Ok(ready)).is_ok();
-                            // The sender is dropped when the commit failed: then nothing may be flushed.
-                            if !sent || go.await.is_err() {
-                                return Mode::Direct(sink);
-                            }
-                            let mode = self.flush(sink, &mark, &kept, done).await;
-                            self.status.rows.inc_by(rows - refused);
-                            self.status.took(Act::Fsync, started.elapsed());
-                            return mode;
-                        }
-                        Err(e) => self.go_down(sink, &e),
-                    }
-                }
-                Err((sink, e)) => self.go_down(sink, &e),
-            };
-        }
-        // Down: the epoch goes into the outbox, and the commit names it.
-        let put = self.put(&mark, &kept).await;
+        let rows = count(&kept);
+        let put = self.put(&mark, &kept, matches!(mode, Mode::Broken)).await;
         let answer = put.map(|()| Prepared { rows_outboxed: rows, ..Prepared::default() });
         if prepared.send(answer).is_ok() && go.await.is_ok() {
             tell(done, Done::Waits);
@@ -244,47 +252,46 @@ impl Lane {
         mode
     }
 
-    async fn prepare(
-        &self,
-        mut sink: Box<dyn Sink>,
-        mark: &Mark,
-    ) -> Result<(Box<dyn Sink>, Vec<Refused>), (Box<dyn Sink>, Error)> {
-        match sink.prepare(mark).await {
-            Ok(refused) => Ok((sink, refused)),
-            Err(e) => Err((sink, e)),
-        }
-    }
-
-    /// Flushes a committed epoch; what cannot be flushed goes into the outbox.
-    async fn flush(
+    /// The sink is prepared: flush once the epoch is committed.
+    async fn seal_direct(
         &mut self,
-        mut sink: Box<dyn Sink>,
-        mark: &Mark,
+        sink: Box<dyn Sink>,
+        refused: &[Refused],
         kept: &[Rows],
-        done: oneshot::Sender<Done>,
+        seal: Seal,
     ) -> Mode {
-        match sink.flush(mark).await {
-            Ok(()) => {
-                self.back_off.reset();
-                self.status.fine("");
-                tell(done, Done::Flushed);
-                Mode::Direct(sink)
-            }
-            Err(e) => {
-                if let Err(e) = self.put(mark, kept).await {
-                    // Neither sink nor outbox: the log still has the epoch, and a restart repeats it.
-                    drop(self.news.send(News::Broken(self.name.clone(), e)).await);
-                    return Mode::Direct(sink);
-                }
-                let mode = self.go_down(sink, &e);
-                tell(done, Done::WaitsUnnamed);
-                mode
-            }
+        let Seal { mark, prepared, go, done } = seal;
+        let (rows, refused_rows) = (count(kept), refused.len() as u64);
+        let letters = refused_letters(&self.name, refused, self.clock.as_ref(), &self.status);
+        let ready = letters.map(|letters| Prepared { letters, rows_direct: rows, rows_outboxed: 0 });
+        let started = tokio::time::Instant::now();
+        // The sender is dropped when the commit failed: then nothing may be flushed.
+        if prepared.send(ready).is_err() || go.await.is_err() {
+            return Mode::Direct(sink);
         }
+        let mut sink = sink;
+        let Err(error) = sink.flush(&mark).await else {
+            self.back_off.reset();
+            self.status.fine("");
+            self.status.rows.inc_by(rows - refused_rows);
+            self.status.took(Act::Fsync, started.elapsed());
+            tell(done, Done::Flushed);
+            return Mode::Direct(sink);
+        };
+        // What cannot be flushed goes into the outbox.
+        let broken = error.remedy() == Remedy::Stop;
+        let mode = self.go_down(sink, error).await;
+        match self.put(&mark, kept, broken).await {
+            Ok(()) => tell(done, Done::WaitsUnnamed { rows, refused: refused_rows }),
+            // Neither sink nor outbox: the log still has the epoch, and a restart repeats it.
+            Err(e) => drop(self.give_up(e).await),
+        }
+        mode
     }
 
-    /// Puts an epoch into the outbox, waiting for room: this is where back-pressure begins.
-    async fn put(&mut self, mark: &Mark, kept: &[Rows]) -> Result<()> {
+    /// Puts an epoch into the outbox, waiting for room unless nobody will ever make any: this is where
+    /// back-pressure begins.
+    async fn put(&mut self, mark: &Mark, kept: &[Rows], broken: bool) -> Result<()> {
         let parcels = kept.iter().map(|r| Parcel::pack(mark, r)).collect::<Result<Vec<_>>>()?;
         if parcels.is_empty() {
             return Ok(());
@@ -292,9 +299,11 @@ impl Lane {
         let bytes: u64 = parcels.iter().map(|p| p.len() as u64).sum();
         let mut told = false;
         loop {
-            let full = self.outbox.bytes() > 0
-                && self.outbox.bytes().saturating_add(bytes) > self.outbox_bytes_max;
-            let tried = if full { None } else { Some(self.outbox.append(&parcels).await) };
+            let full = self.outbox.is_full(bytes, self.outbox_bytes_max);
+            if full && broken {
+                return Err(Error::stop(format!("the outbox of sink `{}` is full", self.name)));
+            }
+            let tried = if full { None } else { Some(self.outbox.stream.append(&parcels).await) };
             match tried {
                 Some(Ok(_)) => break,
                 Some(Err(e)) if e.remedy() != Remedy::Retry => return Err(e),
@@ -311,7 +320,7 @@ impl Lane {
             tokio::time::sleep(FULL_WAIT).await;
         }
         self.status.outbox_bytes.set(i64::try_from(self.outbox.bytes()).unwrap_or(i64::MAX));
-        self.outbox.sync().await
+        self.outbox.stream.sync().await
     }
 
     async fn close(&mut self, mode: Mode, last: Epoch, closed: oneshot::Sender<Result<()>>) {
@@ -322,33 +331,14 @@ impl Lane {
                 drainer.abandon().await;
                 Ok(())
             }
+            Mode::Broken => Ok(()),
         };
         tell(closed, result);
     }
+}
 
-    /// After a sink broke for good: answer seals with the outbox until the pipeline has stopped.
-    async fn refuse_all(mut self, mut items: mpsc::Receiver<Item>) {
-        let mut kept = Vec::new();
-        while let Some(item) = items.recv().await {
-            match item {
-                Item::Rows(rows) => kept.push(rows),
-                Item::Seal(Seal { mark, prepared, go, done }) => {
-                    let rows: u64 = kept.iter().map(|r: &Rows| r.len() as u64).sum();
-                    let put = self.put(&mark, &kept).await;
-                    kept.clear();
-                    let answer =
-                        put.map(|()| Prepared { rows_outboxed: rows, ..Prepared::default() });
-                    if prepared.send(answer).is_ok() && go.await.is_ok() {
-                        tell(done, Done::Waits);
-                    }
-                }
-                Item::Close(_, closed) => {
-                    tell(closed, Ok(()));
-                    return;
-                }
-            }
-        }
-    }
+fn count(kept: &[Rows]) -> u64 {
+    kept.iter().map(|r| r.len() as u64).sum()
 }
 
 /// Letters for rows that a sink refused.
@@ -377,7 +367,7 @@ pub(crate) enum Start {
 
 enum Event {
     Item(Option<Item>),
-    Back(Result<Box<dyn Sink>, (Box<dyn Sink>, Error)>),
+    Back(Result<Box<dyn Sink>>),
     Tick,
 }
 

@@ -5,35 +5,35 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 use millstream_core::clock::Clock;
 use millstream_core::plugin::Report;
 use millstream_core::queue::{Epoch, LogId, Mark, SideStream};
+use millstream_core::record::Offset;
 use millstream_core::sink::{Held, Sink};
 use millstream_core::{Error, Remedy, Result};
 
 use crate::back_off::BackOff;
-use crate::dead_letters::DeadLetter;
+use crate::dead_letters::{self, DeadLetter, Payload};
 use crate::deliver::{News, held_epoch, refused_letters};
-use crate::outbox::Parcel;
+use crate::outbox::{Outbox, Parcel, batch_to_ipc};
 use crate::status::PartStatus;
+use crate::tasks::{Child, panicked};
 
 /// How much of the outbox is read at a time.
 const READ_BYTES: usize = 4 << 20;
 
-/// How long to wait for the commit that makes waiting parcels count.
-const COMMIT_WAIT: Duration = Duration::from_millis(20);
-
-/// What became of rows that waited.
+/// An epoch that waited in the outbox and is delivered: to be booked and forgotten by one commit.
 pub(crate) struct Drained {
     pub(crate) sink: String,
+    pub(crate) outbox: Arc<Outbox>,
     /// Rows the sink holds now.
     pub(crate) rows: u64,
-    /// Rows refused by the target: they have to be committed before the flush.
-    pub(crate) letters: Vec<DeadLetter>,
-    /// Answered after the commit; `None` when there is nothing to wait for.
-    pub(crate) committed: Option<oneshot::Sender<()>>,
+    /// Rows it refused; they are in the dead letters.
+    pub(crate) refused: u64,
+    /// Entries of the outbox below this are done with.
+    pub(crate) upto: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What it takes to bring a sink back.
@@ -41,7 +41,8 @@ pub(crate) struct Drainer {
     pub(crate) name: String,
     pub(crate) schema: SchemaRef,
     pub(crate) identity: (LogId, u32),
-    pub(crate) outbox: Arc<dyn SideStream>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) dead: Arc<dyn SideStream>,
     pub(crate) committed: watch::Receiver<Epoch>,
     pub(crate) status: Arc<PartStatus>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -53,33 +54,41 @@ pub(crate) struct Drainer {
     pub(crate) told: Option<Epoch>,
 }
 
-type Returned = Result<Box<dyn Sink>, (Box<dyn Sink>, Error)>;
+type Returned = Result<Box<dyn Sink>, Error>;
 
-/// A drainer at work.
+/// A drainer at work; it ends with whoever holds this.
 pub(crate) struct Handle {
-    task: JoinHandle<Returned>,
+    name: String,
+    task: Child<Returned>,
 }
 
 impl Handle {
     /// Waits for the sink to be back with an empty outbox, or broken for good. Cancel-safe.
     pub(crate) async fn back(&mut self) -> Returned {
-        match (&mut self.task).await {
-            Ok(returned) => returned,
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
-        }
+        self.task.join().await.unwrap_or_else(|e| match e.try_into_panic() {
+            Ok(panic) => Err(panicked(&format!("sinks.{}", self.name), panic.as_ref())),
+            Err(_) => Err(Error::stop("a sink was given up while it was waited for")),
+        })
     }
 
     /// Gives up; what was not flushed is discarded by the next open.
     pub(crate) async fn abandon(self) {
-        self.task.abort();
-        drop(self.task.await);
+        self.task.abandon().await;
     }
+}
+
+/// One epoch as it waits in the outbox.
+struct Waiting {
+    epoch: Epoch,
+    parcels: Vec<Parcel>,
+    upto: u64,
+    bytes: u64,
 }
 
 impl Drainer {
     /// Starts on its own task.
     pub(crate) fn start(self, sink: Box<dyn Sink>) -> Handle {
-        Handle { task: tokio::spawn(self.run(sink)) }
+        Handle { name: self.name.clone(), task: Child::spawn(self.run(sink)) }
     }
 
     async fn run(mut self, mut sink: Box<dyn Sink>) -> Returned {
@@ -90,9 +99,10 @@ impl Drainer {
                 Ok(held) => self.empty(sink.as_mut(), &held).await,
                 Err(e) => Err(e),
             };
+            self.outbox.set_urgent(false);
             match tried {
                 Ok(()) => return Ok(sink),
-                Err(e) if e.remedy() == Remedy::Stop => return Err((sink, e)),
+                Err(e) if e.remedy() == Remedy::Stop => return Err(e),
                 Err(e) => self.status.trouble("", &e),
             }
             wait = self.back_off.next();
@@ -102,74 +112,86 @@ impl Drainer {
     /// Delivers the outbox, one epoch after the other, until nothing is left in it.
     async fn empty(&mut self, sink: &mut dyn Sink, held: &Held) -> Result<()> {
         let held = held_epoch(held);
-        loop {
-            let extent = self.outbox.extent();
-            if extent.first >= extent.end {
-                return Ok(());
-            }
-            let entries = self.outbox.read(extent.first, READ_BYTES).await?;
-            let parcels = entries
-                .iter()
-                .map(|(n, bytes)| Ok((*n, Parcel::unpack(bytes)?)))
-                .collect::<Result<Vec<_>>>()?;
-            let Some(epoch) = parcels.first().map(|(_, p)| p.epoch) else { return Ok(()) };
-            // An epoch may be longer than one read.
-            let whole =
-                parcels.last().is_some_and(|(n, p)| p.epoch != epoch || n + 1 == extent.end);
-            let mut parcels: Vec<_> =
-                parcels.into_iter().filter(|(_, p)| p.epoch == epoch).collect();
-            if !whole {
-                self.read_rest(epoch, &mut parcels).await?;
-            }
-            self.until_committed(epoch).await;
-            if held.is_none_or(|h| epoch > h) {
-                self.deliver(sink, epoch, &parcels).await?;
+        while let Some(waiting) = self.next_epoch().await? {
+            self.until_committed(waiting.epoch).await?;
+            let (rows, refused) = if held.is_none_or(|h| waiting.epoch > h) {
+                self.deliver(sink, &waiting).await?
             } else {
-                let rows = count(&parcels)?;
-                self.tell(rows, Vec::new(), None).await;
-            }
-            if let Some((last, _)) = parcels.last() {
-                self.outbox.trim(last + 1).await?;
-                let bytes = i64::try_from(self.outbox.bytes()).unwrap_or(i64::MAX);
-                self.status.outbox_bytes.set(bytes);
-            }
-        }
-    }
-
-    async fn read_rest(&self, epoch: Epoch, parcels: &mut Vec<(u64, Parcel)>) -> Result<()> {
-        while let Some((last, _)) = parcels.last() {
-            let entries = self.outbox.read(last + 1, READ_BYTES).await?;
-            if entries.is_empty() {
-                return Ok(());
-            }
-            for (number, bytes) in entries {
-                let parcel = Parcel::unpack(&bytes)?;
-                if parcel.epoch != epoch {
-                    return Ok(());
-                }
-                parcels.push((number, parcel));
-            }
+                self.counted(&waiting).await?
+            };
+            self.outbox.deliver(waiting.upto, waiting.bytes);
+            let bytes = i64::try_from(self.outbox.bytes()).unwrap_or(i64::MAX);
+            self.status.outbox_bytes.set(bytes);
+            let drained = Drained {
+                sink: self.name.clone(),
+                outbox: self.outbox.clone(),
+                rows,
+                refused,
+                upto: waiting.upto,
+                bytes: waiting.bytes,
+            };
+            drop(self.news.send(News::Drained(drained)).await);
         }
         Ok(())
     }
 
-    /// Commit, then flush: an epoch that waits counts once its commit is durable.
-    async fn until_committed(&mut self, epoch: Epoch) {
-        while *self.committed.borrow() < epoch {
-            if self.committed.changed().await.is_err() {
-                tokio::time::sleep(COMMIT_WAIT).await;
+    /// All of the first epoch that waits.
+    async fn next_epoch(&self) -> Result<Option<Waiting>> {
+        let first = self.outbox.next();
+        let mut waiting = Waiting { epoch: Epoch(0), parcels: Vec::new(), upto: first, bytes: 0 };
+        while waiting.upto < self.outbox.stream.extent().end {
+            let entries = self.outbox.stream.read(waiting.upto, READ_BYTES).await?;
+            if entries.is_empty() {
+                return Err(Error::stop(format!(
+                    "the outbox of sink `{}` has no entry {}",
+                    self.name, waiting.upto
+                )));
+            }
+            for (number, bytes) in entries {
+                let parcel = Parcel::unpack(&bytes)?;
+                if waiting.parcels.is_empty() {
+                    waiting.epoch = parcel.epoch;
+                }
+                if parcel.epoch != waiting.epoch {
+                    return Ok(Some(waiting));
+                }
+                waiting.parcels.push(parcel);
+                waiting.upto = number + 1;
+                waiting.bytes += bytes.len() as u64;
             }
         }
+        Ok((waiting.upto > first).then_some(waiting))
     }
 
-    async fn deliver(
-        &mut self,
-        sink: &mut dyn Sink,
-        epoch: Epoch,
-        parcels: &[(u64, Parcel)],
-    ) -> Result<()> {
+    /// Commit, then flush: an epoch that waits counts once its commit is durable.
+    async fn until_committed(&mut self, epoch: Epoch) -> Result<()> {
+        let there = self.committed.wait_for(|committed| *committed >= epoch).await;
+        there.map(drop).map_err(|_| stopped())
+    }
+
+    /// What became of an epoch that the sink holds already: a crash came before it was booked.
+    async fn counted(&self, waiting: &Waiting) -> Result<(u64, u64)> {
+        let all = Offset(0)..Offset(u64::MAX);
+        let letters = dead_letters::of_sink(self.dead.as_ref(), &self.name, &all).await?;
+        let (mut rows, mut refused) = (0, 0);
+        for parcel in &waiting.parcels {
+            let part = parcel.rows()?;
+            for row in 0..part.len() {
+                rows += 1;
+                let id = part.origin.id(row);
+                if letters.iter().any(|(refused, _)| *refused == id) {
+                    let form = Payload::Arrow(batch_to_ipc(&part.batch.slice(row, 1))?);
+                    refused += u64::from(letters.contains(&(id, form)));
+                }
+            }
+        }
+        Ok((rows - refused, refused))
+    }
+
+    /// Writes and flushes an epoch: rows that the sink holds now, and rows that it refused.
+    async fn deliver(&mut self, sink: &mut dyn Sink, waiting: &Waiting) -> Result<(u64, u64)> {
         let (mut rows, mut next) = (0, None);
-        for (_, parcel) in parcels {
+        for parcel in &waiting.parcels {
             let part = parcel.rows()?;
             if part.batch.schema().fields() != self.schema.fields() {
                 return Err(self.other_shape());
@@ -178,44 +200,37 @@ impl Drainer {
             next = Some(parcel.next);
             sink.write(&part).await?;
         }
-        let Some(next) = next else { return Ok(()) };
+        let Some(next) = next else { return Ok((0, 0)) };
         let (log, incarnation) = self.identity;
-        let mark = Mark { log, incarnation, epoch, next };
+        let mark = Mark { log, incarnation, epoch: waiting.epoch, next };
         let refused = sink.prepare(&mark).await?;
-        let refused_rows = refused.len() as u64;
-        if refused_rows > 0 && self.told != Some(epoch) {
+        if !refused.is_empty() && self.told != Some(waiting.epoch) {
             let letters = refused_letters(&self.name, &refused, self.clock.as_ref(), &self.status)?;
-            let (tell, told) = oneshot::channel();
-            self.tell(0, letters, Some(tell)).await;
-            if told.await.is_err() {
-                return Err(Error::reopen(
-                    "the pipeline stopped before refused rows were committed",
-                ));
-            }
-            self.told = Some(epoch);
+            self.commit(letters).await?;
+            self.told = Some(waiting.epoch);
         }
         sink.flush(&mark).await?;
-        self.status.rows.inc_by(rows - refused_rows);
-        self.tell(rows - refused_rows, Vec::new(), None).await;
-        Ok(())
+        let refused = refused.len() as u64;
+        self.status.rows.inc_by(rows - refused);
+        Ok((rows - refused, refused))
+    }
+
+    /// Refused rows are durable before the flush.
+    async fn commit(&self, letters: Vec<DeadLetter>) -> Result<()> {
+        let (committed, told) = oneshot::channel();
+        self.outbox.set_urgent(true);
+        self.news.send(News::Letters { letters, committed }).await.map_err(|_| stopped())?;
+        let committed = told.await;
+        self.outbox.set_urgent(false);
+        committed.map_err(|_| stopped())
     }
 
     fn other_shape(&self) -> Error {
         Error::stop(format!("rows of another shape wait for sink `{}`", self.name))
             .fix("run the pipeline file as it was until they are delivered, then change the view")
     }
-
-    async fn tell(
-        &self,
-        rows: u64,
-        letters: Vec<DeadLetter>,
-        committed: Option<oneshot::Sender<()>>,
-    ) {
-        let drained = Drained { sink: self.name.clone(), rows, letters, committed };
-        drop(self.news.send(News::Drained(drained)).await);
-    }
 }
 
-fn count(parcels: &[(u64, Parcel)]) -> Result<u64> {
-    parcels.iter().map(|(_, p)| p.rows().map(|r| r.len() as u64)).sum()
+fn stopped() -> Error {
+    Error::reopen("the pipeline stopped before rows from the outbox could be delivered")
 }

@@ -1,22 +1,25 @@
 //! All lanes of a run: how they are opened, fed, sealed and closed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use millstream_core::codec::Rows;
 use millstream_core::ledger::{Ledger, Stage};
-use millstream_core::queue::{Epoch, Mark, SideStream};
+use millstream_core::queue::{Epoch, Mark};
+use millstream_core::record::Offset;
 use millstream_core::sink::{Held, Sink};
 use millstream_core::{Error, Remedy, Result};
 
 use crate::back_off::BackOff;
 use crate::deliver::{Item, LANE_ITEMS, Lane, News, Start};
 use crate::line::Line;
-use crate::outbox;
+use crate::outbox::{self, Outbox};
 use crate::process::{Tally, rendezvous};
 use crate::recover::SinkStand;
 use crate::seal::{Book, Rendezvous, Shared};
@@ -34,7 +37,7 @@ pub(crate) struct Opened {
     name: String,
     schema: SchemaRef,
     sink: Box<dyn Sink>,
-    outbox: Arc<dyn SideStream>,
+    outbox: Arc<Outbox>,
     held: Option<Held>,
     trouble: Option<Error>,
     pub(crate) stand: SinkStand,
@@ -43,7 +46,7 @@ pub(crate) struct Opened {
 struct Running {
     name: String,
     items: mpsc::Sender<Item>,
-    outbox: Arc<dyn SideStream>,
+    outbox: Arc<Outbox>,
     tally: Tally,
     untracked: bool,
     /// While epochs are repeated: rows of later epochs only.
@@ -52,6 +55,8 @@ struct Running {
 
 /// The lanes of all sinks.
 pub(crate) struct Lanes {
+    /// The lanes' tasks: they end with this.
+    tasks: JoinSet<()>,
     running: BTreeMap<usize, Running>,
     /// Sinks whose columns are not known yet.
     waiting: BTreeMap<usize, Waiting>,
@@ -68,6 +73,7 @@ impl Lanes {
         resume: BTreeSet<String>,
     ) -> Self {
         Self {
+            tasks: JoinSet::new(),
             running: BTreeMap::new(),
             waiting: sinks.into_iter().enumerate().collect(),
             news,
@@ -111,8 +117,7 @@ impl Lanes {
         shared: &Shared,
     ) -> Result<Opened> {
         let Waiting { name, mut sink } = sink;
-        let outbox: Arc<dyn SideStream> =
-            Arc::from(shared.queue.side(&outbox::stream_name(&name))?);
+        let outbox = Outbox::new(shared.queue.side(&outbox::stream_name(&name))?);
         let resume = self.resume.contains(&name);
         let opening = async {
             let held = sink.open(schema.clone()).await?;
@@ -130,7 +135,7 @@ impl Lanes {
         let stand = SinkStand {
             name: name.clone(),
             held,
-            outbox: outbox::last_epoch(outbox.as_ref()).await?,
+            outbox: outbox::last_epoch(outbox.stream.as_ref()).await?,
             resume,
         };
         Ok(Opened { index, name, schema, sink, outbox, held, trouble, stand })
@@ -146,6 +151,7 @@ impl Lanes {
             schema,
             identity: shared.queue.identity(),
             outbox: outbox.clone(),
+            dead: shared.dead.clone(),
             outbox_bytes_max: self.outbox_bytes_max,
             committed: shared.committed.subscribe(),
             status,
@@ -153,17 +159,14 @@ impl Lanes {
             back_off: BackOff::new(&name, shared.retry_max),
             news: self.news.clone(),
         };
-        let extent = outbox.extent();
         let start = match trouble {
             Some(e) => Start::Down(sink, e),
-            None if extent.end > extent.first => {
-                Start::Down(sink, Error::retry("rows wait in the outbox"))
-            }
-            None => Start::Open(sink),
+            None if outbox.is_empty() => Start::Open(sink),
+            None => Start::Down(sink, Error::retry("rows wait in the outbox")),
         };
-        tokio::spawn(lane.run(start, lane_items));
+        self.tasks.spawn(lane.run(start, lane_items));
         let untracked = matches!(held, None | Some(Held::Untracked));
-        book.sides.insert(outbox::stream_name(&name), outbox.clone());
+        book.outboxes.insert(outbox::stream_name(&name), outbox.clone());
         self.running.insert(
             index,
             Running { name, items, outbox, tally: Tally::default(), untracked, after },
@@ -177,6 +180,7 @@ impl Lanes {
     pub(crate) async fn open_missing(
         &mut self,
         ready: Vec<(usize, SchemaRef)>,
+        latest: Epoch,
         shared: &Shared,
         book: Option<&mut Book>,
     ) -> Result<()> {
@@ -184,12 +188,12 @@ impl Lanes {
         let book = book.unwrap_or(&mut spare);
         for opened in self.open(ready, shared).await? {
             if let Some(Held::Upto(mark)) = opened.held
-                && (mark.log, mark.incarnation) != shared.queue.identity()
+                && ((mark.log, mark.incarnation) != shared.queue.identity() || mark.epoch > latest)
                 && shared.queue.durable()
             {
                 return Err(Error::stop(format!(
-                    "sink `{}` holds rows of another queue ({})",
-                    opened.name, mark.log
+                    "sink `{}` holds rows that this queue does not know: epoch {} of queue {}, this is epoch {latest} of queue {}",
+                    opened.name, mark.epoch, mark.log, shared.queue.identity().0
                 ))
                 .fix(format!(
                     "run once with `--resume {}` to keep them and go on, or use a fresh target",
@@ -204,38 +208,37 @@ impl Lanes {
     /// Side streams of lanes that were started while the book was away.
     pub(crate) fn add_sides(&self, book: &mut Book) {
         for lane in self.running.values() {
-            book.sides
+            book.outboxes
                 .entry(outbox::stream_name(&lane.name))
                 .or_insert_with(|| lane.outbox.clone());
         }
     }
 
-    /// Sends rows to a sink; waits while its lane is full.
-    pub(crate) async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
+    /// Books rows for a sink and gives the way there.
+    pub(crate) fn way(&mut self, sink: usize, rows: &Rows) -> Result<Way> {
         let Some(lane) = self.running.get_mut(&sink) else {
             return Err(Error::stop(format!("rows for sink number {sink}, which is not open")));
         };
-        lane.tally.add(&rows);
-        lane.items.send(Item::Rows(rows)).await.map_err(|_| gone(&lane.name))
+        lane.tally.add(rows);
+        Ok(lane.way())
     }
 
-    /// Sends rows of a committed epoch, if the sink lacks it.
-    pub(crate) async fn send_again(&mut self, sink: usize, rows: Rows, epoch: Epoch) -> Result<()> {
-        match self.running.get(&sink) {
-            Some(lane) if epoch > lane.after => self.send(sink, rows).await,
-            _ => Ok(()),
-        }
+    /// Whether a sink lacks a committed epoch.
+    pub(crate) fn lacks(&self, sink: usize, epoch: Epoch) -> bool {
+        self.running.get(&sink).is_some_and(|lane| epoch > lane.after)
     }
 
-    /// Ends the epoch on every lane that has rows in it.
-    pub(crate) async fn seal(&mut self, mark: Mark) -> Result<Vec<Rendezvous>> {
-        let mut meetings = Vec::new();
-        for lane in self.running.values_mut().filter(|l| !l.tally.is_empty()) {
-            let (item, meeting) = rendezvous(&lane.name, mark, lane.tally.take(mark.epoch));
-            lane.items.send(item).await.map_err(|_| gone(&lane.name))?;
-            meetings.push(meeting);
-        }
-        Ok(meetings)
+    /// The end of an epoch for every lane that has rows of it, and where it has to be told.
+    pub(crate) fn seal(&mut self, mark: Mark, from: Offset) -> (Vec<(Way, Item)>, Vec<Rendezvous>) {
+        let offsets: Range<Offset> = from..mark.next;
+        let lanes = self.running.values_mut().filter(|l| !l.tally.is_empty());
+        lanes
+            .map(|lane| {
+                let sent = lane.tally.take(mark.epoch);
+                let (item, meeting) = rendezvous(&lane.name, mark, sent, offsets.clone());
+                ((lane.way(), item), meeting)
+            })
+            .unzip()
     }
 
     /// Whether a sink that keeps no track is among those that are sealed.
@@ -247,10 +250,7 @@ impl Lanes {
 
     /// Whether nothing waits for any sink.
     pub(crate) fn outboxes_empty(&self) -> bool {
-        self.running.values().all(|l| {
-            let extent = l.outbox.extent();
-            extent.first >= extent.end
-        })
+        self.running.values().all(|l| l.outbox.is_settled())
     }
 
     /// Counts records and rows for people to watch.
@@ -297,6 +297,26 @@ impl Lanes {
     }
 }
 
+/// The way to a lane.
+pub(crate) struct Way {
+    sink: String,
+    items: mpsc::Sender<Item>,
+}
+
+impl Way {
+    /// Sends an item; waits while the lane is full. Cancel-safe up to the point where it is sent.
+    pub(crate) async fn room(&self) -> Result<mpsc::Permit<'_, Item>> {
+        self.items.reserve().await.map_err(|_| gone(&self.sink))
+    }
+}
+
+impl Running {
+    fn way(&self) -> Way {
+        Way { sink: self.name.clone(), items: self.items.clone() }
+    }
+}
+
 fn gone(sink: &str) -> Error {
-    Error::stop(format!("the lane of sink `{sink}` has ended"))
+    Error::stop(format!("the lane of sink `{sink}` ended by a panic"))
+        .fix("this is a bug in Millstream or in the sink: nothing is lost, start again; please report the text above")
 }

@@ -22,6 +22,7 @@ mod drain;
 mod lanes;
 mod line;
 mod outbox;
+mod pins;
 pub mod plan;
 mod process;
 pub mod recover;

@@ -4,22 +4,25 @@
 //! for metrics only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use millstream_core::clock::Timestamp;
 use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
 use millstream_core::ledger::{Ledger, Stage};
 use millstream_core::operator::{
-    Function, Operator, Output, Planned, Planner, Table, View, ViewError,
+    Chunks, Function, Operator, Output, Planned, Planner, Table, View, ViewError,
 };
 use millstream_core::record::{Block, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
 use crate::dead_letters::DeadLetter;
+use crate::tasks::panicked;
 
 /// Where rows go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,9 @@ struct Door {
     name: String,
     schema: Option<SchemaRef>,
 }
+
+/// The whole state of views, by view and key.
+pub(crate) type State = BTreeMap<String, BTreeMap<String, Bytes>>;
 
 /// What a line is built from.
 pub(crate) struct Blueprint {
@@ -292,6 +298,33 @@ impl Line {
         }
     }
 
+    /// What changed of the state of every view since this was asked last. Views without state say nothing.
+    pub(crate) fn snapshot(&mut self) -> Result<BTreeMap<String, Chunks>> {
+        let mut changed = BTreeMap::new();
+        for mill in &mut self.mills {
+            let mut chunks = Chunks::new();
+            mill.operator
+                .snapshot(&mut chunks)
+                .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+            if !chunks.is_empty() {
+                changed.insert(mill.name.clone(), chunks);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Sets every view to a state, by view and key; what a view has no chunks for is empty.
+    pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
+        for mill in &mut self.mills {
+            if let Some(chunks) = state.get(&mill.name) {
+                mill.operator
+                    .restore(chunks)
+                    .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes one block through decoder and views.
     pub(crate) fn take(
         &mut self,
@@ -313,7 +346,7 @@ impl Line {
             station.decoder = Some(station.codec.decoder(&columns, station.used.as_ref())?);
         }
         let Some(decoder) = station.decoder.as_mut() else { return Ok(()) };
-        let decoded = decoder.decode(block)?;
+        let decoded = guarded(&format_args!("sources.{name}.decode"), || decoder.decode(block))?;
         let rows = account_for(name, offset, frame, block, decoded, ground);
         let ways = station.ways.clone();
         if !rows.is_empty() {
@@ -337,9 +370,12 @@ impl Line {
                     let Some(mill) = self.mills.get_mut(index) else { continue };
                     let mut out = Output::default();
                     let started = Instant::now();
-                    mill.operator
-                        .process(port, rows.clone(), arrival, &mut out)
-                        .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+                    let operator = &mut mill.operator;
+                    guarded(&format_args!("views.{}", mill.name), || {
+                        operator
+                            .process(port, rows.clone(), arrival, &mut out)
+                            .map_err(|e| e.at(format!("views.{}", mill.name)))
+                    })?;
                     ground.took.push((mill.name.clone(), started.elapsed()));
                     assert!(
                         out.account.balances(),
@@ -360,6 +396,13 @@ impl Line {
         }
         Ok(())
     }
+}
+
+/// Runs code of a part; a panic becomes an error that names it.
+fn guarded<T>(part: &std::fmt::Arguments<'_>, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    // After a panic the run ends: nothing half changed is looked at again.
+    catch_unwind(AssertUnwindSafe(act))
+        .unwrap_or_else(|panic| Err(panicked(&part.to_string(), panic.as_ref())))
 }
 
 fn set_aside(

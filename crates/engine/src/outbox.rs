@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
@@ -17,6 +18,72 @@ use millstream_core::{Error, Result};
 /// The side stream of a sink.
 pub(crate) fn stream_name(sink: &str) -> String {
     format!("outbox/{sink}")
+}
+
+/// A sink's outbox, as its lane, its drainer and whoever seals epochs share it.
+///
+/// What is delivered is forgotten by the commit that books it, not before: after a crash the accounts
+/// and the outbox tell the same story.
+pub(crate) struct Outbox {
+    pub(crate) stream: Arc<dyn SideStream>,
+    /// The first entry that is not delivered.
+    next: AtomicU64,
+    /// Bytes of entries that are delivered and not forgotten.
+    delivered: AtomicU64,
+    /// The drainer waits for a commit: nobody may hold up commits by waiting for room.
+    urgent: AtomicBool,
+}
+
+impl Outbox {
+    pub(crate) fn new(stream: Box<dyn SideStream>) -> Arc<Self> {
+        let next = AtomicU64::new(stream.extent().first);
+        let stream = Arc::from(stream);
+        Arc::new(Self { stream, next, delivered: AtomicU64::new(0), urgent: AtomicBool::new(false) })
+    }
+
+    /// The first entry that is not delivered.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next() >= self.stream.extent().end
+    }
+
+    /// Whether nothing waits, and a commit says so.
+    pub(crate) fn is_settled(&self) -> bool {
+        let extent = self.stream.extent();
+        extent.first >= extent.end
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.stream.bytes().saturating_sub(self.delivered.load(Ordering::SeqCst))
+    }
+
+    /// Whether `bytes` more would pass the bound. An empty outbox takes anything.
+    pub(crate) fn is_full(&self, bytes: u64, max: u64) -> bool {
+        let held = self.bytes();
+        held > 0 && held.saturating_add(bytes) > max && !self.urgent.load(Ordering::SeqCst)
+    }
+
+    /// Entries below `upto` are delivered.
+    pub(crate) fn deliver(&self, upto: u64, bytes: u64) {
+        self.next.store(upto, Ordering::SeqCst);
+        self.delivered.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    /// The next commit will say that entries below `upto` are gone.
+    pub(crate) async fn forget(&self, upto: u64, bytes: u64) -> Result<()> {
+        self.stream.trim(upto).await?;
+        self.delivered.fetch_sub(bytes, Ordering::SeqCst);
+        Ok(())
+    }
+
+    pub(crate) fn set_urgent(&self, urgent: bool) {
+        self.urgent.store(urgent, Ordering::SeqCst);
+    }
 }
 
 /// One batch of one epoch.
@@ -57,6 +124,9 @@ impl Parcel {
     }
 
     /// Its rows.
+    ///
+    /// # Errors
+    /// `Stop` when they are not what was packed.
     pub(crate) fn rows(&self) -> Result<Rows> {
         let batch = batch_from_ipc(&self.ipc)?;
         let origin = Origin::new(

@@ -4,30 +4,32 @@
 //! sealed as soon as the one before it is, so epochs are single blocks when it is quiet and
 //! grow by themselves when it is busy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use millstream_core::codec::{Columns, Rows};
-use millstream_core::operator::ViewError;
+use millstream_core::codec::Rows;
 use millstream_core::queue::{Checkpoint, Epoch, LogId, Mark, Sent, Slab};
-use millstream_core::record::{Block, Body, Frame, Offset};
+use millstream_core::record::{Body, Frame, Offset};
 use millstream_core::{Error, Result};
 
 use crate::dead_letters::Entry;
 use crate::deliver::{Item, News, Seal};
 use crate::digest::Digest;
-use crate::lanes::Lanes;
-use crate::line::{Ground, Line, view_errors};
+use crate::lanes::{Lanes, Way};
+use crate::line::{Ground, Line, State};
+use crate::pins::Wait;
 use crate::seal::{self, Book, Rendezvous, Sealed, Shared, Work};
-use crate::tasks;
+use crate::tasks::{self, Child};
 
 /// Bytes of frames in an epoch before it must be sealed.
 const EPOCH_BYTES_MAX: usize = 32 << 20;
+
+/// How long to go on, after a sink broke for good, to bring its siblings to the end of an epoch.
+const BROKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Epochs begin no closer than this, so that a trickle from many sources does not become a commit per block.
 const EPOCH_PACE: Duration = Duration::from_millis(5);
@@ -35,7 +37,7 @@ const EPOCH_PACE: Duration = Duration::from_millis(5);
 /// What the engine asks of the loop while it runs.
 pub(crate) enum Ask {
     /// Commit entries to the dead letters (what was dropped or replayed), and say when that is done.
-    Dead { entry: Entry, first: Option<u64>, done: oneshot::Sender<()> },
+    Dead { entry: Entry, done: oneshot::Sender<()> },
 }
 
 /// When the loop shall end.
@@ -57,9 +59,11 @@ pub(crate) struct Processor {
     pub(crate) step_bytes: usize,
     /// `None` while it is with the task that seals.
     pub(crate) book: Option<Book>,
-    pub(crate) sealing: Option<JoinHandle<Result<Sealed>>>,
+    pub(crate) sealing: Option<Child<Result<Sealed>>>,
     pub(crate) next: Offset,
     pub(crate) epoch: Epoch,
+    /// Where the epoch that is being made begins.
+    pub(crate) begun: Offset,
     pub(crate) work: Work,
     /// Something happened that a commit has to hold.
     pub(crate) dirty: bool,
@@ -67,6 +71,14 @@ pub(crate) struct Processor {
     pub(crate) sealed_at: Option<Instant>,
     /// A sink that keeps no track got rows in the last epoch: an empty epoch after it keeps a restart from repeating them.
     pub(crate) settle: bool,
+    /// Rows that wait until the columns of some source are known.
+    pub(crate) pinning: Option<Wait>,
+    /// The end of the frames that the loop itself has appended.
+    pub(crate) own: Offset,
+    /// The views' state, while views may still be planned anew.
+    pub(crate) state: State,
+    /// A sink that is given up: the run ends.
+    pub(crate) broken: Option<Error>,
     pub(crate) news: mpsc::Receiver<News>,
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) finish: watch::Receiver<Finish>,
@@ -81,17 +93,17 @@ impl Processor {
         self.repeat(start, repeats).await?;
         self.shared.status.set_ready();
         loop {
-            self.hear()?;
-            let slab = self.read().await?;
-            let idle = slab.frames.is_empty();
-            if !idle {
-                self.step(slab).await?;
+            self.hear();
+            if let Some(broken) = self.broken.take() {
+                return Err(self.give_up(broken).await);
             }
+            let slab = self.read().await?;
+            let idle = slab.frames.is_empty() || !self.step(slab).await?;
             self.seal_if_due(idle).await?;
             if idle && self.finished() {
                 return self.end().await;
             }
-            if idle {
+            if idle && self.broken.is_none() {
                 self.wait().await?;
             }
         }
@@ -103,21 +115,31 @@ impl Processor {
             return Ok(Slab { frames: Vec::new(), next: self.next });
         }
         let mut slab = self.shared.queue.read(self.next, self.step_bytes).await?;
-        if let Some(upto) = self.finish.borrow().upto {
+        if let Some(upto) = self.upto() {
             slab.frames.retain(|(offset, _)| *offset < upto);
-            slab.next = slab.next.min(upto.max(self.next));
         }
         Ok(slab)
     }
 
-    /// Takes frames through the line and sends the rows to the lanes.
-    async fn step(&mut self, slab: Slab) -> Result<()> {
+    /// Where the loop shall end, if it shall: pins that it writes on the way are part of it.
+    pub(crate) fn upto(&self) -> Option<Offset> {
+        self.finish.borrow().upto.map(|upto| upto.max(self.own))
+    }
+
+    /// Takes frames through the line and sends the rows to the lanes. Says whether it took any.
+    async fn step(&mut self, slab: Slab) -> Result<bool> {
         let started = Instant::now();
         let mut ground = Ground::default();
+        let first = self.next;
         for (offset, frame) in &slab.frames {
-            self.take(*offset, frame, &mut ground).await?;
+            if !self.take(*offset, frame, &mut ground).await? {
+                break;
+            }
             self.bytes += frame.bytes();
             self.next = offset.next();
+        }
+        if self.next == first {
+            return Ok(false);
         }
         self.dirty = true;
         self.shared.status.step_seconds.observe(started.elapsed().as_secs_f64());
@@ -128,152 +150,78 @@ impl Processor {
         }
         self.work.letters.extend(letters.into_iter().map(Entry::Letter));
         for (sink, rows) in rows {
-            self.lanes.send(sink, rows).await?;
+            self.send(sink, rows).await?;
         }
         self.shared.status.saw_queue(self.shared.queue.status(), self.next.0);
-        Ok(())
+        Ok(true)
     }
 
-    async fn take(&mut self, offset: Offset, frame: &Frame, ground: &mut Ground) -> Result<()> {
+    /// Takes one frame; `false` if it has to wait for the columns of some source.
+    async fn take(&mut self, offset: Offset, frame: &Frame, ground: &mut Ground) -> Result<bool> {
         match &frame.body {
             Body::Block(block) => {
-                let missing = self.line.missing_for(&frame.source);
-                if !missing.is_empty() {
-                    self.pin(offset, &frame.source, missing).await?;
+                if !self.pinned(offset, &frame.source).await? {
+                    return Ok(false);
                 }
                 self.work.arrivals.push(frame.arrival);
-                self.line.take(offset, frame, block, ground)
+                self.line.take(offset, frame, block, ground)?;
             }
-            Body::Pin(json) => self.see_pin(&frame.source, json),
+            Body::Pin(json) => self.see_pin(&frame.source, json)?,
             // Event time is not kept yet; these frames are for the views that will.
-            Body::Idle | Body::Ended => Ok(()),
+            Body::Idle | Body::Ended => {}
         }
+        Ok(true)
     }
 
-    /// Columns that an earlier run pinned.
-    fn see_pin(&mut self, source: &str, json: &[u8]) -> Result<()> {
-        let known = self.line.unpinned();
-        if known.contains(source) {
-            let columns = parse_pin(source, json)?;
-            self.set_pin(source, &columns)?;
-        }
-        Ok(())
+    async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
+        let way = self.lanes.way(sink, &rows)?;
+        self.give(&way, Item::Rows(rows)).await
     }
 
-    fn set_pin(&mut self, source: &str, columns: &Columns) -> Result<()> {
-        let json = serde_json::to_string(columns)
-            .map_err(|e| Error::stop("cannot write columns down").because(e))?;
-        tracing::info!(source, columns = json, "columns pinned");
-        self.work.pins.insert(source.to_owned(), json);
-        self.line.pin(source, columns.clone()).map_err(|e| after_pin(source, &e))
-    }
-
-    /// Finds out the columns of sources, looking ahead in the queue for their first rows.
-    async fn pin(&mut self, from: Offset, source: &str, missing: BTreeSet<String>) -> Result<()> {
-        let mut blocks: BTreeMap<String, Vec<Block>> = BTreeMap::new();
-        let mut missing = missing;
-        let mut at = from;
-        let mut told = false;
-        while !missing.is_empty() {
-            let slab = self.shared.queue.read(at, self.step_bytes).await?;
-            at = slab.next.max(at);
-            for (_, frame) in &slab.frames {
-                if !missing.contains(frame.source.as_ref()) {
-                    continue;
+    /// Gives an item to a lane. While that is full, lanes are heard: one may need a commit to go on.
+    async fn give(&mut self, way: &Way, item: Item) -> Result<()> {
+        loop {
+            tokio::select! {
+                biased;
+                room = way.room() => {
+                    room?.send(item);
+                    return Ok(());
                 }
-                match &frame.body {
-                    Body::Block(b) => {
-                        blocks.entry(frame.source.to_string()).or_default().push(b.clone());
-                    }
-                    Body::Pin(json) => {
-                        self.see_pin(&frame.source, json)?;
-                        missing.remove(frame.source.as_ref());
-                    }
-                    Body::Idle | Body::Ended => {}
-                }
+                Some(news) = self.news.recv() => self.hear_news(news),
             }
-            for name in missing.clone() {
-                let seen = blocks.get(&name).map_or(&[] as &[Block], Vec::as_slice);
-                if let Some(columns) = self.line.infer(&name, seen)? {
-                    self.write_pin(&name, &columns).await?;
-                    missing.remove(&name);
-                }
-            }
-            if missing.is_empty() || !slab.frames.is_empty() {
-                continue;
-            }
-            // The queue ends here. Blocks of this source that hold no row at all can go on without.
-            missing.remove(source);
-            if missing.is_empty() {
-                return Ok(());
-            }
-            if !std::mem::replace(&mut told, true) {
-                let sources: Vec<&str> = missing.iter().map(String::as_str).collect();
-                tracing::warn!(
-                    waiting_for = sources.join(", "),
-                    "rows wait until the columns of these sources are known; declare `columns` to go on without"
-                );
-            }
-            self.wait_for_frames(at).await?;
-        }
-        Ok(())
-    }
-
-    async fn wait_for_frames(&mut self, at: Offset) -> Result<()> {
-        let mut finish = self.finish.clone();
-        tokio::select! {
-            there = self.shared.queue.wait(at) => there,
-            ended = finish.wait_for(|f| f.upto.is_some_and(|upto| at >= upto)) => {
-                drop(ended);
-                Err(Error::reopen("stopped while waiting for the columns of a source"))
+            if let Some(broken) = self.broken.take() {
+                return Err(broken);
             }
         }
-    }
-
-    /// A pin is durable before the first step that uses it.
-    async fn write_pin(&mut self, source: &str, columns: &Columns) -> Result<()> {
-        let json = serde_json::to_vec(columns)
-            .map_err(|e| Error::stop("cannot write columns down").because(e))?;
-        let frame = Frame {
-            source: source.into(),
-            split: "".into(),
-            arrival: self.shared.clock.now(),
-            position: None,
-            body: Body::Pin(json.into()),
-        };
-        let frames = [frame];
-        self.shared.retry("append", || self.shared.queue.append(&frames)).await?;
-        self.set_pin(source, columns)?;
-        let ready = self.lanes.ready(&self.line);
-        self.lanes.open_missing(ready, &self.shared, self.book.as_mut()).await
     }
 
     /// Takes in what lanes and people have to say.
-    fn hear(&mut self) -> Result<()> {
+    fn hear(&mut self) {
         while let Ok(news) = self.news.try_recv() {
-            self.hear_news(news)?;
+            self.hear_news(news);
         }
         while let Ok(ask) = self.asks.try_recv() {
             self.hear_ask(ask);
         }
-        Ok(())
     }
 
-    fn hear_news(&mut self, news: News) -> Result<()> {
+    fn hear_news(&mut self, news: News) {
         match news {
-            News::Drained(drained) => {
-                self.work.drained.push(drained);
-                self.dirty = true;
-                Ok(())
+            News::Drained(drained) => self.work.drained.push(drained),
+            News::Letters { letters, committed } => {
+                self.work.letters.extend(letters.into_iter().map(Entry::Letter));
+                self.work.told.push(committed);
             }
-            News::Broken(sink, error) => Err(error.at(format!("sinks.{sink}"))),
+            News::Broken(sink, error) => {
+                self.broken.get_or_insert(error.at(format!("sinks.{sink}")));
+            }
         }
+        self.dirty = true;
     }
 
     fn hear_ask(&mut self, ask: Ask) {
-        let Ask::Dead { entry, first, done } = ask;
+        let Ask::Dead { entry, done } = ask;
         self.work.letters.push(entry);
-        self.work.dead_first = first.or(self.work.dead_first);
         self.work.told.push(done);
         self.dirty = true;
     }
@@ -283,13 +231,16 @@ impl Processor {
         let pace = self.pace_left();
         let due = (self.dirty || self.settle) && self.sealing.is_none();
         let queue = self.shared.queue.clone();
-        let full = self.bytes > EPOCH_BYTES_MAX;
+        let next = self.pinning.as_ref().map_or(self.next, |p| p.at);
+        let more = self.bytes <= EPOCH_BYTES_MAX && self.upto().is_none_or(|upto| next < upto);
         tokio::select! {
-            there = queue.wait(self.next), if !full => there?,
+            biased;
             sealed = joined(&mut self.sealing) => self.sealed(sealed)?,
-            news = self.news.recv() => if let Some(news) = news { self.hear_news(news)? },
-            ask = self.asks.recv() => if let Some(ask) = ask { self.hear_ask(ask) },
-            changed = self.finish.changed() => drop(changed),
+            // A channel whose other end is gone (a queue without a folder has no control socket) says nothing.
+            Some(news) = self.news.recv() => self.hear_news(news),
+            Some(ask) = self.asks.recv() => self.hear_ask(ask),
+            Ok(()) = self.finish.changed() => {}
+            there = queue.wait(next), if more => there?,
             () = tokio::time::sleep(pace), if due => {}
         }
         Ok(())
@@ -301,7 +252,7 @@ impl Processor {
 
     /// Begins to seal the epoch, if the one before is sealed and there is something in it.
     async fn seal_if_due(&mut self, idle: bool) -> Result<()> {
-        if self.sealing.as_ref().is_some_and(JoinHandle::is_finished) {
+        if self.sealing.as_ref().is_some_and(Child::is_finished) {
             let sealed = joined(&mut self.sealing).await;
             self.sealed(sealed)?;
         }
@@ -316,14 +267,25 @@ impl Processor {
         let Some(book) = self.book.take() else { return Ok(()) };
         self.epoch = self.epoch.next();
         let mark = self.mark(self.epoch, self.next);
-        let lanes = self.lanes.seal(mark).await?;
+        let lanes = self.meet(mark).await?;
         self.settle = self.lanes.untracked(&lanes);
+        self.snapshot()?;
         let work = std::mem::take(&mut self.work);
         self.dirty = false;
         self.bytes = 0;
         self.sealed_at = Some(Instant::now());
-        self.sealing = Some(tokio::spawn(seal::seal(self.shared.clone(), book, mark, work, lanes)));
+        self.sealing = Some(Child::spawn(seal::seal(self.shared.clone(), book, mark, work, lanes)));
         Ok(())
+    }
+
+    /// Tells every lane that has rows of it that the epoch ends here.
+    async fn meet(&mut self, mark: Mark) -> Result<Vec<Rendezvous>> {
+        let (ends, lanes) = self.lanes.seal(mark, self.begun);
+        self.begun = mark.next;
+        for (way, end) in ends {
+            self.give(&way, end).await?;
+        }
+        Ok(lanes)
     }
 
     fn mark(&self, epoch: Epoch, next: Offset) -> Mark {
@@ -339,30 +301,68 @@ impl Processor {
     }
 
     fn finished(&self) -> bool {
-        let finish = *self.finish.borrow();
-        finish.upto.is_some_and(|upto| self.next >= upto)
+        let next = self.pinning.as_ref().map_or(self.next, |p| p.at);
+        self.upto().is_some_and(|upto| next >= upto)
             && !self.dirty
             && !self.settle
             && self.sealing.is_none()
-            && (!finish.outboxes || self.lanes.outboxes_empty())
+            && (!self.finish.borrow().outboxes || self.lanes.outboxes_empty())
     }
 
     async fn end(mut self) -> Result<Book> {
         self.lanes.close(self.epoch).await?;
-        self.book.take().ok_or_else(|| Error::stop("the book was not given back"))
+        // What a lane delivered from its outbox on the last yard is booked, so that it is not delivered again.
+        self.hear();
+        if self.dirty {
+            self.seal_rest().await?;
+        }
+        let trouble = self.pinning.as_ref().map(Wait::text);
+        let mut book =
+            self.book.take().ok_or_else(|| Error::stop("the book was not given back"))?;
+        book.trouble = trouble;
+        Ok(book)
+    }
+
+    /// Brings what was begun to its end.
+    async fn seal_rest(&mut self) -> Result<()> {
+        loop {
+            if self.sealing.is_some() {
+                let sealed = joined(&mut self.sealing).await;
+                self.sealed(sealed)?;
+            }
+            if !self.dirty {
+                return Ok(());
+            }
+            self.begin_seal().await?;
+        }
+    }
+
+    /// A sink broke for good: its siblings get what was made for them, and the run ends.
+    async fn give_up(&mut self, broken: Error) -> Error {
+        match tokio::time::timeout(BROKEN_WITHIN, self.seal_rest()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(error = %e, "the last epoch could not be sealed"),
+            Err(_) => tracing::warn!("the last epoch could not be sealed in time"),
+        }
+        broken
     }
 
     /// Repeats committed epochs for the sinks that lack them.
     async fn repeat(&mut self, start: Offset, repeats: Vec<Checkpoint>) -> Result<()> {
         let upto = self.next;
-        self.next = start;
+        (self.next, self.begun) = (start, start);
         for checkpoint in repeats {
             while self.next < checkpoint.next {
                 let slab = self.shared.queue.read(self.next, self.step_bytes).await?;
                 let mut ground = Ground::default();
                 for (offset, frame) in &slab.frames {
                     if *offset < checkpoint.next {
-                        self.take(*offset, frame, &mut ground).await?;
+                        if !self.take(*offset, frame, &mut ground).await? {
+                            return Err(Error::stop(format!(
+                                "the columns that epoch {} was made with are gone",
+                                checkpoint.epoch
+                            )));
+                        }
                         self.next = offset.next();
                     }
                 }
@@ -373,45 +373,37 @@ impl Processor {
                     )));
                 }
                 for (sink, rows) in ground.rows {
-                    self.lanes.send_again(sink, rows, checkpoint.epoch).await?;
+                    if self.lanes.lacks(sink, checkpoint.epoch) {
+                        self.send(sink, rows).await?;
+                    }
                 }
             }
-            let lanes = self.lanes.seal(self.mark(checkpoint.epoch, checkpoint.next)).await?;
+            let lanes = self.meet(self.mark(checkpoint.epoch, checkpoint.next)).await?;
             tracing::info!(epoch = checkpoint.epoch.0, sinks = lanes.len(), "epoch repeated");
-            self.dirty |= seal::repeat(&checkpoint, lanes).await?;
+            self.settle |= self.lanes.untracked(&lanes);
+            let Some(book) = self.book.as_mut() else { continue };
+            self.dirty |= seal::repeat(&self.shared, book, &checkpoint, lanes).await?;
+            // The state at this point is in the checkpoint.
+            self.line.snapshot()?;
         }
         assert_eq!(self.next, upto, "repeats end where the last checkpoint does");
-        // Accounts, letters and pins of these epochs are in the checkpoint already.
-        self.work = Work::default();
+        // Accounts, letters and pins of these epochs are in the checkpoint already; what lanes told is not.
+        let Work { drained, told, .. } = std::mem::take(&mut self.work);
+        self.work = Work { drained, told, ..Work::default() };
         Ok(())
     }
 }
 
 /// Waits for the task that seals, if there is one; else for ever. Cancel-safe.
-async fn joined(sealing: &mut Option<JoinHandle<Result<Sealed>>>) -> Result<Sealed> {
+async fn joined(sealing: &mut Option<Child<Result<Sealed>>>) -> Result<Sealed> {
     match sealing {
         None => std::future::pending().await,
         Some(task) => {
-            let result = task.await;
+            let result = task.join().await;
             *sealing = None;
             result.unwrap_or_else(|e| Err(Error::stop("sealing an epoch panicked").because(e)))
         }
     }
-}
-
-fn parse_pin(source: &str, json: &[u8]) -> Result<Columns> {
-    serde_json::from_slice(json).map_err(|e| {
-        Error::stop(format!("the pinned columns of source `{source}` cannot be read")).because(e)
-    })
-}
-
-/// A view does not fit the columns that turned up.
-fn after_pin(source: &str, errors: &[ViewError]) -> Error {
-    Error::stop(format!(
-        "with the columns that source `{source}` turned out to have, {}",
-        view_errors(errors).what()
-    ))
-    .fix("mend the view or declare `columns`; everything collected so far is in the queue and is processed then")
 }
 
 /// Rows and digest of the epoch for one lane.
@@ -437,13 +429,18 @@ impl Tally {
 }
 
 /// A lane's rendezvous, both ends.
-pub(crate) fn rendezvous(sink: &str, mark: Mark, sent: Sent) -> (Item, Rendezvous) {
+pub(crate) fn rendezvous(
+    sink: &str,
+    mark: Mark,
+    sent: Sent,
+    offsets: Range<Offset>,
+) -> (Item, Rendezvous) {
     let (prepared, was_prepared) = oneshot::channel();
     let (go, may_go) = oneshot::channel();
     let (done, was_done) = oneshot::channel();
     let item = Item::Seal(Seal { mark, prepared, go: may_go, done });
     let meet =
-        Rendezvous { sink: sink.to_owned(), sent, prepared: was_prepared, go, done: was_done };
+        Rendezvous { sink: sink.to_owned(), sent, offsets, prepared: was_prepared, go, done: was_done };
     (item, meet)
 }
 
@@ -457,6 +454,7 @@ pub(crate) fn start(
 ) -> oneshot::Receiver<Result<Book>> {
     tasks::start(placement, "process", async move {
         tokio::select! {
+            biased;
             ended = processor.run(from, repeats) => ended,
             fired = killed.wait_for(|k| *k) => {
                 drop(fired);

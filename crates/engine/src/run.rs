@@ -1,16 +1,18 @@
 //! One run of a pipeline: open, recover, collect, process, deliver, and end in good order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use millstream_core::codec::Columns;
 use millstream_core::ledger::Ledger;
 use millstream_core::plugin::Registry;
-use millstream_core::queue::{Checkpoint, Epoch, Queue};
+use millstream_core::queue::{Checkpoint, ChunkRef, Epoch, Queue};
 use millstream_core::record::{Body, Offset};
 use millstream_core::{Clock, Error, Result};
 
@@ -18,12 +20,13 @@ use crate::collect::{Collector, Ending, no_source_ends};
 use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
 use crate::control::Control;
 use crate::lanes::{Lanes, Waiting};
-use crate::line::{Blueprint, Line, view_errors};
+use crate::line::{Blueprint, Line, State, view_errors};
+use crate::outbox::Outbox;
 use crate::process::{self, Finish, Processor};
 use crate::recover;
 use crate::seal::{Book, Shared, Work};
 use crate::status::{Kind, Status};
-use crate::tasks::{Placement, Stopper, finish};
+use crate::tasks::{Placement, Stopper, finish, panicked};
 
 /// Bytes of frames read at a time while looking for pins.
 const SCAN_BYTES: usize = 4 << 20;
@@ -156,10 +159,13 @@ impl Engine {
         let Begun { processor, start, repeats } = begun;
         let control = Control::start(opener.folder(), &name, shared.clone(), asks)?;
         let mut processing = process::start(options.placement, processor, start, repeats, killed);
-        let mut collecting = collect_all(sources, &shared, &stopper);
-        let watched = Watch { once: options.once, stopper: &stopper, shared: &shared };
+        let finite = sources.iter().filter(|s| s.source.finite()).count();
+        let hush = Stopper::new();
+        let mut collecting = collect_all(sources, &shared, &hush);
+        let watched = Watch { once: options.once, finite, stopper: &stopper, hush: &hush, shared: &shared };
         let early = watched.until_over(&mut collecting, &mut processing, &finish_tell).await;
         stopper.stop();
+        hush.stop();
         let ended = drain(Drain {
             early,
             collecting,
@@ -182,7 +188,8 @@ impl Engine {
 /// A source with its codec, and its columns where they are known.
 type StationPlan = (String, Arc<dyn millstream_core::codec::Codec>, Option<Columns>);
 type Processing = tokio::sync::oneshot::Receiver<Result<Book>>;
-type Collecting = JoinSet<Result<Ending>>;
+/// How a collector ended, and whether its source was to end by itself.
+type Collecting = JoinSet<(bool, Result<Ending>)>;
 
 async fn closing(ended: Result<Book>, shared: &Shared, queue: &Arc<dyn Queue>) -> Result<Closing> {
     match ended {
@@ -190,7 +197,7 @@ async fn closing(ended: Result<Book>, shared: &Shared, queue: &Arc<dyn Queue>) -
             frames_left: left(queue.as_ref(), book.next).await?,
             ledger: book.ledger,
             epoch: book.epoch,
-            trouble: None,
+            trouble: book.trouble,
         }),
         Err(e) if e.remedy() == millstream_core::Remedy::Stop => Err(e),
         Err(e) => {
@@ -285,12 +292,14 @@ async fn begin(parts: Parts) -> Result<Begun> {
         pins: latest.pins.clone(),
         epoch: latest.epoch,
         next: latest.next,
+        flushed: latest.flushed,
+        chunks: chunks_of(&latest),
         ..Book::default()
     };
     for name in shared.queue.sides().await? {
         // Outboxes of sinks that are not in the file any more are kept as they are.
         if name != crate::dead_letters::STREAM {
-            book.sides.insert(name.clone(), Arc::from(shared.queue.side(&name)?));
+            book.outboxes.insert(name.clone(), Outbox::new(shared.queue.side(&name)?));
         }
     }
     shared.committed.send_replace(latest.epoch);
@@ -300,6 +309,11 @@ async fn begin(parts: Parts) -> Result<Begun> {
         lanes.start(opened, after, &mut book, &shared);
     }
     let start = checkpoints.get(restart.from).map_or(Offset(0), |c| c.next);
+    let state = match checkpoints.get(restart.from) {
+        Some(from) => read_state(&shared, from).await?,
+        None => State::new(),
+    };
+    line.restore(&state)?;
     let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
     let processor = Processor {
         shared,
@@ -311,16 +325,37 @@ async fn begin(parts: Parts) -> Result<Begun> {
         sealing: None,
         next: latest.next,
         epoch: latest.epoch,
+        begun: latest.next,
         work: Work::default(),
         dirty: false,
         bytes: 0,
         sealed_at: None,
         settle: false,
+        pinning: None,
+        own: Offset(0),
+        state,
+        broken: None,
         news: news_hear,
         asks,
         finish,
     };
     Ok(Begun { processor, start, repeats })
+}
+
+/// The chunks of a checkpoint by view and key.
+fn chunks_of(checkpoint: &Checkpoint) -> BTreeMap<(String, String), ChunkRef> {
+    let chunks = checkpoint.chunks.iter();
+    chunks.map(|c| ((c.operator.clone(), c.key.clone()), c.clone())).collect()
+}
+
+/// The views' state at a checkpoint.
+async fn read_state(shared: &Shared, checkpoint: &Checkpoint) -> Result<State> {
+    let mut state = State::new();
+    for chunk in &checkpoint.chunks {
+        let bytes = shared.retry("state", || shared.queue.get_chunk(chunk)).await?;
+        state.entry(chunk.operator.clone()).or_default().insert(chunk.key.clone(), bytes);
+    }
+    Ok(state)
 }
 
 /// Finds pins that were written and not yet part of a checkpoint.
@@ -359,12 +394,16 @@ fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper
             status,
             stopper: stopper.clone(),
         };
+        let name = source.name.clone();
         collecting.spawn(async move {
-            let ending = collector.run().await;
+            let ending = AssertUnwindSafe(collector.run()).catch_unwind().await;
+            let ending = ending.unwrap_or_else(|panic| {
+                Err(panicked(&format!("sources.{name}"), panic.as_ref()))
+            });
             if !finite && matches!(ending, Ok(Ending::Ended)) {
-                tracing::info!("a source ended that was not expected to");
+                tracing::info!(source = name, "a source ended that was not expected to");
             }
-            ending
+            (finite, ending)
         });
     }
     collecting
@@ -372,7 +411,11 @@ fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper
 
 struct Watch<'a> {
     once: bool,
+    /// Sources that end by themselves.
+    finite: usize,
     stopper: &'a Stopper,
+    /// Stops collectors alone.
+    hush: &'a Stopper,
     shared: &'a Shared,
 }
 
@@ -385,31 +428,35 @@ impl Watch<'_> {
         processing: &mut Processing,
         finish_tell: &watch::Sender<Finish>,
     ) -> Early {
-        let finite = collecting.len();
-        let mut left = finite;
+        let mut left = self.finite;
+        let (mut finishing, mut told) = (false, false);
         loop {
+            if left == 0 && self.once && !finishing {
+                // Those that never end by themselves have to be told; then nothing will come any more.
+                self.hush.stop();
+                finishing = true;
+            }
+            if finishing && collecting.is_empty() && !std::mem::replace(&mut told, true) {
+                // Deliver and end.
+                let upto = Some(self.shared.queue.status().end);
+                finish_tell.send_replace(Finish { upto, outboxes: true });
+            }
             tokio::select! {
-                () = self.stopper.asked() => return Early::default(),
+                biased;
                 ended = &mut *processing => {
                     let ended = ended.unwrap_or_else(|_| Err(Error::stop("the processing thread panicked")
                         .fix("this is a bug in Millstream or a plugin; nothing is lost, start again")));
                     return Early { processed: Some(ended), failed: None };
                 }
-                joined = collecting.join_next(), if left > 0 => {
-                    left -= 1;
-                    match joined {
-                        Some(Ok(Ok(_))) | None => {}
-                        Some(Ok(Err(e))) => return Early { processed: None, failed: Some(e) },
-                        Some(Err(e)) => {
-                            let failed = Error::stop("a source panicked").because(e);
-                            return Early { processed: None, failed: Some(failed) };
-                        }
+                () = self.stopper.asked() => return Early::default(),
+                joined = collecting.join_next(), if !collecting.is_empty() => match joined {
+                    Some(Ok((finite, Ok(_)))) => left -= usize::from(finite),
+                    Some(Ok((_, Err(e)))) => return Early { processed: None, failed: Some(e) },
+                    Some(Err(e)) => {
+                        let failed = Error::stop("a source panicked").because(e);
+                        return Early { processed: None, failed: Some(failed) };
                     }
-                    // Nothing will come any more: with `once`, deliver and end; else wait to be told.
-                    if left == 0 && self.once {
-                        let upto = Some(self.shared.queue.status().end);
-                        finish_tell.send_replace(Finish { upto, outboxes: true });
-                    }
+                    None => {}
                 }
             }
         }
@@ -439,7 +486,7 @@ async fn drain(d: Drain<'_>) -> Result<Book> {
     let mut failed = early.failed;
     let joining = async {
         while let Some(joined) = collecting.join_next().await {
-            if let Ok(Err(e)) = joined {
+            if let Ok((_, Err(e))) = joined {
                 failed.get_or_insert(e);
             }
         }

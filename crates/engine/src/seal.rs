@@ -1,6 +1,7 @@
 //! Seals an epoch: every sink prepares, the checkpoint is made durable, every sink flushes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tokio::sync::{oneshot, watch};
 use millstream_core::clock::{Clock, Timestamp};
 use millstream_core::ledger::{Ledger, Stage};
 use millstream_core::plugin::Report;
-use millstream_core::queue::{Checkpoint, Epoch, Mark, Queue, Sent, SideStream};
+use millstream_core::operator::Chunks;
+use millstream_core::queue::{Checkpoint, ChunkRef, Epoch, Mark, Queue, Sent, SideStream};
 use millstream_core::record::Offset;
 use millstream_core::{Error, Remedy, Result};
 
@@ -18,6 +20,7 @@ use crate::back_off::BackOff;
 use crate::dead_letters::{self, Entry};
 use crate::deliver::{Done, Prepared};
 use crate::drain::Drained;
+use crate::outbox::Outbox;
 use crate::status::{Kind, PartStatus, Status};
 use crate::tasks::tell;
 
@@ -85,14 +88,22 @@ pub(crate) struct Book {
     pub(crate) pins: BTreeMap<String, String>,
     pub(crate) epoch: Epoch,
     pub(crate) next: Offset,
-    /// Side streams that checkpoints name.
-    pub(crate) sides: BTreeMap<String, Arc<dyn SideStream>>,
+    /// The epoch up to which every sink holds its rows or has them in its outbox.
+    pub(crate) flushed: Epoch,
+    /// Outboxes by the names of their streams; those of sinks that are not in the file any more are kept as they are.
+    pub(crate) outboxes: BTreeMap<String, Arc<Outbox>>,
+    /// State by view and key.
+    pub(crate) chunks: BTreeMap<(String, String), ChunkRef>,
+    /// Why the run ended before its end.
+    pub(crate) trouble: Option<String>,
 }
 
 /// One lane's part in an epoch.
 pub(crate) struct Rendezvous {
     pub(crate) sink: String,
     pub(crate) sent: Sent,
+    /// The frames its rows came from.
+    pub(crate) offsets: Range<Offset>,
     pub(crate) prepared: oneshot::Receiver<Result<Prepared>>,
     pub(crate) go: oneshot::Sender<()>,
     pub(crate) done: oneshot::Receiver<Done>,
@@ -113,8 +124,8 @@ pub(crate) struct Work {
     pub(crate) told: Vec<oneshot::Sender<()>>,
     /// Columns pinned in it.
     pub(crate) pins: BTreeMap<String, String>,
-    /// The dead letters from here on are still needed; those before are freed.
-    pub(crate) dead_first: Option<u64>,
+    /// Changed state by view, as it was at the epoch's end.
+    pub(crate) chunks: BTreeMap<String, Chunks>,
 }
 
 /// What sealing an epoch came to.
@@ -136,16 +147,15 @@ pub(crate) async fn seal(
     lanes: Vec<Rendezvous>,
 ) -> Result<Sealed> {
     let before = (book.epoch, book.next);
-    let Work { ledger, mut letters, drained, arrivals, mut told, pins, dead_first } = work;
+    let Work { ledger, mut letters, drained, arrivals, told, pins, chunks } = work;
     for (edge, account) in &ledger.0 {
         book.ledger.account(edge.stage, &edge.part).add(account);
     }
     book.pins.extend(pins);
-    for drained in drained {
-        settle(&mut book.ledger, &drained);
-        letters.extend(drained.letters.into_iter().map(Entry::Letter));
-        told.extend(drained.committed);
+    for drained in &drained {
+        settle(&mut book.ledger, drained);
     }
+    put_chunks(&shared, &mut book, chunks).await?;
     let mut go = Vec::new();
     for lane in lanes {
         let prepared = lane.prepared.await.map_err(|_| lane_gone(&lane.sink))??;
@@ -161,7 +171,11 @@ pub(crate) async fn seal(
     }
     check_balance(&book.ledger)?;
     put_letters(&shared, &letters).await?;
-    commit(&shared, &mut book, mark, dead_first, before.0).await?;
+    for d in &drained {
+        shared.retry("outbox", || d.outbox.forget(d.upto, d.bytes)).await?;
+    }
+    (book.epoch, book.next, book.flushed) = (mark.epoch, mark.next, before.0);
+    commit(&shared, &book).await?;
     let mut commit_again = false;
     let mut dones = Vec::new();
     for (sink, go, done) in go {
@@ -174,7 +188,10 @@ pub(crate) async fn seal(
         tell(waiting, ());
     }
     for (sink, done) in dones {
-        commit_again |= done.await.map_err(|_| lane_gone(&sink))? == Done::WaitsUnnamed;
+        if let Done::WaitsUnnamed { rows, refused } = done.await.map_err(|_| lane_gone(&sink))? {
+            wait_after_all(&mut book.ledger, &sink, rows, refused);
+            commit_again = true;
+        }
     }
     let now = shared.clock.now();
     for arrival in arrivals {
@@ -187,16 +204,49 @@ pub(crate) async fn seal(
 
 fn settle(ledger: &mut Ledger, drained: &Drained) {
     let account = ledger.account(Stage::Sink, &drained.sink);
-    let refused = drained.letters.len() as u64;
     account.out += drained.rows;
-    account.set_aside += refused;
+    account.set_aside += drained.refused;
     // More cannot have waited than was put there.
     assert!(
-        account.in_flight >= drained.rows + refused,
+        account.in_flight >= drained.rows + drained.refused,
         "sink `{}` delivered more rows from its outbox than went in",
         drained.sink
     );
-    account.in_flight -= drained.rows + refused;
+    account.in_flight -= drained.rows + drained.refused;
+}
+
+/// Rows that were booked as delivered went into the outbox after all.
+fn wait_after_all(ledger: &mut Ledger, sink: &str, rows: u64, refused: u64) {
+    let account = ledger.account(Stage::Sink, sink);
+    assert!(
+        account.out >= rows - refused && account.set_aside >= refused,
+        "sink `{sink}` gave back more rows than it was given"
+    );
+    account.in_flight += rows;
+    account.out -= rows - refused;
+    account.set_aside -= refused;
+}
+
+/// Stores what changed of the operators' state.
+async fn put_chunks(
+    shared: &Shared,
+    book: &mut Book,
+    chunks: BTreeMap<String, Chunks>,
+) -> Result<()> {
+    for (view, chunks) in chunks {
+        for (key, bytes) in chunks {
+            let place = (view.clone(), key.clone());
+            match bytes {
+                Some(bytes) => {
+                    let put = || shared.queue.put_chunk(&view, &key, bytes.clone());
+                    let chunk = shared.retry("state", put).await?;
+                    book.chunks.insert(place, chunk);
+                }
+                None => drop(book.chunks.remove(&place)),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_balance(ledger: &Ledger) -> Result<()> {
@@ -236,26 +286,15 @@ async fn put_letters(shared: &Shared, letters: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-async fn commit(
-    shared: &Shared,
-    book: &mut Book,
-    mark: Mark,
-    dead_first: Option<u64>,
-    flushed: Epoch,
-) -> Result<()> {
-    book.epoch = mark.epoch;
-    book.next = mark.next;
-    if let Some(first) = dead_first {
-        shared.dead.trim(first).await?;
-    }
+async fn commit(shared: &Shared, book: &Book) -> Result<()> {
     let mut sides: BTreeMap<_, _> =
-        book.sides.iter().map(|(name, side)| (name.clone(), side.extent())).collect();
+        book.outboxes.iter().map(|(name, o)| (name.clone(), o.stream.extent())).collect();
     sides.insert(dead_letters::STREAM.to_owned(), shared.dead.extent());
     let checkpoint = Checkpoint {
-        epoch: mark.epoch,
-        next: mark.next,
-        flushed,
-        chunks: Vec::new(),
+        epoch: book.epoch,
+        next: book.next,
+        flushed: book.flushed,
+        chunks: book.chunks.values().cloned().collect(),
         ledger: book.ledger.clone(),
         sides,
         sent: book.sent.clone(),
@@ -263,37 +302,69 @@ async fn commit(
         at: shared.clock.now(),
     };
     shared.retry("commit", || shared.queue.commit(&checkpoint)).await?;
-    shared.committed.send_replace(mark.epoch);
+    shared.committed.send_replace(book.epoch);
     shared.status.epochs.inc();
-    shared.status.saw_ledger(mark.epoch, &checkpoint.ledger);
-    shared.status.saw_queue(shared.queue.status(), mark.next.0);
+    shared.status.saw_ledger(book.epoch, &book.ledger);
+    shared.status.saw_queue(shared.queue.status(), book.next.0);
     Ok(())
 }
 
-/// Repeats a committed epoch for the sinks that lack it: no commit, no letters, no accounts.
+/// Repeats a committed epoch for the sinks that lack it. It is booked already, but for rows that went
+/// into an outbox this time, or that only now were refused. Says whether a commit has to tell.
 ///
 /// # Errors
 /// `Stop` when the rows are not those that were sent before.
-pub(crate) async fn repeat(checkpoint: &Checkpoint, lanes: Vec<Rendezvous>) -> Result<bool> {
+pub(crate) async fn repeat(
+    shared: &Shared,
+    book: &mut Book,
+    checkpoint: &Checkpoint,
+    lanes: Vec<Rendezvous>,
+) -> Result<bool> {
     let mut commit_again = false;
     for lane in lanes {
         let prepared = lane.prepared.await.map_err(|_| lane_gone(&lane.sink))??;
         let was = checkpoint.sent.get(&lane.sink).copied().unwrap_or_default();
         if was != lane.sent {
-            return Err(Error::stop(format!(
-                "epoch {} does not repeat for sink `{}`: {} rows with digest {:016x} were sent, now there are {} with {:016x}",
-                checkpoint.epoch, lane.sink, was.rows, was.digest, lane.sent.rows, lane.sent.digest
-            ))
-            .fix(format!(
-                "the views, columns or version changed while the sink was behind: run the file as it was until it has caught up,                  or run once with `--resume {}` to go on from where the queue stands",
-                lane.sink
-            )));
+            return Err(does_not_repeat(checkpoint, &lane.sink, was, lane.sent));
         }
-        commit_again |= prepared.rows_outboxed > 0;
-        if lane.go.send(()).is_ok() {
-            let done = lane.done.await.map_err(|_| lane_gone(&lane.sink))?;
-            commit_again |= done == Done::WaitsUnnamed;
+        let known = || dead_letters::of_sink(shared.dead.as_ref(), &lane.sink, &lane.offsets);
+        let mut fresh: Vec<Entry> = Vec::new();
+        if !prepared.letters.is_empty() {
+            let known = known().await?;
+            let letters = prepared
+                .letters
+                .into_iter()
+                .filter(|l| !known.contains(&(l.id, l.payload.clone())));
+            fresh.extend(letters.map(Entry::Letter));
+        }
+        if !fresh.is_empty() {
+            // Refused rows are durable before the flush, these too: the last epoch is committed once more.
+            let account = book.ledger.account(Stage::Sink, &lane.sink);
+            account.out -= fresh.len() as u64;
+            account.set_aside += fresh.len() as u64;
+            put_letters(shared, &fresh).await?;
+            commit(shared, book).await?;
+        }
+        if lane.go.send(()).is_err() {
+            continue;
+        }
+        let done = lane.done.await.map_err(|_| lane_gone(&lane.sink))?;
+        if prepared.rows_outboxed > 0 || matches!(done, Done::WaitsUnnamed { .. }) {
+            let refused = known().await?.len() as u64;
+            wait_after_all(&mut book.ledger, &lane.sink, lane.sent.rows, refused);
+            commit_again = true;
         }
     }
     Ok(commit_again)
+}
+
+fn does_not_repeat(checkpoint: &Checkpoint, sink: &str, was: Sent, now: Sent) -> Error {
+    Error::stop(format!(
+        "epoch {} does not repeat for sink `{sink}`: {} rows with digest {:016x} were sent, now there are {} with {:016x}",
+        checkpoint.epoch, was.rows, was.digest, now.rows, now.digest
+    ))
+    .fix(format!(
+        "the views, columns or version changed while the sink was behind: run the file as it was until it has caught up, \
+         or run once with `--resume {sink}` to go on from where the queue stands"
+    ))
 }

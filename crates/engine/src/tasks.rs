@@ -4,6 +4,7 @@ use std::future::Future;
 
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 
 use millstream_core::{Error, Result};
 
@@ -44,6 +45,49 @@ impl Stopper {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// A task that does not outlive whoever holds this.
+#[derive(Debug)]
+pub(crate) struct Child<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Child<T> {
+    pub(crate) fn spawn(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Waits for its end. Cancel-safe.
+    pub(crate) async fn join(&mut self) -> Result<T, JoinError> {
+        (&mut self.0).await
+    }
+
+    /// Ends it, and waits until it has ended.
+    pub(crate) async fn abandon(mut self) {
+        self.0.abort();
+        drop(self.join().await);
+    }
+}
+
+impl<T> Drop for Child<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
+}
+
+/// The error for a part that panicked.
+pub(crate) fn panicked(part: &str, panic: &(dyn std::any::Any + Send)) -> Error {
+    Error::stop(format!("`{part}` panicked: {}", panic_text(panic)))
+        .fix("this is a bug in Millstream or in a plugin: nothing is lost, start again; please report the text above")
 }
 
 /// Answers somebody who may have stopped waiting, which is then no trouble.

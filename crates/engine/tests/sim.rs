@@ -11,10 +11,11 @@
 
 mod stage;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_engine::Options;
-use millstream_testkit::fakes::{Odds, Script, Target};
+use millstream_testkit::fakes::{Odds, Script, Step, Target};
 
 use stage::expect::verdict;
 use stage::{Mouth, Origin, Plot, once};
@@ -53,6 +54,20 @@ fn origin(at: usize, random: &mut fastrand::Rng) -> Origin {
     Origin { name: name(at), script: Script::new(splits), declared: random.bool() }
 }
 
+/// By how many ways rows of each source come to a table.
+fn lineage(plot: &Plot, table: &str) -> BTreeMap<String, u32> {
+    let Some((_, text)) = plot.views.iter().find(|(n, _)| n == table) else {
+        return BTreeMap::from([(table.to_owned(), 1)]);
+    };
+    let mut all = BTreeMap::new();
+    for input in Step::parse(text).unwrap().tables {
+        for (source, ways) in lineage(plot, &input) {
+            *all.entry(source).or_default() += ways;
+        }
+    }
+    all
+}
+
 /// A pipeline by chance.
 fn plot(seed: u64) -> (Plot, fastrand::Rng) {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -68,10 +83,13 @@ fn plot(seed: u64) -> (Plot, fastrand::Rng) {
         tables.push(format!("v{at}"));
     }
     for at in 0..random.usize(1..4) {
-        let refuses = random.bool().then(|| random.i64(2..12));
+        let rows = tables[random.usize(0..tables.len())].clone();
+        // A row that comes twice, by two ways, and is refused twice is one dead letter.
+        let single = lineage(&plot, &rows).into_iter().all(|(_, n)| n == 1);
+        let refuses = (single && random.bool()).then(|| random.i64(2..12));
         plot.sinks.push(Mouth {
             name: format!("k{at}"),
-            rows: tables[random.usize(0..tables.len())].clone(),
+            rows,
             target: Target::refusing(refuses),
             tracking: random.u32(0..3) > 0,
         });
