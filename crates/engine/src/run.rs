@@ -277,7 +277,7 @@ async fn begin(parts: Parts) -> Result<Begun> {
         }
     }
     let latest = checkpoints.last().cloned().unwrap_or_default();
-    scan_pins(&mut line, &shared, latest.next).await?;
+    let pinned = scan_pins(&mut line, &shared, latest.next).await?;
     let (news, news_hear) = mpsc::channel(64);
     let waiting = sinks.into_iter().map(|s| Waiting { name: s.name, sink: s.sink }).collect();
     let mut lanes = Lanes::new(waiting, news, outbox_bytes, resume);
@@ -296,6 +296,8 @@ async fn begin(parts: Parts) -> Result<Begun> {
         chunks: chunks_of(&latest),
         ..Book::default()
     };
+    // The next checkpoint may lie beyond these frames: it has to hold what they said.
+    book.pins.extend(pinned);
     for name in shared.queue.sides().await? {
         // Outboxes of sinks that are not in the file any more are kept as they are.
         if name != crate::dead_letters::STREAM {
@@ -359,12 +361,17 @@ async fn read_state(shared: &Shared, checkpoint: &Checkpoint) -> Result<State> {
 }
 
 /// Finds pins that were written and not yet part of a checkpoint.
-async fn scan_pins(line: &mut Line, shared: &Shared, from: Offset) -> Result<()> {
+async fn scan_pins(
+    line: &mut Line,
+    shared: &Shared,
+    from: Offset,
+) -> Result<BTreeMap<String, String>> {
+    let mut pinned = BTreeMap::new();
     let mut at = from;
     while !line.unpinned().is_empty() {
         let slab = shared.queue.read(at, SCAN_BYTES).await?;
         if slab.frames.is_empty() {
-            return Ok(());
+            break;
         }
         at = slab.next;
         for (_, frame) in slab.frames {
@@ -376,10 +383,12 @@ async fn scan_pins(line: &mut Line, shared: &Shared, from: Offset) -> Result<()>
                         .because(e)
                 })?;
                 line.pin(&frame.source, columns).map_err(|e| view_errors(&e))?;
+                let json = String::from_utf8_lossy(json).into_owned();
+                pinned.insert(frame.source.to_string(), json);
             }
         }
     }
-    Ok(())
+    Ok(pinned)
 }
 
 fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper) -> Collecting {

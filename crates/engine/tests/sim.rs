@@ -14,7 +14,7 @@ mod stage;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_engine::Options;
+use millstream_engine::{Closing, Options};
 use millstream_testkit::fakes::{Odds, Script, Step, Target};
 
 use stage::expect::verdict;
@@ -113,24 +113,44 @@ fn odds(random: &mut fastrand::Rng) -> Odds {
     }
 }
 
+/// With `TELL` set, what happened in a life, act by act.
+fn tell(plot: &Plot, options: &Options, ended: Option<&millstream_core::Result<Closing>>) {
+    if std::env::var_os("TELL").is_none() {
+        return;
+    }
+    if plot.world.heard().is_empty() {
+        println!("{:?}\n{:?}\n{:?}", plot.sources, plot.views, plot.sinks);
+    }
+    println!("--- once: {}, ended: {ended:?}\n{}", options.once, plot.world.heard().join(" "));
+    for c in plot.disk.checkpoints() {
+        println!("{} next {} flushed {} sent {:?} sides {:?}", c.epoch, c.next, c.flushed, c.sent, c.sides);
+    }
+    plot.world.listen();
+}
+
 /// Lives one seed to its end.
 fn simulate(seed: u64, prepare: impl Fn(&mut Plot)) -> Result<(), String> {
     let (mut plot, mut random) = plot(seed);
     prepare(&mut plot);
+    plot.world.listen();
     for _ in 0..random.usize(0..5) {
         plot.world.set_odds(odds(&mut random));
         let crash = (random.u32(0..4) > 0).then(|| random.u64(1..300));
         let stop = random.bool().then(|| Duration::from_micros(random.u64(0..2_000_000)));
         plot.world.crash_in(crash);
         let options = if random.bool() || stop.is_none() { once() } else { Options::default() };
-        if let Some(Err(e)) = plot.live(options, stop) {
+        let ended = plot.live(options.clone(), stop);
+        tell(&plot, &options, ended.as_ref());
+        if let Some(Err(e)) = ended {
             return Err(format!("a life ended: {e}"));
         }
     }
     plot.world.set_odds(Odds::default());
     plot.world.crash_in(None);
     plot.sinks.iter().for_each(|s| s.target.set_down(0));
-    let closing = plot.live(once(), None).unwrap().map_err(|e| format!("the last life: {e}"))?;
+    let last = plot.live(once(), None);
+    tell(&plot, &once(), last.as_ref());
+    let closing = last.unwrap().map_err(|e| format!("the last life: {e}"))?;
     verdict(&plot, &closing)
 }
 
