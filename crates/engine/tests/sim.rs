@@ -12,16 +12,18 @@
 mod stage;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use millstream_core::queue::{Checkpoint, Epoch};
 use millstream_engine::{Closing, Options};
 use millstream_testkit::fakes::{Odds, Script, Step, Target};
 
 use stage::expect::verdict;
 use stage::{Mouth, Origin, Plot, once};
 
-/// Seeds of one run of the tests.
-const SEEDS: u64 = 2000;
+/// Seeds of one test; there are two, so that they share the processors.
+const SEEDS: u64 = 1000;
 
 /// Seeds that failed once.
 const FAILED: &str = include_str!("seeds.txt");
@@ -158,6 +160,7 @@ fn check(seed: u64) {
     let outcome = std::panic::catch_unwind(|| simulate(seed, |_| {}));
     let outcome = outcome.unwrap_or_else(|_| Err("it panicked".into()));
     if let Err(e) = outcome {
+        eprintln!("seed {seed} fails");
         panic!(
             "seed {seed}: {e}\nagain: SEED={seed} cargo test -p millstream-engine --test sim -- one_seed --nocapture"
         );
@@ -166,7 +169,52 @@ fn check(seed: u64) {
 
 #[test]
 fn every_promise_is_kept_under_faults_and_crashes() {
-    (0..SEEDS).for_each(check);
+    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
+    (0..seeds).for_each(check);
+}
+
+#[test]
+fn every_promise_is_kept_under_more_faults_and_crashes() {
+    (1_000_000..1_000_000 + SEEDS).for_each(check);
+}
+
+/// The first seed that shows that something is broken.
+fn caught(broken: impl Fn(&mut Plot)) -> Option<u64> {
+    (0..200).find(|seed| {
+        let lived = std::panic::catch_unwind(AssertUnwindSafe(|| simulate(*seed, &broken)));
+        !matches!(lived, Ok(Ok(())))
+    })
+}
+
+/// Checkpoints that make every sink look as if it lacked nothing.
+fn newest(mut checkpoints: Vec<Checkpoint>) -> Vec<Checkpoint> {
+    for checkpoint in &mut checkpoints {
+        checkpoint.flushed = checkpoint.epoch;
+        checkpoint.sent.values_mut().for_each(|sent| sent.epoch = Epoch(0));
+    }
+    checkpoints
+}
+
+#[test]
+fn a_recovery_from_the_newest_checkpoint_whatever_sinks_hold_is_caught() {
+    let seed = caught(|plot| plot.disk = plot.disk.clone().lying(newest));
+    assert!(seed.is_some_and(|s| s < 50), "{seed:?}");
+}
+
+#[test]
+fn a_recovery_that_trusts_no_sink_is_caught() {
+    let seed = caught(|plot| plot.forgetful = true);
+    assert!(seed.is_some_and(|s| s < 50), "{seed:?}");
+}
+
+#[test]
+fn a_recovery_that_loses_state_is_caught() {
+    let stateless = |mut all: Vec<Checkpoint>| {
+        all.iter_mut().for_each(|c| c.chunks.clear());
+        all
+    };
+    let seed = caught(|plot| plot.disk = plot.disk.clone().lying(stateless));
+    assert!(seed.is_some_and(|s| s < 100), "{seed:?}");
 }
 
 #[test]

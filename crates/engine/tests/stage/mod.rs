@@ -53,6 +53,8 @@ pub(crate) struct Plot {
     pub(crate) outbox_bytes: u64,
     pub(crate) dead_bytes: u64,
     pub(crate) stop_within: Duration,
+    /// Tracking sinks lie about what they hold.
+    pub(crate) forgetful: bool,
 }
 
 impl Plot {
@@ -67,6 +69,7 @@ impl Plot {
             outbox_bytes: 1 << 30,
             dead_bytes: 1 << 30,
             stop_within: Duration::from_secs(30),
+            forgetful: false,
         }
     }
 
@@ -151,7 +154,8 @@ impl Plot {
                 kind: "fake",
                 rows: s.rows.clone(),
                 sink: if s.tracking {
-                    Box::new(TrackingSink::new(&s.name, &s.target, &self.world)) as Box<dyn Sink>
+                    let sink = TrackingSink::new(&s.name, &s.target, &self.world);
+                    Box::new(sink.forgetful(self.forgetful)) as Box<dyn Sink>
                 } else {
                     Box::new(UntrackedSink::new(&s.name, &s.target, &self.world))
                 },

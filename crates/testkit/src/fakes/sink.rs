@@ -122,6 +122,7 @@ pub struct TrackingSink {
     staged: Vec<(RowId, i64)>,
     refused: Vec<Refused>,
     prepared: Option<Mark>,
+    forgetful: bool,
 }
 
 /// Keeps rows only: each is there as soon as it is written.
@@ -155,7 +156,15 @@ impl TrackingSink {
             staged: Vec::new(),
             refused: Vec::new(),
             prepared: None,
+            forgetful: false,
         }
+    }
+
+    /// The same, saying that it holds nothing whatever it holds: a test of tests.
+    #[must_use]
+    pub fn forgetful(mut self, forgetful: bool) -> Self {
+        self.forgetful = forgetful;
+        self
     }
 
     fn act(&self, act: &str) -> String {
@@ -181,7 +190,8 @@ impl Sink for TrackingSink {
     async fn open(&mut self, _: SchemaRef) -> Result<Held> {
         (self.staged, self.refused, self.prepared) = (Vec::new(), Vec::new(), None);
         self.target.begin(&self.world, &self.act("open")).await?;
-        Ok(self.target.held().map_or(Held::Fresh, Held::Upto))
+        let held = self.target.held().filter(|_| !self.forgetful);
+        Ok(held.map_or(Held::Fresh, Held::Upto))
     }
 
     async fn write(&mut self, rows: &Rows) -> Result<()> {

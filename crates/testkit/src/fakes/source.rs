@@ -9,6 +9,7 @@ use millstream_core::record::{Name, Position, Record};
 use millstream_core::source::{Pulled, Replay, Source, SplitPositions};
 use millstream_core::{Error, Result};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::World;
 
@@ -18,6 +19,7 @@ pub struct Script {
     splits: Arc<Mutex<BTreeMap<Name, Vec<Bytes>>>>,
     settled: Arc<Mutex<SplitPositions>>,
     endless: bool,
+    more: Arc<Notify>,
 }
 
 impl Script {
@@ -25,7 +27,7 @@ impl Script {
     #[must_use]
     pub fn new(splits: impl IntoIterator<Item = (Name, Vec<Bytes>)>) -> Self {
         let splits = Arc::new(Mutex::new(splits.into_iter().collect()));
-        Self { splits, settled: Arc::default(), endless: false }
+        Self { splits, settled: Arc::default(), endless: false, more: Arc::default() }
     }
 
     /// The same, waiting for more instead of ending.
@@ -38,6 +40,7 @@ impl Script {
     /// Adds a record to a split.
     pub fn push(&self, split: &str, record: impl Into<Bytes>) {
         self.splits.lock().entry(split.into()).or_default().push(record.into());
+        self.more.notify_one();
     }
 
     /// All records, by split.
@@ -148,7 +151,7 @@ impl Source for ScriptedSource {
             match self.pick() {
                 Some(picked) => break picked,
                 None if !self.script.endless => return Ok(None),
-                None => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                None => self.script.more.notified().await,
             }
         };
         // From here on nothing waits: a pull that is dropped has moved nothing.

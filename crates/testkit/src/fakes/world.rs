@@ -42,6 +42,7 @@ struct State {
     acts: u64,
     crash_at: Option<u64>,
     crashed: bool,
+    kill: Option<(String, u32)>,
     orders: Vec<Fault>,
     log: Option<Vec<String>>,
 }
@@ -69,6 +70,7 @@ impl World {
             acts: 0,
             crash_at: None,
             crashed: false,
+            kill: None,
             orders: Vec::new(),
             log: None,
         };
@@ -106,6 +108,14 @@ impl World {
     pub fn crash_in(&self, after: Option<u64>) {
         let mut state = self.state.lock();
         state.crash_at = after.map(|n| state.acts + n);
+        state.crashed = false;
+        state.kill = None;
+    }
+
+    /// The process dies as it begins the act of this name for the `nth` time from now, counted from 0.
+    pub fn kill_at(&self, act: &str, nth: u32) {
+        let mut state = self.state.lock();
+        state.kill = Some((act.to_owned(), nth));
         state.crashed = false;
     }
 
@@ -160,6 +170,7 @@ impl World {
     /// # Errors
     /// As ordered by a fault that strikes before the act is done.
     pub async fn begin(&self, name: &str) -> Result<()> {
+        self.strike(name);
         self.moment().await;
         if let Some(log) = &mut self.state.lock().log {
             log.push(name.to_owned());
@@ -174,6 +185,19 @@ impl World {
     pub async fn end(&self, name: &str) -> Result<()> {
         self.moment().await;
         self.ordered(name, true)
+    }
+
+    /// Kills the process if this is the act it was to die at.
+    fn strike(&self, name: &str) {
+        let mut state = self.state.lock();
+        match &mut state.kill {
+            Some((act, 0)) if act == name => {
+                state.kill = None;
+                state.crash_at = Some(state.acts);
+            }
+            Some((act, nth)) if act == name => *nth -= 1,
+            _ => {}
+        }
     }
 
     fn ordered(&self, name: &str, done: bool) -> Result<()> {
