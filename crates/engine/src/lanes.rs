@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -24,6 +26,7 @@ use crate::process::{Tally, rendezvous};
 use crate::recover::SinkStand;
 use crate::seal::{Book, Rendezvous, Shared};
 use crate::status::{Kind, Status};
+use crate::tasks::panicked;
 
 /// A sink before its lane runs.
 pub(crate) struct Waiting {
@@ -164,7 +167,13 @@ impl Lanes {
             None if outbox.is_empty() => Start::Open(sink),
             None => Start::Down(sink, Error::retry("rows wait in the outbox")),
         };
-        self.tasks.spawn(lane.run(start, lane_items));
+        let (told, sink) = (self.news.clone(), name.clone());
+        self.tasks.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(lane.run(start, lane_items)).catch_unwind().await {
+                let error = panicked(&format!("sinks.{sink}"), panic.as_ref());
+                drop(told.send(News::Broken(sink, error)).await);
+            }
+        });
         let untracked = matches!(held, None | Some(Held::Untracked));
         book.outboxes.insert(outbox::stream_name(&name), outbox.clone());
         self.running.insert(

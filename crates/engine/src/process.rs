@@ -31,6 +31,9 @@ const EPOCH_BYTES_MAX: usize = 32 << 20;
 /// How long to go on, after a sink broke for good, to bring its siblings to the end of an epoch.
 const BROKEN_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long to wait for a lane to say why it ended.
+const WHY_WITHIN: Duration = Duration::from_millis(50);
+
 /// Epochs begin no closer than this, so that a trickle from many sources does not become a commit per block.
 const EPOCH_PACE: Duration = Duration::from_millis(5);
 
@@ -90,6 +93,22 @@ impl Processor {
     /// # Errors
     /// `Stop` for what only a person can mend; everything committed stays committed.
     pub(crate) async fn run(mut self, start: Offset, repeats: Vec<Checkpoint>) -> Result<Book> {
+        let error = match self.turn(start, repeats).await {
+            Ok(()) => return self.end().await,
+            Err(error) => error,
+        };
+        // A lane that ended in a panic is found missing a moment before it can say why.
+        let why = async {
+            while let (None, Some(news)) = (&self.broken, self.news.recv().await) {
+                self.hear_news(news);
+            }
+        };
+        drop(tokio::time::timeout(WHY_WITHIN, why).await);
+        Err(self.broken.take().unwrap_or(error))
+    }
+
+    /// Turns until it is told to finish.
+    async fn turn(&mut self, start: Offset, repeats: Vec<Checkpoint>) -> Result<()> {
         self.repeat(start, repeats).await?;
         self.shared.status.set_ready();
         loop {
@@ -101,7 +120,7 @@ impl Processor {
             let idle = slab.frames.is_empty() || !self.step(slab).await?;
             self.seal_if_due(idle).await?;
             if idle && self.finished() {
-                return self.end().await;
+                return Ok(());
             }
             if idle && self.broken.is_none() {
                 self.wait().await?;
@@ -188,9 +207,9 @@ impl Processor {
                     return Ok(());
                 }
                 Some(news) = self.news.recv() => self.hear_news(news),
-            }
-            if let Some(broken) = self.broken.take() {
-                return Err(broken);
+                () = tokio::time::sleep(BROKEN_WITHIN), if self.broken.is_some() => {
+                    return Err(Error::stop("no lane takes rows any more"));
+                }
             }
         }
     }

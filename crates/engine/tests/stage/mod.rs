@@ -205,9 +205,14 @@ impl Plot {
 
 /// An engine for a pipeline of fakes, on one thread.
 pub(crate) fn engine(pipeline: Pipeline, options: Options) -> Engine {
+    engine_with(pipeline, registry(), options)
+}
+
+/// The same with parts of one's own.
+pub(crate) fn engine_with(pipeline: Pipeline, registry: Registry, options: Options) -> Engine {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(1_000_000)));
     let options = Options { placement: Placement::Shared, ..options };
-    Engine::new(pipeline, registry(), options, Status::new(clock.clone()), clock)
+    Engine::new(pipeline, registry, options, Status::new(clock.clone()), clock)
 }
 
 pub(crate) fn once() -> Options {

@@ -138,6 +138,7 @@ impl Disk {
 
     /// The power fails: of what was not synced, by chance more or less is left.
     pub fn crash(&self) {
+        self.world.revive();
         let mut state = self.state.lock();
         let loose = state.entries.len() - state.synced;
         let kept = state.synced + usize::try_from(self.world.below(loose as u64 + 1)).unwrap_or(0);
@@ -171,7 +172,6 @@ impl Disk {
 #[async_trait]
 impl QueueOpener for Disk {
     async fn open(&self) -> Result<Arc<dyn Queue>> {
-        self.world.moment().await;
         // A queue that was not closed comes to the same as a crash that lost nothing or all.
         self.crash();
         Ok(Arc::new(DiskQueue::new(self)))

@@ -119,6 +119,14 @@ impl World {
         state.crashed = false;
     }
 
+    /// After a death: the next process lives.
+    pub(super) fn revive(&self) {
+        let mut state = self.state.lock();
+        if state.crashed {
+            (state.crashed, state.crash_at) = (false, None);
+        }
+    }
+
     /// Waits for the process to die.
     pub async fn crashed(&self) {
         self.end.notified().await;
