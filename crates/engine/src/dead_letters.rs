@@ -190,7 +190,8 @@ pub async fn each(
         for (number, bytes) in entries {
             if let Entry::Letter(letter) = Entry::decode(number, &bytes)?
                 && !gone.contains(&number)
-                && (letter.stage != Stage::Sink || seen.insert((letter.part.clone(), letter.id, letter.payload.clone())))
+                && (letter.stage != Stage::Sink
+                    || seen.insert((letter.part.clone(), letter.id, letter.payload.clone())))
             {
                 see(number, letter)?;
             }

@@ -263,7 +263,8 @@ impl Lane {
         let Seal { mark, prepared, go, done } = seal;
         let (rows, refused_rows) = (count(kept), refused.len() as u64);
         let letters = refused_letters(&self.name, refused, self.clock.as_ref(), &self.status);
-        let ready = letters.map(|letters| Prepared { letters, rows_direct: rows, rows_outboxed: 0 });
+        let ready =
+            letters.map(|letters| Prepared { letters, rows_direct: rows, rows_outboxed: 0 });
         let started = tokio::time::Instant::now();
         // The sender is dropped when the commit failed: then nothing may be flushed.
         if prepared.send(ready).is_err() || go.await.is_err() {

@@ -317,9 +317,7 @@ impl Line {
     pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
         for mill in &mut self.mills {
             if let Some(chunks) = state.get(&mill.name) {
-                mill.operator
-                    .restore(chunks)
-                    .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+                mill.operator.restore(chunks).map_err(|e| e.at(format!("views.{}", mill.name)))?;
             }
         }
         Ok(())

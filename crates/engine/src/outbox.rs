@@ -38,7 +38,12 @@ impl Outbox {
     pub(crate) fn new(stream: Box<dyn SideStream>) -> Arc<Self> {
         let next = AtomicU64::new(stream.extent().first);
         let stream = Arc::from(stream);
-        Arc::new(Self { stream, next, delivered: AtomicU64::new(0), urgent: AtomicBool::new(false) })
+        Arc::new(Self {
+            stream,
+            next,
+            delivered: AtomicU64::new(0),
+            urgent: AtomicBool::new(false),
+        })
     }
 
     /// The first entry that is not delivered.

@@ -458,8 +458,14 @@ pub(crate) fn rendezvous(
     let (go, may_go) = oneshot::channel();
     let (done, was_done) = oneshot::channel();
     let item = Item::Seal(Seal { mark, prepared, go: may_go, done });
-    let meet =
-        Rendezvous { sink: sink.to_owned(), sent, offsets, prepared: was_prepared, go, done: was_done };
+    let meet = Rendezvous {
+        sink: sink.to_owned(),
+        sent,
+        offsets,
+        prepared: was_prepared,
+        go,
+        done: was_done,
+    };
     (item, meet)
 }
 

@@ -162,7 +162,8 @@ impl Engine {
         let finite = sources.iter().filter(|s| s.source.finite()).count();
         let hush = Stopper::new();
         let mut collecting = collect_all(sources, &shared, &hush);
-        let watched = Watch { once: options.once, finite, stopper: &stopper, hush: &hush, shared: &shared };
+        let watched =
+            Watch { once: options.once, finite, stopper: &stopper, hush: &hush, shared: &shared };
         let early = watched.until_over(&mut collecting, &mut processing, &finish_tell).await;
         stopper.stop();
         hush.stop();
@@ -406,9 +407,8 @@ fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper
         let name = source.name.clone();
         collecting.spawn(async move {
             let ending = AssertUnwindSafe(collector.run()).catch_unwind().await;
-            let ending = ending.unwrap_or_else(|panic| {
-                Err(panicked(&format!("sources.{name}"), panic.as_ref()))
-            });
+            let ending = ending
+                .unwrap_or_else(|panic| Err(panicked(&format!("sources.{name}"), panic.as_ref())));
             if !finite && matches!(ending, Ok(Ending::Ended)) {
                 tracing::info!(source = name, "a source ended that was not expected to");
             }

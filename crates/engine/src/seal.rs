@@ -10,8 +10,8 @@ use tokio::sync::{oneshot, watch};
 
 use millstream_core::clock::{Clock, Timestamp};
 use millstream_core::ledger::{Ledger, Stage};
-use millstream_core::plugin::Report;
 use millstream_core::operator::Chunks;
+use millstream_core::plugin::Report;
 use millstream_core::queue::{Checkpoint, ChunkRef, Epoch, Mark, Queue, Sent, SideStream};
 use millstream_core::record::Offset;
 use millstream_core::{Error, Remedy, Result};
@@ -268,7 +268,19 @@ async fn put_letters(shared: &Shared, letters: &[Entry]) -> Result<()> {
     if letters.is_empty() {
         return Ok(());
     }
-    let entries = letters.iter().map(Entry::encode).collect::<Result<Vec<Bytes>>>()?;
+    let (letters, notes): (Vec<&Entry>, Vec<&Entry>) =
+        letters.iter().partition(|e| matches!(e, Entry::Letter(_)));
+    let encode = |entries: Vec<&Entry>| -> Result<Vec<Bytes>> {
+        entries.into_iter().map(Entry::encode).collect()
+    };
+    let (entries, notes) = (encode(letters)?, encode(notes)?);
+    if !notes.is_empty() {
+        // That letters are gone is what makes room: it needs none.
+        shared.retry("dead letters", || shared.dead.append(&notes)).await?;
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
     let bytes: u64 = entries.iter().map(|e| e.len() as u64).sum();
     shared
         .retry("dead letters", || async {

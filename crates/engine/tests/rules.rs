@@ -37,7 +37,8 @@ async fn seconds(n: u64) {
 /// Rule 3: a replay that differs from what was sent stops, and one that does not goes on.
 #[test]
 fn a_replay_that_differs_from_what_was_sent_stops() {
-    let mut plot = Plot::new(1).source("a", &["1\n2", "3"]).view("v", "plus 1 of a").tracking("b", "v");
+    let mut plot =
+        Plot::new(1).source("a", &["1\n2", "3"]).view("v", "plus 1 of a").tracking("b", "v");
     plot.world.kill_at("sink.b.flush", 0);
     assert!(plot.live(once(), None).is_none());
     plot.views[0].1 = "plus 2 of a".into();
@@ -122,7 +123,8 @@ fn a_trim_never_passes_what_a_sink_needs() {
         for nth in 0..6 {
             let records: Vec<String> = (0..12).map(|n| n.to_string()).collect();
             let records: Vec<&str> = records.iter().map(String::as_str).collect();
-            let plot = Plot::new(nth.into()).source("a", &records).tracking("b", "a").tracking("c", "a");
+            let plot =
+                Plot::new(nth.into()).source("a", &records).tracking("b", "a").tracking("c", "a");
             plot.world.set_odds(Odds { slow: 900, sink: 50, ..Odds::default() });
             plot.world.kill_at(crash, nth);
             drop(plot.live(once(), None));
@@ -139,7 +141,8 @@ fn a_trim_never_passes_what_a_sink_needs() {
 /// Rules 4, 6, 7 and 8: prepare everywhere, refused rows durable, commit, and only then flush.
 #[test]
 fn sinks_prepare_then_letters_and_checkpoint_are_durable_then_sinks_flush() {
-    let plot = Plot::new(1).source("a", &["1", "2"]).sink("b", "a", true, Some(2)).tracking("c", "a");
+    let plot =
+        Plot::new(1).source("a", &["1", "2"]).sink("b", "a", true, Some(2)).tracking("c", "a");
     plot.world.listen();
     plot.run().unwrap();
     let acts = plot.world.heard();

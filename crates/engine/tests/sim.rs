@@ -78,8 +78,9 @@ fn plot(seed: u64) -> (Plot, fastrand::Rng) {
     let mut tables: Vec<String> = plot.sources.iter().map(|s| s.name.clone()).collect();
     for at in 0..random.usize(0..4) {
         let rule = ["all", "odd", "plus 3", "count", "not 7"][random.usize(0..5)];
-        let mut reads: Vec<String> =
-            (0..random.usize(1..3)).map(|_| tables[random.usize(0..tables.len())].clone()).collect();
+        let mut reads: Vec<String> = (0..random.usize(1..3))
+            .map(|_| tables[random.usize(0..tables.len())].clone())
+            .collect();
         reads.dedup();
         plot.views.push((format!("v{at}"), format!("{rule} of {}", reads.join(", "))));
         tables.push(format!("v{at}"));
@@ -125,7 +126,10 @@ fn tell(plot: &Plot, options: &Options, ended: Option<&millstream_core::Result<C
     }
     println!("--- once: {}, ended: {ended:?}\n{}", options.once, plot.world.heard().join(" "));
     for c in plot.disk.checkpoints() {
-        println!("{} next {} flushed {} sent {:?} sides {:?}", c.epoch, c.next, c.flushed, c.sent, c.sides);
+        println!(
+            "{} next {} flushed {} sent {:?} sides {:?}",
+            c.epoch, c.next, c.flushed, c.sent, c.sides
+        );
     }
     plot.world.listen();
 }
@@ -140,6 +144,12 @@ fn simulate(seed: u64, prepare: impl Fn(&mut Plot)) -> Result<(), String> {
         let crash = (random.u32(0..4) > 0).then(|| random.u64(1..300));
         let stop = random.bool().then(|| Duration::from_micros(random.u64(0..2_000_000)));
         plot.world.crash_in(crash);
+        if random.bool() {
+            // The moments that count come seldom by chance.
+            let sink = &plot.sinks[random.usize(0..plot.sinks.len())].name;
+            let acts = [format!("sink.{sink}.flush"), "queue.trim".into(), "queue.commit".into()];
+            plot.world.kill_at(&acts[random.usize(0..acts.len())], random.u32(0..4));
+        }
         let options = if random.bool() || stop.is_none() { once() } else { Options::default() };
         let ended = plot.live(options.clone(), stop);
         tell(&plot, &options, ended.as_ref());

@@ -108,8 +108,7 @@ pub(crate) fn verdict(plot: &Plot, closing: &Closing) -> Result<(), String> {
     let expected = expected(plot);
     for sink in &plot.sinks {
         let all = expected.rows.get(&sink.name).cloned().unwrap_or_default();
-        let wanted: Vec<Row> =
-            all.into_iter().filter(|(_, v)| !sink.target.refuses(*v)).collect();
+        let wanted: Vec<Row> = all.into_iter().filter(|(_, v)| !sink.target.refuses(*v)).collect();
         let there = sink.target.rows();
         if sink.tracking && there != wanted {
             return Err(differs(&sink.name, &there, &wanted));
@@ -134,9 +133,8 @@ pub(crate) fn verdict(plot: &Plot, closing: &Closing) -> Result<(), String> {
 }
 
 fn differs(sink: &str, there: &[Row], wanted: &[Row]) -> String {
-    let show = |rows: &[Row]| {
-        rows.iter().map(|(id, v)| format!("{id}={v}")).collect::<Vec<_>>().join(" ")
-    };
+    let show =
+        |rows: &[Row]| rows.iter().map(|(id, v)| format!("{id}={v}")).collect::<Vec<_>>().join(" ");
     format!("sink `{sink}`\n   holds {}\n  wanted {}", show(there), show(wanted))
 }
 

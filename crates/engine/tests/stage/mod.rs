@@ -107,7 +107,13 @@ impl Plot {
         self.sink(name, rows, false, None)
     }
 
-    pub(crate) fn sink(mut self, name: &str, rows: &str, tracking: bool, refuses: Option<i64>) -> Self {
+    pub(crate) fn sink(
+        mut self,
+        name: &str,
+        rows: &str,
+        tracking: bool,
+        refuses: Option<i64>,
+    ) -> Self {
         let target = Target::refusing(refuses);
         self.sinks.push(Mouth { name: name.into(), rows: rows.into(), target, tracking });
         self

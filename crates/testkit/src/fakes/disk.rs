@@ -161,10 +161,9 @@ impl Disk {
                 "a commit named entries of `{name}` that were not synced"
             );
             side.entries.truncate(usize::try_from(end).unwrap_or(usize::MAX));
-            side.cut(named.get(name).copied().unwrap_or(SideExtent {
-                first: side.base,
-                end: side.base,
-            }));
+            side.cut(
+                named.get(name).copied().unwrap_or(SideExtent { first: side.base, end: side.base }),
+            );
         }
     }
 }

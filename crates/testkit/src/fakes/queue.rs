@@ -232,12 +232,8 @@ impl Queue for DiskQueue {
         self.begin("queue.trim").await?;
         self.view.lock().trim(before, epoch);
         self.log(Entry::Trim(before, epoch), "queue.trim").await?;
-        let named: BTreeSet<u64> = self
-            .checkpoints()
-            .await?
-            .iter()
-            .flat_map(|c| c.chunks.iter().map(|c| c.id))
-            .collect();
+        let named: BTreeSet<u64> =
+            self.checkpoints().await?.iter().flat_map(|c| c.chunks.iter().map(|c| c.id)).collect();
         // Those put since the last commit are not named yet.
         let newest = named.last().copied().unwrap_or(0);
         self.state().chunks.retain(|id, _| *id > newest || named.contains(id));

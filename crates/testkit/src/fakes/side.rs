@@ -21,7 +21,11 @@ impl DiskSide {
 
     fn with<T>(&self, write: bool, act: impl FnOnce(&mut Side) -> T) -> T {
         let mut state = self.disk.state.lock();
-        assert!(!write || state.tenant == self.tenant, "`{}` was written to after the end", self.name);
+        assert!(
+            !write || state.tenant == self.tenant,
+            "`{}` was written to after the end",
+            self.name
+        );
         act(state.sides.entry(self.name.clone()).or_default())
     }
 

@@ -157,7 +157,8 @@ impl Source for ScriptedSource {
         // From here on nothing waits: a pull that is dropped has moved nothing.
         let at = self.cursors.entry(split.clone()).or_default();
         let left = records.len().saturating_sub(at.next) as u64;
-        let some = usize::try_from(1 + self.world.below(3).min(left.saturating_sub(1))).unwrap_or(1);
+        let some =
+            usize::try_from(1 + self.world.below(3).min(left.saturating_sub(1))).unwrap_or(1);
         let taken: Vec<Record> =
             records.iter().skip(at.next).take(some).cloned().map(Record::new).collect();
         at.next += taken.len();
