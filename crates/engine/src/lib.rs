@@ -11,6 +11,7 @@
 //! (`drain` when one was down), `seal` ends an epoch, `recover` decides where to go on.
 
 mod back_off;
+mod begin;
 mod collect;
 pub mod config;
 pub mod control;

@@ -1,6 +1,6 @@
 //! One run of a pipeline: open, recover, collect, process, deliver, and end in good order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,24 +12,20 @@ use tokio::task::JoinSet;
 use millstream_core::codec::Columns;
 use millstream_core::ledger::Ledger;
 use millstream_core::plugin::Registry;
-use millstream_core::queue::{Checkpoint, ChunkRef, Epoch, Queue};
+use millstream_core::queue::{Checkpoint, Epoch, Queue};
 use millstream_core::record::{Body, Offset};
 use millstream_core::{Clock, Error, Result};
 
+use crate::begin::{Begun, Parts, SCAN_BYTES, begin};
 use crate::collect::{Collector, Ending, no_source_ends};
-use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
+use crate::config::{Pipeline, QueuePart, SourcePart};
 use crate::control::Control;
-use crate::lanes::{Lanes, Waiting};
-use crate::line::{Blueprint, Line, State, view_errors};
-use crate::outbox::Outbox;
-use crate::process::{self, Finish, Processor};
+use crate::line::{Blueprint, Line, view_errors};
+use crate::process::{self, Finish};
 use crate::recover;
-use crate::seal::{Book, Shared, Work};
+use crate::seal::{Book, Shared};
 use crate::status::{Kind, Status};
 use crate::tasks::{Placement, Stopper, finish, panicked};
-
-/// Bytes of frames read at a time while looking for pins.
-const SCAN_BYTES: usize = 4 << 20;
 
 /// With more frames left than this, a few pins among them do not matter.
 const TAIL_FRAMES_MAX: u64 = 1_000;
@@ -239,157 +235,6 @@ fn station_plans(sources: &[SourcePart], checkpoints: &[Checkpoint]) -> Result<V
             Ok((s.name.clone(), s.codec.clone(), pinned))
         })
         .collect()
-}
-
-struct Parts {
-    line: Line,
-    sinks: Vec<SinkPart>,
-    shared: Arc<Shared>,
-    checkpoints: Vec<Checkpoint>,
-    step_bytes: usize,
-    outbox_bytes: u64,
-    resume: BTreeSet<String>,
-    asks: mpsc::Receiver<process::Ask>,
-    finish: watch::Receiver<Finish>,
-}
-
-struct Begun {
-    processor: Processor,
-    start: Offset,
-    repeats: Vec<Checkpoint>,
-}
-
-/// Opens the sinks and works out where to go on.
-async fn begin(parts: Parts) -> Result<Begun> {
-    let Parts {
-        mut line,
-        sinks,
-        shared,
-        checkpoints,
-        step_bytes,
-        outbox_bytes,
-        resume,
-        asks,
-        finish,
-    } = parts;
-    for name in &resume {
-        if !sinks.iter().any(|s| s.name == *name) {
-            return Err(Error::stop(format!("`--resume {name}`: there is no sink of this name")));
-        }
-    }
-    let latest = checkpoints.last().cloned().unwrap_or_default();
-    let pinned = scan_pins(&mut line, &shared, latest.next).await?;
-    let (news, news_hear) = mpsc::channel(64);
-    let waiting = sinks.into_iter().map(|s| Waiting { name: s.name, sink: s.sink }).collect();
-    let mut lanes = Lanes::new(waiting, news, outbox_bytes, resume);
-    let ready = lanes.ready(&line);
-    let opened = lanes.open(ready, &shared).await?;
-    let stands: Vec<_> = opened.iter().map(|o| o.stand.clone()).collect();
-    let identity = shared.queue.identity();
-    let restart = recover::restart(identity, shared.queue.durable(), &checkpoints, &stands)?;
-    let mut book = Book {
-        ledger: latest.ledger.clone(),
-        sent: latest.sent.clone(),
-        pins: latest.pins.clone(),
-        epoch: latest.epoch,
-        next: latest.next,
-        flushed: latest.flushed,
-        chunks: chunks_of(&latest),
-        ..Book::default()
-    };
-    // The next checkpoint may lie beyond these frames: it has to hold what they said.
-    book.pins.extend(pinned);
-    for name in shared.queue.sides().await? {
-        // Outboxes of sinks that are not in the file any more are kept as they are.
-        if name != crate::dead_letters::STREAM {
-            book.outboxes.insert(name.clone(), Outbox::new(shared.queue.side(&name)?));
-        }
-    }
-    shared.committed.send_replace(latest.epoch);
-    shared.status.saw_ledger(latest.epoch, &latest.ledger);
-    for opened in opened {
-        let after = restart.after.get(&opened.stand.name).copied().unwrap_or(latest.epoch);
-        lanes.start(opened, after, &mut book, &shared);
-    }
-    let start = checkpoints.get(restart.from).map_or(Offset(0), |c| c.next);
-    let state = match checkpoints.get(restart.from) {
-        Some(from) => read_state(&shared, from).await?,
-        None => State::new(),
-    };
-    line.restore(&state)?;
-    let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
-    let processor = Processor {
-        shared,
-        line,
-        lanes,
-        identity,
-        step_bytes,
-        book: Some(book),
-        sealing: None,
-        next: latest.next,
-        epoch: latest.epoch,
-        begun: latest.next,
-        work: Work::default(),
-        dirty: false,
-        bytes: 0,
-        sealed_at: None,
-        settle: false,
-        pinning: None,
-        own: Offset(0),
-        state,
-        broken: None,
-        news: news_hear,
-        asks,
-        finish,
-    };
-    Ok(Begun { processor, start, repeats })
-}
-
-/// The chunks of a checkpoint by view and key.
-fn chunks_of(checkpoint: &Checkpoint) -> BTreeMap<(String, String), ChunkRef> {
-    let chunks = checkpoint.chunks.iter();
-    chunks.map(|c| ((c.operator.clone(), c.key.clone()), c.clone())).collect()
-}
-
-/// The views' state at a checkpoint.
-async fn read_state(shared: &Shared, checkpoint: &Checkpoint) -> Result<State> {
-    let mut state = State::new();
-    for chunk in &checkpoint.chunks {
-        let bytes = shared.retry("state", || shared.queue.get_chunk(chunk)).await?;
-        state.entry(chunk.operator.clone()).or_default().insert(chunk.key.clone(), bytes);
-    }
-    Ok(state)
-}
-
-/// Finds pins that were written and not yet part of a checkpoint.
-async fn scan_pins(
-    line: &mut Line,
-    shared: &Shared,
-    from: Offset,
-) -> Result<BTreeMap<String, String>> {
-    let mut pinned = BTreeMap::new();
-    let mut at = from;
-    while !line.unpinned().is_empty() {
-        let slab = shared.queue.read(at, SCAN_BYTES).await?;
-        if slab.frames.is_empty() {
-            break;
-        }
-        at = slab.next;
-        for (_, frame) in slab.frames {
-            if let Body::Pin(json) = &frame.body
-                && line.unpinned().contains(frame.source.as_ref())
-            {
-                let columns: Columns = serde_json::from_slice(json).map_err(|e| {
-                    Error::stop(format!("a pin of source `{}` cannot be read", frame.source))
-                        .because(e)
-                })?;
-                line.pin(&frame.source, columns).map_err(|e| view_errors(&e))?;
-                let json = String::from_utf8_lossy(json).into_owned();
-                pinned.insert(frame.source.to_string(), json);
-            }
-        }
-    }
-    Ok(pinned)
 }
 
 fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper) -> Collecting {

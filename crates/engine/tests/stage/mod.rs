@@ -199,7 +199,7 @@ impl Plot {
             tokio::select! {
                 biased;
                 () = self.world.crashed() => None,
-                ended = run => Some(ended.expect("the run hangs")),
+                ended = run => Some(ended.unwrap_or_else(|_| panic!("the run hangs"))),
             }
         });
         if ended.is_none() {

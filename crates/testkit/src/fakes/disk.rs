@@ -137,6 +137,9 @@ impl Disk {
     }
 
     /// The power fails: of what was not synced, by chance more or less is left.
+    ///
+    /// # Panics
+    /// When a commit had named what was not synced, or what was there no more.
     pub fn crash(&self) {
         self.world.revive();
         let mut state = self.state.lock();

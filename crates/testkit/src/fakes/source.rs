@@ -170,10 +170,10 @@ impl Source for ScriptedSource {
     }
 
     async fn settle(&mut self, upto: &SplitPositions) -> Result<()> {
-        self.act("settle").await.map_err(|e| {
-            self.open = true;
-            e
-        })?;
+        let acted = self.act("settle").await;
+        // To acknowledge nothing is no reason to be opened again.
+        self.open = true;
+        acted?;
         *self.script.settled.lock() = upto.clone();
         Ok(())
     }
