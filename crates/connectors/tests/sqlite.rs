@@ -1,5 +1,5 @@
 //! The SQLite sink, against the laws of all sinks and its own.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::sync::Arc;
