@@ -48,8 +48,8 @@ impl Table {
             let lines: Vec<Vec<String>> = (from..to)
                 .map(|row| columns.iter().map(|(array, cell)| shown(*array, cell, row)).collect())
                 .collect();
-            if self.until_header == 0 {
-                self.fit(&lines);
+            // A longer value than any before widens its column, under a header of its own.
+            if self.fit(&lines) || self.until_header == 0 {
                 self.header(out);
                 self.until_header = ROWS_PER_HEADER;
             }
@@ -61,13 +61,16 @@ impl Table {
         }
     }
 
-    /// Widens columns to what is to be shown; they never shrink, so that tables align.
-    fn fit(&mut self, lines: &[Vec<String>]) {
+    /// Widens columns to what is to be shown, and says whether any was; they never shrink, so that tables align.
+    fn fit(&mut self, lines: &[Vec<String>]) -> bool {
+        let mut wider = false;
         for line in lines {
             for (width, text) in self.widths.iter_mut().zip(line) {
+                wider |= text.width() > *width;
                 *width = (*width).max(text.width());
             }
         }
+        wider
     }
 
     fn header(&mut self, out: &mut Vec<u8>) {

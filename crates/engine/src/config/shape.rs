@@ -146,7 +146,7 @@ pub struct Limits {
     pub step_bytes: Bytes,
     /// The most bytes kept for one sink that is away; at the bound the pipeline waits for that sink.
     pub outbox_bytes: Bytes,
-    /// The most bytes of records and rows set aside; at the bound the pipeline stops.
+    /// The most bytes of records and rows set aside; at the bound the pipeline waits until some are dropped or replayed.
     pub dead_bytes: Bytes,
     /// The longest wait between two tries of what failed; waits double up to it.
     pub retry_max: Span,

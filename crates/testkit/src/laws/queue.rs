@@ -6,6 +6,9 @@
     reason = "a law that is broken panics"
 )]
 
+mod reopen;
+mod sides;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,9 +17,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_core::plugin::QueueOpener;
-use millstream_core::queue::{Checkpoint, Epoch, Queue, SideExtent, SideStream};
+use millstream_core::queue::{Checkpoint, Epoch, Queue};
 use millstream_core::record::{Block, Body, Form, Frame, Offset, Position, Record};
 use millstream_core::{Remedy, Timestamp};
+
+use reopen::{
+    a_new_incarnation_is_remembered, chunks_outlive_the_process, identity_stays, one_at_a_time,
+    reopening_gives_the_same, side_streams_are_cut_to_the_last_checkpoint, status_counts,
+};
+use sides::{
+    a_full_side_stream_says_so_and_its_siblings_go_on, side_entries_are_numbered_and_read_back,
+    side_entries_can_be_trimmed, side_names_are_checked, side_streams_do_not_mix,
+};
 
 /// Places for one law to work in.
 #[derive(Clone)]
@@ -430,196 +442,4 @@ async fn chunk_ids_are_never_used_again(fresh: Fresh) {
             queue = fresh.roomy.open().await.unwrap();
         }
     }
-}
-
-async fn entries(side: &dyn SideStream, from: u64) -> Vec<(u64, Bytes)> {
-    let mut all: Vec<(u64, Bytes)> = Vec::new();
-    let mut from = from;
-    loop {
-        let some = side.read(from, 1000).await.unwrap();
-        let Some((last, _)) = some.last() else { return all };
-        from = last + 1;
-        all.extend(some);
-    }
-}
-
-fn texts(range: std::ops::Range<u64>) -> Vec<(u64, Bytes)> {
-    range.map(|n| (n, Bytes::from(format!("entry {n}")))).collect()
-}
-
-async fn add(side: &dyn SideStream, range: std::ops::Range<u64>) {
-    let some: Vec<Bytes> = texts(range.clone()).into_iter().map(|(_, e)| e).collect();
-    assert_eq!(side.append(&some).await.unwrap(), range.start);
-}
-
-async fn side_entries_are_numbered_and_read_back(fresh: Fresh) {
-    let queue = fresh.roomy.open().await.unwrap();
-    let side = queue.side("outbox/store").unwrap();
-    assert_eq!(side.extent(), SideExtent::default());
-    add(&*side, 0..3).await;
-    add(&*side, 3..500).await;
-    assert_eq!(side.extent(), SideExtent { first: 0, end: 500 });
-    assert_eq!(entries(&*side, 0).await, texts(0..500));
-    assert_eq!(entries(&*side, 123).await, texts(123..500));
-    assert_eq!(side.read(7, 1).await.unwrap(), texts(7..8));
-    assert_eq!(side.read(500, 1).await.unwrap(), []);
-    assert_eq!(entries(&*queue.side("outbox/store").unwrap(), 499).await, texts(499..500));
-    assert!(side.bytes() > 3000);
-}
-
-async fn side_entries_can_be_trimmed(fresh: Fresh) {
-    let queue = fresh.roomy.open().await.unwrap();
-    let side = queue.side("dead").unwrap();
-    add(&*side, 0..10).await;
-    side.trim(4).await.unwrap();
-    assert_eq!(side.extent(), SideExtent { first: 4, end: 10 });
-    assert_eq!(entries(&*side, 0).await, texts(4..10));
-    side.trim(100).await.unwrap();
-    assert_eq!(side.extent(), SideExtent { first: 10, end: 10 });
-    assert_eq!(side.bytes(), 0);
-    let sides = BTreeMap::from([("dead".to_owned(), side.extent())]);
-    queue.commit(&Checkpoint { sides, ..checkpoint(1, 0) }).await.unwrap();
-    add(&*side, 10..12).await;
-    assert_eq!(entries(&*side, 0).await, texts(10..12));
-}
-
-async fn side_names_are_checked(fresh: Fresh) {
-    let queue = fresh.roomy.open().await.unwrap();
-    for bad in ["", "a b", "../up", "a//b", "/a", "ü", "a~b"] {
-        assert!(queue.side(bad).is_err(), "`{bad}`");
-    }
-    queue.side("Dead-letters_1.2/x").unwrap();
-}
-
-async fn side_streams_do_not_mix(fresh: Fresh) {
-    let queue = fresh.roomy.open().await.unwrap();
-    let (one, two) = (queue.side("a/b").unwrap(), queue.side("a").unwrap());
-    add(&*one, 0..5).await;
-    add(&*two, 0..1).await;
-    assert_eq!(entries(&*two, 0).await, texts(0..1));
-    assert_eq!(entries(&*one, 0).await, texts(0..5));
-    assert_eq!(queue.sides().await.unwrap(), ["a", "a/b"]);
-}
-
-async fn a_full_side_stream_says_so_and_its_siblings_go_on(fresh: Fresh) {
-    let queue = fresh.small.open().await.unwrap();
-    let side = queue.side("outbox").unwrap();
-    let max = usize::try_from(fresh.small.side_bytes_max()).unwrap();
-    let e = side.append(&[Bytes::from(vec![0; max + 1])]).await.unwrap_err();
-    assert_eq!(e.remedy(), Remedy::Retry);
-    assert_eq!(side.extent(), SideExtent::default(), "nothing was added");
-    add(&*side, 0..3).await;
-    add(&*queue.side("dead").unwrap(), 0..3).await;
-}
-
-async fn identity_stays(fresh: Fresh) {
-    let queue = fresh.roomy.open().await.unwrap();
-    let other = fresh.small.open().await.unwrap();
-    assert_ne!(queue.identity().0, other.identity().0, "two queues are told apart");
-    if fresh.roomy.durable() {
-        let was = queue.identity();
-        drop(queue);
-        assert_eq!(fresh.roomy.open().await.unwrap().identity(), was);
-    }
-}
-
-async fn status_counts(fresh: Fresh) {
-    let queue = fresh.roomy.open().await.unwrap();
-    let empty = queue.status();
-    queue.append(&[large(0), large(1)]).await.unwrap();
-    let status = queue.status();
-    assert_eq!((status.first, status.end), (Offset(0), Offset(2)));
-    let more = status.bytes - empty.bytes;
-    assert!((64 << 10..66 << 10).contains(&more), "{more}");
-}
-
-async fn reopening_gives_the_same(fresh: Fresh) {
-    if !fresh.roomy.durable() {
-        return;
-    }
-    let mut frames = Vec::new();
-    let mut checkpoints = Vec::new();
-    for round in 0..6 {
-        let queue = fresh.roomy.open().await.unwrap();
-        assert_eq!(read_all(&*queue, Offset(0)).await, frames);
-        assert_eq!(queue.checkpoints().await.unwrap(), checkpoints);
-        for n in 0..10 {
-            let more = [large(round * 10 + n), numbered(n)];
-            queue.append(&more).await.unwrap();
-            frames.extend(more);
-        }
-        checkpoints.push(checkpoint(round + 1, 5));
-        queue.commit(checkpoints.last().unwrap()).await.unwrap();
-        if round % 2 == 0 {
-            queue.close().await.unwrap();
-            assert!(queue.append(&[numbered(0)]).await.is_err(), "closed is closed");
-        }
-    }
-}
-
-async fn side_streams_are_cut_to_the_last_checkpoint(fresh: Fresh) {
-    if !fresh.roomy.durable() {
-        return;
-    }
-    let queue = fresh.roomy.open().await.unwrap();
-    let side = queue.side("dead").unwrap();
-    add(&*side, 0..10).await;
-    side.trim(2).await.unwrap();
-    let sides = BTreeMap::from([("dead".to_owned(), side.extent())]);
-    queue.commit(&Checkpoint { sides, ..checkpoint(1, 0) }).await.unwrap();
-    add(&*side, 10..20).await;
-    side.trim(15).await.unwrap();
-    side.sync().await.unwrap();
-    add(&*queue.side("never/committed").unwrap(), 0..1).await;
-    drop((side, queue));
-    let queue = fresh.roomy.open().await.unwrap();
-    assert_eq!(queue.sides().await.unwrap(), ["dead"]);
-    let side = queue.side("dead").unwrap();
-    assert_eq!(side.extent(), SideExtent { first: 2, end: 10 });
-    assert_eq!(entries(&*side, 0).await, texts(2..10));
-    add(&*side, 10..11).await;
-    assert_eq!(entries(&*side, 9).await, texts(9..11));
-}
-
-async fn chunks_outlive_the_process(fresh: Fresh) {
-    if !fresh.roomy.durable() {
-        return;
-    }
-    let queue = fresh.roomy.open().await.unwrap();
-    let kept = queue.put_chunk("view", "k", Bytes::from_static(b"kept")).await.unwrap();
-    let chunks = vec![kept.clone()];
-    queue.commit(&Checkpoint { chunks, ..checkpoint(1, 0) }).await.unwrap();
-    let orphan = queue.put_chunk("view", "k", Bytes::from_static(b"orphan")).await.unwrap();
-    drop(queue);
-    let queue = fresh.roomy.open().await.unwrap();
-    assert_eq!(queue.get_chunk(&kept).await.unwrap(), "kept");
-    queue.get_chunk(&orphan).await.unwrap_err();
-}
-
-async fn a_new_incarnation_is_remembered(fresh: Fresh) {
-    if !fresh.roomy.durable() {
-        return;
-    }
-    let queue = fresh.roomy.open().await.unwrap();
-    queue.append(&[numbered(0)]).await.unwrap();
-    let (id, was) = queue.identity();
-    assert_eq!(queue.new_incarnation().await.unwrap(), was + 1);
-    assert_eq!(queue.identity(), (id, was + 1));
-    assert_eq!(queue.append(&[numbered(1)]).await.unwrap().start, Offset(1));
-    drop(queue);
-    let queue = fresh.roomy.open().await.unwrap();
-    assert_eq!(queue.identity(), (id, was + 1));
-    assert_eq!(read_all(&*queue, Offset(0)).await, [numbered(0), numbered(1)]);
-}
-
-async fn one_at_a_time(fresh: Fresh) {
-    if !fresh.roomy.durable() {
-        return;
-    }
-    let queue = fresh.roomy.open().await.unwrap();
-    let e = fresh.roomy.open().await.err().unwrap();
-    assert_eq!(e.remedy(), Remedy::Stop);
-    assert!(e.how_to_fix().is_some(), "{e}");
-    queue.close().await.unwrap();
-    fresh.roomy.open().await.unwrap();
 }
