@@ -22,6 +22,12 @@ URL, REDIS_PORT, DATABASE, ROWS = sys.argv[1], int(sys.argv[2]), sys.argv[3], in
 QUEUE = "data_queue"
 
 
+def peak_mib() -> float:
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 async def collect(client: redis.Redis, done: asyncio.Event) -> None:
     fetched = 0
     async with aiohttp.ClientSession() as session:
@@ -70,7 +76,7 @@ async def main() -> None:
     print(json.dumps({
         "fetched": ROWS, "stored": stored, "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "rss_mib": usage.ru_maxrss / 1024,
+        "rss_mib": peak_mib(),
     }))
 
 
