@@ -217,7 +217,10 @@ fn files_are_short_and_leave_nothing_for_later() {
             if later.iter().any(|l| line.contains(l.as_str())) {
                 wrong.push(format!("{}:{}: {}", path.display(), i + 1, line.trim()));
             }
-            if line.trim_start().starts_with("#[allow(") || line.starts_with("#![allow(") {
+            // A module that several test binaries share cannot know which of them leaves what unused.
+            let shared = path.ends_with("mod.rs") && line.starts_with("#![allow(dead_code, reason");
+            let allows = line.trim_start().starts_with("#[allow(") || line.starts_with("#![allow(");
+            if allows && !shared {
                 wrong.push(format!(
                     "{}:{}: write #[expect(…, reason = \"…\")]",
                     path.display(),
