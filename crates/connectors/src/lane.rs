@@ -1,6 +1,6 @@
 //! A thread of its own for work that blocks: databases, files, terminals.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use millstream_core::{Error, Result};
@@ -12,7 +12,7 @@ type Job<T> = Box<dyn FnOnce(&mut T) + Send>;
 /// `T`, when this is dropped, which waits for it: what it held (locks, files) is free afterwards.
 #[derive(Debug)]
 pub(crate) struct Lane<T> {
-    name: String,
+    name: Arc<str>,
     jobs: Option<mpsc::Sender<Job<T>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -31,7 +31,7 @@ impl<T: Send + 'static> Lane<T> {
                 .because(e)
                 .fix("raise the limit on threads (`ulimit -u`)")
         })?;
-        Ok(Self { name: name.to_owned(), jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { name: name.into(), jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Does the job on the thread and waits for its result. Dropped while waiting, the job still
@@ -40,14 +40,43 @@ impl<T: Send + 'static> Lane<T> {
         &self,
         job: impl FnOnce(&mut T) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        let gone = || Error::stop(format!("the thread of `{}` has panicked", self.name));
+        self.begin(job)?.end().await
+    }
+
+    /// Has the job done on the thread, behind those before it, without waiting.
+    pub(crate) fn begin<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut T) -> Result<R> + Send + 'static,
+    ) -> Result<Pending<R>> {
         let (reply, result) = oneshot::channel();
         let job: Job<T> = Box::new(move |owned| {
             // Nobody waits any more: then nobody misses the result either.
             drop(reply.send(job(owned)));
         });
-        self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
-        result.await.map_err(|_| gone())?
+        let pending = Pending { name: self.name.clone(), result };
+        match self.jobs.as_ref().map(|jobs| jobs.send(job)) {
+            Some(Ok(())) => Ok(pending),
+            Some(Err(_)) | None => Err(pending.gone()),
+        }
+    }
+}
+
+/// A job that was begun.
+#[derive(Debug)]
+pub(crate) struct Pending<R> {
+    name: Arc<str>,
+    result: oneshot::Receiver<Result<R>>,
+}
+
+impl<R> Pending<R> {
+    /// Waits for its result.
+    pub(crate) async fn end(mut self) -> Result<R> {
+        let result = (&mut self.result).await;
+        result.map_err(|_| self.gone())?
+    }
+
+    fn gone(&self) -> Error {
+        Error::stop(format!("the thread of `{}` has panicked", self.name))
     }
 }
 

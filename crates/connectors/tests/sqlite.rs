@@ -402,3 +402,46 @@ async fn names_of_any_kind_are_quoted() {
     let sql = r#"SELECT count(*) FROM "a ""b""; DROP""#;
     assert_eq!(table.conn().query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap(), 1);
 }
+
+#[tokio::test]
+async fn wherever_rows_are_refused_all_others_are_kept_in_order() {
+    // With the trigger SQLite reads all rows before it inserts the first.
+    let trigger = "CREATE TRIGGER no AFTER INSERT ON readings WHEN new.id % 7 = 3
+                   BEGIN SELECT RAISE(ABORT, 'a three'); END";
+    for (seed, sql) in [(1, ""), (2, trigger), (3, "")] {
+        let make = format!("CREATE TABLE readings (id INTEGER CHECK (id > 0), name TEXT); {sql}");
+        let table = Table::with(PLAIN, &make);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let many = [30, 30, 2][usize::try_from(seed - 1).unwrap()];
+        let ids: Vec<i64> =
+            (1..=2_500).map(|i| if random.u32(..many) == 0 { -i } else { i }).collect();
+        let fits = |id: i64| id > 0 && (sql.is_empty() || id % 7 != 3);
+        let mut sink = table.sink();
+        sink.open(laws::schema()).await.unwrap();
+        let refused = send(sink.as_mut(), 1, &laws::rows(1, &ids)).await.unwrap();
+        let rows: Vec<usize> = refused.iter().map(|r| r.id.row as usize).collect();
+        let unfit: Vec<usize> = (0..ids.len()).filter(|i| !fits(ids[*i])).collect();
+        assert_eq!(rows, unfit, "seed {seed}");
+        for (refused, row) in refused.iter().zip(unfit) {
+            let reason = if ids[row] < 0 { "CHECK constraint failed: id > 0" } else { "a three" };
+            assert_eq!(refused.reason, reason, "seed {seed}, row {row}");
+        }
+        let kept: Vec<i64> = ids.into_iter().filter(|id| fits(*id)).collect();
+        assert_eq!(table.ids().await, kept, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_behind_the_engines_back_is_told_by_the_next_call() {
+    let table = Table::new(PLAIN);
+    let mut sink = table.sink();
+    sink.open(laws::schema()).await.unwrap();
+    sink.write(&laws::rows(1, &[1])).await.unwrap();
+    // The second write is done while the engine goes on; a batch of other columns cannot be stored.
+    let other = of(vec![("id", Arc::new(arrow_array::NullArray::new(1)))]);
+    sink.write(&other).await.unwrap();
+    let told = sink.prepare(&mark(1)).await;
+    assert!(told.is_err(), "{told:?}");
+    assert_eq!(sink.open(laws::schema()).await.unwrap(), Held::Fresh);
+    assert_eq!(table.ids().await, [0; 0]);
+}

@@ -15,7 +15,7 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, TimeUnit};
 
 use super::is_json;
-use super::time::{push_date, push_moment, push_time};
+use super::time::{LastSecond, push_date, push_moment, push_time};
 
 /// Appends the value of one row.
 pub(crate) type Cell<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + 'a>;
@@ -225,9 +225,10 @@ fn timestamp<T: ArrowPrimitiveType<Native = i64>>(
     style: Style,
 ) -> Cell<'_> {
     let array: &PrimitiveArray<T> = array.as_primitive::<T>();
+    let last = LastSecond::default();
     quoted(style, move |row, out| {
         let (seconds, fraction, digits) = split(array.value(row), per_second);
-        push_moment(out, seconds, fraction, digits, utc);
+        push_moment(out, &last, seconds, fraction, digits, utc);
     })
 }
 

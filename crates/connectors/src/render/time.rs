@@ -1,5 +1,7 @@
 //! Moments and dates as RFC 3339 writes them.
 
+use std::cell::Cell;
+
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
 
@@ -10,17 +12,31 @@ pub(crate) fn in_rfc3339_range(us: i64) -> bool {
     (FIRST..END).contains(&us)
 }
 
+/// `2026-11-23T05:16:24.`, and which second since 1970 it is: neighbours in a column mostly share it.
+#[derive(Debug, Default)]
+pub(super) struct LastSecond(Cell<Option<(i64, [u8; 20])>>);
+
 /// `2026-11-23T05:16:24.000000`, with `digits` digits of fraction (6, or 9 for nanoseconds).
 pub(super) fn push_moment(
     out: &mut Vec<u8>,
-    seconds: i64,
+    last: &LastSecond,
+    second: i64,
     fraction: u32,
     digits: usize,
     utc: bool,
 ) {
-    push_date(out, seconds.div_euclid(86_400));
-    out.push(b'T');
-    push_time(out, seconds.rem_euclid(86_400), fraction, digits);
+    match last.0.get() {
+        Some((same, text)) if same == second => out.extend_from_slice(&text),
+        _ => {
+            let from = out.len();
+            push_date(out, second.div_euclid(86_400));
+            out.push(b'T');
+            push_second(out, second.rem_euclid(86_400));
+            let text = out.get(from..).and_then(|text| text.try_into().ok());
+            last.0.set(text.map(|text| (second, text)));
+        }
+    }
+    push_fraction(out, fraction, digits);
     if utc {
         out.push(b'Z');
     }
@@ -28,13 +44,30 @@ pub(super) fn push_moment(
 
 /// `05:16:24.000000`.
 pub(super) fn push_time(out: &mut Vec<u8>, second_of_day: i64, fraction: u32, digits: usize) {
-    push_digits(out, second_of_day / 3_600, 2);
-    out.push(b':');
-    push_digits(out, second_of_day / 60 % 60, 2);
-    out.push(b':');
-    push_digits(out, second_of_day % 60, 2);
-    out.push(b'.');
-    push_digits(out, i64::from(fraction), digits);
+    push_second(out, second_of_day);
+    push_fraction(out, fraction, digits);
+}
+
+/// `05:16:24.`
+fn push_second(out: &mut Vec<u8>, second_of_day: i64) {
+    let second = u32::try_from(second_of_day).unwrap_or(0);
+    let [h, m, s] = [second / 3_600, second / 60 % 60, second % 60].map(two);
+    out.extend_from_slice(&[h[0], h[1], b':', m[0], m[1], b':', s[0], s[1], b'.']);
+}
+
+fn push_fraction(out: &mut Vec<u8>, fraction: u32, digits: usize) {
+    if digits == 6 {
+        let [a, b, c] = [fraction / 10_000, fraction / 100 % 100, fraction % 100].map(two);
+        out.extend_from_slice(&[a[0], a[1], b[0], b[1], c[0], c[1]]);
+    } else {
+        push_digits(out, fraction.into(), digits);
+    }
+}
+
+/// Two digits of a number below 100.
+fn two(n: u32) -> [u8; 2] {
+    let n = u8::try_from(n).unwrap_or(0);
+    [b'0' + n / 10 % 10, b'0' + n % 10]
 }
 
 /// `2026-11-23`, counting days from 1970-01-01 in the Gregorian calendar without end.

@@ -1,11 +1,12 @@
 //! Arrow columns as the five kinds of values that SQLite knows.
 
-use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
+use arrow_buffer::OffsetBufferBuilder;
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, TimeUnit};
 use millstream_core::{Error, Result};
@@ -13,8 +14,6 @@ use rusqlite::types::ValueRef;
 
 use super::Timestamps;
 use crate::render::{self, Style};
-
-const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// How values of a column are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,10 +106,10 @@ impl Cells {
         Ok((Self { columns }, unfit))
     }
 
-    /// The values of one row, in order.
+    /// One value; null where there is none.
     #[inline]
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = ValueRef<'_>> {
-        self.columns.iter().map(move |column| column.value(row))
+    pub(super) fn value(&self, column: usize, row: usize) -> ValueRef<'_> {
+        self.columns.get(column).map_or(ValueRef::Null, |column| column.value(row))
     }
 }
 
@@ -153,8 +152,7 @@ fn column(
                     )
                 }));
             }
-            let us = exactly(field, array, &MICROS, unfit)?;
-            Column::Integer(us.as_primitive::<TimestampMicrosecondType>().reinterpret_cast())
+            Column::Integer(micros(field, array, unfit)?.reinterpret_cast())
         }
         (Kind::Integer, _) => {
             let integers = exactly(field, array, &DataType::Int64, unfit)?;
@@ -179,16 +177,31 @@ fn column(
         }
         (_, data_type) => {
             if matches!(data_type, DataType::Timestamp(..)) {
-                let us = exactly(field, array, &MICROS, unfit)?;
-                let rows = us.as_primitive::<TimestampMicrosecondType>().iter().enumerate();
-                let far = rows.filter(|(_, v)| v.is_some_and(|v| !render::in_rfc3339_range(v)));
-                unfit.extend(far.map(|(row, _)| {
-                    (row, format!("column `{name}` lies outside the years 0000 to 9999"))
-                }));
+                let us = micros(field, array, unfit)?;
+                if !us.values().iter().all(|us| render::in_rfc3339_range(*us)) {
+                    let rows = us.iter().enumerate();
+                    let far = rows.filter(|(_, v)| v.is_some_and(|v| !render::in_rfc3339_range(v)));
+                    unfit.extend(far.map(|(row, _)| {
+                        (row, format!("column `{name}` lies outside the years 0000 to 9999"))
+                    }));
+                }
             }
-            Column::Text(texts(field, array.as_ref()))
+            Column::Text(texts(field, array.as_ref())?)
         }
     })
+}
+
+/// Moments as microseconds since 1970 UTC.
+fn micros(
+    field: &Field,
+    array: &ArrayRef,
+    unfit: &mut Vec<Unfit>,
+) -> Result<TimestampMicrosecondArray> {
+    let us = match array.data_type() {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        other => panic!("`{}` of type {other} is no moment", field.name()),
+    };
+    Ok(exactly(field, array, &us, unfit)?.as_primitive::<TimestampMicrosecondType>().clone())
 }
 
 /// The column as another type; rows whose value that type cannot hold are unfit.
@@ -221,19 +234,25 @@ fn exactly(
 }
 
 /// Renders a column that has no form of its own in SQLite.
-fn texts(field: &Field, array: &dyn Array) -> StringArray {
+fn texts(field: &Field, array: &dyn Array) -> Result<StringArray> {
     let cell = render::cell(field, array, Style::Text);
     let nulls = array.logical_nulls();
-    let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 28);
-    let mut text = Vec::new();
+    let mut bytes = Vec::with_capacity(array.len() * 28);
+    let mut ends = OffsetBufferBuilder::<i32>::new(array.len());
+    let mut from = 0;
     for row in 0..array.len() {
-        if nulls.as_ref().is_some_and(|n| n.is_null(row)) {
-            texts.append_null();
-            continue;
+        if nulls.as_ref().is_none_or(|n| n.is_valid(row)) {
+            cell(row, &mut bytes);
         }
-        text.clear();
-        cell(row, &mut text);
-        texts.append_value(String::from_utf8_lossy(&text));
+        ends.push_length(bytes.len() - from);
+        from = bytes.len();
     }
-    texts.finish()
+    let too_long = |e: &dyn std::fmt::Display| {
+        Error::stop(format!("column `{}` is too long as text: {e}", field.name()))
+            .fix("make its values shorter, or leave it out of the view")
+    };
+    if i32::try_from(bytes.len()).is_err() {
+        return Err(too_long(&"over 2 GiB in one batch"));
+    }
+    StringArray::try_new(ends.finish(), bytes.into(), nulls).map_err(|e| too_long(&e))
 }

@@ -83,7 +83,8 @@ impl Database {
         let conn = self.connect(self.options.create)?;
         let held = self.told("cannot open the database", self.set_up(&conn, &mut table))?;
         let file = file_id(&self.options.path);
-        let insert = Insert::into(&table);
+        let insert = Insert::into(&conn, &table);
+        let insert = self.told("cannot open the database", insert.map_err(Trouble::from))?;
         self.open = Some(Open { conn, file, table, insert, turn: Turn::Idle });
         self.was_open = true;
         Ok(held)

@@ -3,6 +3,7 @@
 mod cells;
 mod database;
 mod error;
+mod feed;
 mod insert;
 mod neighbours;
 mod table;
@@ -22,7 +23,7 @@ use serde::Deserialize;
 
 use self::database::Database;
 use self::neighbours::Neighbour;
-use crate::lane::Lane;
+use crate::lane::{Lane, Pending};
 
 /// Stores rows in a table of an SQLite database, each exactly once: how far it has come is kept in
 /// the same transaction, in a table `_millstream_held` beside yours.
@@ -129,7 +130,7 @@ impl Config<dyn Sink> for Sqlite {
         let (pipeline, sink) = (env.pipeline.clone(), env.name.clone());
         let options = Options { path, table, mode, key, create, timestamps, pipeline, sink };
         let neighbour = Arc::new(Neighbour::of(&options.path));
-        Ok(Box::new(SqliteSink { options, neighbour, lane: None }))
+        Ok(Box::new(SqliteSink { options, neighbour, lane: None, writing: None, begun: false }))
     }
 }
 
@@ -139,33 +140,58 @@ struct SqliteSink {
     /// From the first: all sinks of a pipeline are built before any is opened.
     neighbour: Arc<Neighbour>,
     lane: Option<Lane<Database>>,
+    /// The last write, while the engine works on the next.
+    writing: Option<Pending<()>>,
+    /// The first write of an epoch has been done, so that its transaction is open.
+    begun: bool,
 }
 
 impl SqliteSink {
-    async fn run<R: Send + 'static>(
-        &mut self,
-        job: impl FnOnce(&mut Database) -> Result<R> + Send + 'static,
-    ) -> Result<R> {
-        let lane = match &mut self.lane {
+    fn lane(&mut self) -> Result<&Lane<Database>> {
+        Ok(match &mut self.lane {
             Some(lane) => lane,
             none => {
                 let database = Database::new(self.options.clone(), self.neighbour.clone());
                 none.insert(Lane::start(&format!("sqlite {}", self.options.sink), database)?)
             }
-        };
-        lane.run(job).await
+        })
+    }
+
+    async fn run<R: Send + 'static>(
+        &mut self,
+        job: impl FnOnce(&mut Database) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        if let Some(before) = self.writing.take() {
+            before.end().await?;
+        }
+        self.lane()?.run(job).await
     }
 }
 
 #[async_trait]
 impl Sink for SqliteSink {
     async fn open(&mut self, schema: SchemaRef) -> Result<Held> {
+        // Whatever became of it, it is discarded now.
+        self.writing = None;
+        self.begun = false;
         self.run(move |database| database.open(&schema)).await
     }
 
     async fn write(&mut self, rows: &Rows) -> Result<()> {
         let rows = rows.clone();
-        self.run(move |database| database.write(rows)).await
+        let write = move |database: &mut Database| database.write(rows);
+        if self.begun {
+            // One is inserted while the engine makes the next; the call after says how it went.
+            if let Some(before) = self.writing.take() {
+                before.end().await?;
+            }
+            self.writing = Some(self.lane()?.begin(write)?);
+        } else {
+            // The first may find the database locked, and can then be tried again.
+            self.run(write).await?;
+            self.begun = true;
+        }
+        Ok(())
     }
 
     async fn prepare(&mut self, mark: &Mark) -> Result<Vec<Refused>> {
@@ -175,10 +201,14 @@ impl Sink for SqliteSink {
 
     async fn flush(&mut self, mark: &Mark) -> Result<()> {
         let mark = *mark;
-        self.run(move |database| database.flush(mark)).await
+        self.run(move |database| database.flush(mark)).await?;
+        self.begun = false;
+        Ok(())
     }
 
     async fn forget(&mut self) -> Result<()> {
+        self.writing = None;
+        self.begun = false;
         self.run(Database::forget).await
     }
 

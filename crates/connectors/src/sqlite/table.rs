@@ -5,6 +5,7 @@ use millstream_core::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::cells::Kind;
+use super::feed;
 use super::{Mode, Options, Timestamps};
 
 /// The table as rows will meet it.
@@ -94,16 +95,18 @@ impl Table {
         sql
     }
 
-    /// The statement that inserts this many rows.
-    pub(super) fn insert_sql(&self, rows: usize) -> String {
-        // `OR ABORT`: whatever the table itself says, a conflict is told, never swallowed.
+    /// The statement that inserts the rows that are fed.
+    pub(super) fn insert_sql(&self) -> String {
+        let fed: Vec<String> = (0..self.columns.len()).map(|i| format!("c{i}")).collect();
+        // `OR ABORT`: whatever the table itself says, a conflict is told, never swallowed. `WHERE true`: else
+        // `ON` would be taken for that of a join.
         let mut sql = format!(
-            "INSERT OR ABORT INTO {} ({}) VALUES ",
+            "INSERT OR ABORT INTO {} ({}) SELECT {} FROM {} WHERE true",
             quoted(&self.name),
-            self.names(0..self.columns.len())
+            self.names(0..self.columns.len()),
+            fed.join(", "),
+            feed::TABLE,
         );
-        let row = format!("({})", vec!["?"; self.columns.len()].join(","));
-        sql.push_str(&vec![row; rows].join(","));
         if self.mode == Mode::Upsert {
             append(&mut sql, format_args!(" ON CONFLICT ({}) DO ", self.names(self.key.iter())));
             let rest = (0..self.columns.len()).filter(|i| !self.key.contains(i));
