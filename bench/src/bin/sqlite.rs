@@ -49,7 +49,7 @@ async fn main() -> Result<(), Fault> {
     let rows = i64::try_from(option("rows", 1_000_000)?)?;
     let rounds = option("rounds", 5)?;
     let batches: Vec<RecordBatch> = (0..rows / BATCH).map(batch).collect::<Result<_, _>>()?;
-    let texts: Vec<Vec<String>> = batches.iter().map(|b| moments(b)).collect();
+    let texts: Vec<Vec<String>> = batches.iter().map(moments).collect();
     let mut lines = Vec::new();
     for case in &CASES {
         let (mut ours, mut ready, mut rendered) = (Vec::new(), Vec::new(), Vec::new());
