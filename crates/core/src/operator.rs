@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::ArrayRef;
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
 
@@ -170,10 +170,4 @@ pub trait Function: Send + Sync + fmt::Debug {
     /// # Errors
     /// Text for people; the row is then set aside.
     fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef>;
-}
-
-/// Cuts rows to what one row is: used to set single rows aside.
-#[must_use]
-pub fn one_row(batch: &RecordBatch, row: usize) -> RecordBatch {
-    batch.slice(row, 1)
 }

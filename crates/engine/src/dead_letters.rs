@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use millstream_core::clock::Timestamp;
 use millstream_core::codec::{RefusedRecord, RefusedRow, RowId};
 use millstream_core::ledger::Stage;
-use millstream_core::queue::{Epoch, SideStream};
+use millstream_core::queue::SideStream;
 use millstream_core::record::{Block, Body, Form, Frame, Offset, Position, Record};
 use millstream_core::{Error, Result};
 
@@ -230,9 +230,4 @@ async fn gone(stream: &dyn SideStream) -> Result<BTreeSet<u64>> {
             }
         }
     }
-}
-
-/// What epoch an operator's own act on the dead letters is sealed by.
-pub(crate) fn next_epoch(latest: Epoch) -> Epoch {
-    latest.next()
 }

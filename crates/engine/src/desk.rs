@@ -144,7 +144,7 @@ pub async fn at_rest(
         dead.sync().await?;
         dead.trim(first).await?;
         let mut checkpoint = queue.checkpoints().await?.pop().unwrap_or_default();
-        checkpoint.epoch = dead_letters::next_epoch(checkpoint.epoch);
+        checkpoint.epoch = checkpoint.epoch.next();
         checkpoint.sides.insert(dead_letters::STREAM.into(), dead.extent());
         checkpoint.at = clock.now();
         queue.commit(&checkpoint).await?;
