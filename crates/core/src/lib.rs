@@ -18,6 +18,7 @@ pub mod operator;
 pub mod plugin;
 pub mod queue;
 pub mod record;
+pub mod role;
 pub mod sink;
 pub mod source;
 

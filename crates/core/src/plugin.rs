@@ -243,6 +243,11 @@ pub trait QueueOpener: Send + Sync {
     /// Whether what it takes survives the process.
     fn durable(&self) -> bool;
 
+    /// Whether several processes can have it open at once and divide the work by roles.
+    fn shared(&self) -> bool {
+        false
+    }
+
     /// The bound on bytes in outboxes and other side streams.
     fn side_bytes_max(&self) -> u64;
 

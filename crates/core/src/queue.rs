@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::record::{Frame, Name, Offset};
+use crate::role::{Holder, Role};
 use crate::source::SplitPositions;
 
 /// The steps sealed by one checkpoint. The first epoch is 1; 0 means before all of them.
@@ -241,6 +242,50 @@ pub trait Queue: Send + Sync {
     /// `Stop` when this queue cannot; else as [`Queue::commit`].
     async fn new_incarnation(&self) -> Result<u32> {
         Err(crate::Error::stop("this queue has no incarnations"))
+    }
+
+    /// Tries to take a role that one process at a time has; true if it is now this one's, or was already.
+    ///
+    /// It stays so, renewed by the queue itself, until it is given up or lost: when this process was
+    /// stopped, or cut off, for so long that another one may have taken over. What it then still asks the
+    /// queue for in that role is refused. A queue that one process at a time has open gives it every role.
+    ///
+    /// # Errors
+    /// As [`Queue::positions`].
+    async fn take_role(&self, role: &Role) -> Result<bool> {
+        let _ = role;
+        Ok(true)
+    }
+
+    /// Waits until a role that this process has taken is no longer its own. Cancel-safe.
+    async fn role_lost(&self, role: &Role) {
+        let _ = role;
+        std::future::pending().await
+    }
+
+    /// Gives a role up, so that another process can take it at once.
+    ///
+    /// # Errors
+    /// As [`Queue::positions`]; the role then falls free by itself a little later.
+    async fn give_up_role(&self, role: &Role) -> Result<()> {
+        let _ = role;
+        Ok(())
+    }
+
+    /// How many processes collect for this pipeline now, this one included: what a fair share is of.
+    ///
+    /// # Errors
+    /// As [`Queue::positions`].
+    async fn collectors(&self) -> Result<usize> {
+        Ok(1)
+    }
+
+    /// Who has which role now; nothing for a queue that one process at a time has open.
+    ///
+    /// # Errors
+    /// As [`Queue::positions`].
+    async fn holders(&self) -> Result<Vec<Holder>> {
+        Ok(Vec::new())
     }
 
     /// Flushes and gives up the lock. Without it nothing is lost either.

@@ -11,9 +11,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("testkit", &["core"]),
     ("engine", &["core"]),
-    ("queue", &["core"]),
+    ("redis", &["core"]),
+    ("queue", &["core", "redis"]),
     ("sql", &["core"]),
-    ("connectors", &["core"]),
+    ("connectors", &["core", "redis"]),
     ("web", &["core", "engine"]),
     ("millstream", &["core", "engine", "queue", "sql", "connectors", "web"]),
 ];

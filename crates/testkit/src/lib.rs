@@ -4,3 +4,4 @@ pub mod disk;
 pub mod fakes;
 pub mod laws;
 pub mod model;
+pub mod redis;
