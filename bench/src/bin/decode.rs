@@ -1,6 +1,6 @@
 //! How fast JSON becomes Arrow: our decoder beside `arrow-json` and `serde_json`, in one process.
 //!
-//! `cargo run --release -p millstream-bench --bin decode`. Repetitions of all decoders alternate, so
+//! `cargo run --release -p millstream-bench --bin decode [-- --rows 'bids, all' --decoder millstream]`. Repetitions of all decoders alternate, so
 //! that whatever else the machine does hits them alike; times are thread CPU time.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
@@ -20,7 +20,7 @@ use millstream_core::record::{BLOCK_BYTES, Block, Record};
 use serde::Deserialize;
 
 const ROWS: usize = 60_000;
-const REPEATS: usize = 21;
+const REPEATS: usize = 51;
 
 /// The allocator of the product.
 #[global_allocator]
@@ -234,6 +234,12 @@ fn flat_serde(lines: &[u8]) -> Result<usize, Failure> {
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn measure(name: &str, blocks: &[(Block, usize)], runs: &mut [(&str, Run)]) -> Result<(), Failure> {
+    if chosen("--rows").is_some_and(|rows| rows != name) {
+        return Ok(());
+    }
+    let decoder = chosen("--decoder");
+    let mut runs: Vec<_> =
+        runs.iter_mut().filter(|(d, _)| decoder.as_ref().is_none_or(|only| only == d)).collect();
     let rows: usize = blocks.iter().map(|(_, n)| n).sum();
     let bytes: usize = blocks.iter().map(|(b, _)| b.payload_bytes()).sum();
     let mut times = vec![Vec::new(); runs.len()];
@@ -262,6 +268,11 @@ fn measure(name: &str, blocks: &[(Block, usize)], runs: &mut [(&str, Run)]) -> R
     }
     println!();
     Ok(())
+}
+
+/// What an option on the command line says: one case or one decoder alone, to be profiled.
+fn chosen(option: &str) -> Option<String> {
+    std::env::args().skip_while(|a| a != option).nth(1)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

@@ -252,12 +252,27 @@ fn the_rest_of_a_line_hides_no_row() {
 
 #[test]
 fn bytes_that_are_no_text_refuse_their_row_alone() {
-    let columns: Columns = serde_json::from_value(json!({"s": "string"})).unwrap();
-    let record =
-        b"{\"s\":\"a\"}\n{\"s\":\"b\xff\"}\n{\"s\":\"c\"}\n{\"s\":\"d\",\"x\":\"\xc3\"}".to_vec();
-    let decoded = decode(&codec(None, false), &columns, &block(Form::Arrived, &[record]));
-    assert_eq!(rows(&decoded.batch), [json!({"s": "a"}), json!({"s": "c"})]);
-    assert_eq!(reasons(&decoded), ["not valid UTF-8", "not valid UTF-8"]);
+    let columns: Columns =
+        serde_json::from_value(json!({"s": "string", "l": {"list": "string"}})).unwrap();
+    // Of the fourth, no column asks for what is wrong; the items of the fifth are text only together.
+    let record = b"{\"s\":\"a\"}\n{\"s\":\"b\xff\"}\n{\"s\":\"c\"}\n{\"s\":\"d\",\"x\":\"\xc3\"}\n\
+        {\"s\":\"e\",\"l\":[\"\xc3\",\"\xa9\"]}\n{\"s\":\"f\",\"l\":[\"\xc3\xa9\"]}"
+        .to_vec();
+    let row = |s: &str| json!({"s": s, "l": null});
+    let last = json!({"s": "f", "l": ["é"]});
+    let records = block(Form::Arrived, std::slice::from_ref(&record));
+    let decoded = decode(&codec(None, false), &columns, &records);
+    assert_eq!(rows(&decoded.batch), [row("a"), row("c"), row("d"), last.clone()]);
+    assert_eq!(reasons(&decoded), ["not valid UTF-8"; 2]);
+    let decoded = decode(&codec(None, true), &columns, &records);
+    assert_eq!(rows(&decoded.batch), [row("a"), row("c"), last]);
+    assert_eq!(reasons(&decoded), ["not valid UTF-8"; 3]);
+    // A row's fate does not hang on its neighbours.
+    for line in record.split(|c| *c == b'\n') {
+        let alone = decode(&codec(None, false), &columns, &block(Form::Arrived, &[line.to_vec()]));
+        let bad = line.windows(4).any(|w| w == b"b\xff\"}" || w == b"\"\xc3\",");
+        assert_eq!(alone.refused.len(), usize::from(bad), "{}", line.escape_ascii());
+    }
 }
 
 #[test]

@@ -337,6 +337,26 @@ impl Cells {
         self.rows = rows;
     }
 
+    /// How many texts each cell has.
+    pub(super) fn texts(&self) -> Vec<usize> {
+        let texts = |cell: &Cell| if let Values::Text(..) = cell.values { cell.len() } else { 0 };
+        self.all.iter().map(texts).collect()
+    }
+
+    /// Whether each text that came since is UTF-8.
+    pub(super) fn texts_are_utf8(&self, since: &[usize]) -> bool {
+        self.all.iter().zip(since).all(|(cell, since)| {
+            let Values::Text(ends, texts) = &cell.values else { return true };
+            let mut ends = ends.get(*since..).unwrap_or_default().iter().map(|e| place(Some(e)));
+            let mut from = ends.next().unwrap_or(0);
+            ends.all(|end| {
+                let text = texts.get(from..end).unwrap_or_default();
+                from = end;
+                std::str::from_utf8(text).is_ok()
+            })
+        })
+    }
+
     /// What the next block may need.
     pub(super) fn room(&self) -> Room {
         let text = |cell: &Cell| {

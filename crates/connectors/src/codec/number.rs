@@ -37,8 +37,8 @@ pub(super) fn ten_to(places: i64) -> i64 {
 /// Eight bytes from `at` on, the first one lowest; `None` near the end.
 #[inline(always)]
 pub(super) fn load8(b: &[u8], at: usize) -> Option<u64> {
-    let bytes = b.get(at..at.checked_add(8)?)?;
-    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    // By the rest of the slice: no sum that could overflow has to be looked at.
+    Some(u64::from_le_bytes(*b.get(at..)?.first_chunk()?))
 }
 
 /// The value and count of up to 18 digits from `at` on. With 18 there may be more.
@@ -107,29 +107,56 @@ fn goes_on(b: &[u8], at: usize) -> bool {
     matches!(b.get(at), Some(b'.' | b'e' | b'E' | b'0'..=b'9'))
 }
 
-/// A plain JSON integer of up to 18 digits and its end; anything else is for [`exact`].
+/// A plain JSON integer of up to 18 digits and its end; anything else is for [`scaled`]. Where `closed`,
+/// the caller looks at what comes after it.
 #[inline(always)]
-pub(super) fn short_int(b: &[u8], at: usize) -> Option<(i64, usize)> {
-    let negative = b.get(at) == Some(&b'-');
-    let start = at + usize::from(negative);
-    let (value, n) = digits(b, start);
-    let end = start + n;
-    if n == 0 || (n > 1 && b.get(start) == Some(&b'0')) || goes_on(b, end) {
+pub(super) fn short_int(b: &[u8], at: usize, closed: bool) -> Option<(i64, usize)> {
+    let (value, n) = digits(b, at);
+    if n == 0 {
+        return negative(b, at, |b, at| short_int_of(b, at, digits(b, at), closed));
+    }
+    short_int_of(b, at, (value, n), closed)
+}
+
+#[inline(always)]
+fn short_int_of(b: &[u8], at: usize, digits: (u64, usize), closed: bool) -> Option<(i64, usize)> {
+    let (value, n) = digits;
+    let end = at + n;
+    if (b.get(at) == Some(&b'0') && n > 1) || n == 0 || (!closed && goes_on(b, end)) {
         return None;
     }
-    let value = value.cast_signed();
-    Some((if negative { -value } else { value }, end))
+    Some((value.cast_signed(), end))
+}
+
+/// What `read` makes of the number behind the minus at `at`, with its sign.
+#[inline(always)]
+fn negative<N: std::ops::Neg<Output = N>>(
+    b: &[u8],
+    at: usize,
+    read: impl FnOnce(&[u8], usize) -> Option<(N, usize)>,
+) -> Option<(N, usize)> {
+    if b.get(at) != Some(&b'-') {
+        return None;
+    }
+    read(b, at + 1).map(|(value, end)| (-value, end))
 }
 
 /// A plain JSON decimal of up to 15 digits and its end, exact by Clinger's rule; anything else is
-/// for [`float`].
+/// for [`float`]. Where `closed`, the caller looks at what comes after it.
 #[inline(always)]
-pub(super) fn short_float(b: &[u8], at: usize) -> Option<(f64, usize)> {
-    let negative = b.get(at) == Some(&b'-');
-    let start = at + usize::from(negative);
-    let (whole, n) = digits(b, start);
-    let mut end = start + n;
-    if n == 0 || n > 15 || (n > 1 && b.get(start) == Some(&b'0')) {
+pub(super) fn short_float(b: &[u8], at: usize, closed: bool) -> Option<(f64, usize)> {
+    let (value, n) = digits(b, at);
+    if n == 0 {
+        return negative(b, at, |b, at| short_float_of(b, at, digits(b, at), closed));
+    }
+    short_float_of(b, at, (value, n), closed)
+}
+
+#[inline(always)]
+fn short_float_of(b: &[u8], at: usize, whole: (u64, usize), closed: bool) -> Option<(f64, usize)> {
+    let (whole, n) = whole;
+    let mut end = at + n;
+    if (b.get(at) == Some(&b'0') && n > 1) || n == 0 || n > 15 {
         return None;
     }
     let (mut mantissa, mut places) = (whole, 0);
@@ -142,12 +169,12 @@ pub(super) fn short_float(b: &[u8], at: usize) -> Option<(f64, usize)> {
         places = m;
         end += 1 + m;
     }
-    if goes_on(b, end) {
+    if !closed && goes_on(b, end) {
         return None;
     }
     #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
     let value = mantissa as f64 / POW10.get(places)?;
-    Some((if negative { -value } else { value }, end))
+    Some((value, end))
 }
 
 /// The end of the JSON number that begins at `at`, by the grammar of RFC 8259.
@@ -267,7 +294,7 @@ mod tests {
             ("x", None),
             ("1234567890123456789", None),
         ] {
-            assert_eq!(short_int(text.as_bytes(), 0), want, "{text}");
+            assert_eq!(short_int(text.as_bytes(), 0, false), want, "{text}");
         }
     }
 
@@ -284,11 +311,11 @@ mod tests {
                 text.insert(0, '-');
             }
             let line = format!("{text},");
-            if let Some((value, at)) = short_float(line.as_bytes(), 0) {
+            if let Some((value, at)) = short_float(line.as_bytes(), 0, false) {
                 assert_eq!(at, text.len(), "{text}");
                 assert_eq!(value.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
             }
-            if let Some((value, at)) = short_int(line.as_bytes(), 0) {
+            if let Some((value, at)) = short_int(line.as_bytes(), 0, false) {
                 assert_eq!(at, text.len(), "{text}");
                 assert_eq!(value, text.parse::<i64>().unwrap(), "{text}");
             }

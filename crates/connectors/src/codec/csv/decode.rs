@@ -174,7 +174,7 @@ fn value(kind: Kind, slot: usize, field: &[u8], cells: &mut Cells) -> Option<()>
     let is_number = || number::end(field, 0).filter(|end| *end == field.len());
     match kind {
         Kind::Int => {
-            let v = number::short_int(field, 0).filter(|(_, end)| *end == field.len());
+            let v = number::short_int(field, 0, false).filter(|(_, end)| *end == field.len());
             let v = match v {
                 Some((v, _)) => v,
                 None => {
@@ -189,7 +189,7 @@ fn value(kind: Kind, slot: usize, field: &[u8], cells: &mut Cells) -> Option<()>
             cells.int(slot, number::scaled(field, places)?.value);
         }
         Kind::Float => {
-            let v = number::short_float(field, 0).filter(|(_, end)| *end == field.len());
+            let v = number::short_float(field, 0, false).filter(|(_, end)| *end == field.len());
             let v = match v {
                 Some((v, _)) => v,
                 None => {

@@ -14,6 +14,7 @@ use super::row::{Met, Reader, unescaped};
 use super::scan::{Scan, broken, colon, reach, space, value};
 use super::shape::Shape;
 use crate::codec::cells::{Cells, Room};
+use crate::codec::moment::Minute;
 use crate::codec::short::Short;
 use crate::codec::tally::{Mark, Tally};
 
@@ -27,6 +28,7 @@ pub(super) struct JsonDecoder {
     pub(super) strict: bool,
     layouts: Layouts,
     met: Met,
+    minute: Minute,
     room: Room,
 }
 
@@ -45,6 +47,7 @@ impl JsonDecoder {
             strict,
             layouts: Layouts::default(),
             met,
+            minute: Minute::default(),
             room: Room::default(),
         }
     }
@@ -56,6 +59,21 @@ impl Decoder for JsonDecoder {
     }
 
     fn decode(&mut self, block: &Block) -> Result<Decoded> {
+        if self.strict {
+            return self.decode_as(block, Look::Whole);
+        }
+        // Arrow looks at all text that was read. Only if it finds some that is no UTF-8, which is rare, each
+        // row is looked at to find those that it is of.
+        match self.decode_as(block, Look::Not) {
+            Err(_) => self.decode_as(block, Look::Texts),
+            decoded => decoded,
+        }
+    }
+}
+
+impl JsonDecoder {
+    /// Decodes a block. Without a look for rows that are no UTF-8 it fails when there is one.
+    fn decode_as(&mut self, block: &Block, look: Look) -> Result<Decoded> {
         let bytes = block.payload_bytes();
         let mut cells = Cells::of(&self.shape.slots, &self.room);
         let mut tally = Tally::default();
@@ -64,11 +82,15 @@ impl Decoder for JsonDecoder {
         for record in block.records() {
             let mark = tally.record();
             let mut pass = Pass {
-                utf8: simdutf8::basic::from_utf8(&record.value).is_ok(),
+                look: match look {
+                    Look::Whole if simdutf8::basic::from_utf8(&record.value).is_ok() => Look::Not,
+                    look => look,
+                },
                 reader: Reader {
                     shape: &self.shape,
                     cells: &mut cells,
                     met: &mut self.met,
+                    minute: &mut self.minute,
                     b: &record.value,
                     strict: self.strict,
                     tape: None,
@@ -90,6 +112,17 @@ impl Decoder for JsonDecoder {
     }
 }
 
+/// In what bytes that are no UTF-8 are looked for, row by row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// In nothing.
+    Not,
+    /// In the texts that are read of a row.
+    Texts,
+    /// In all of a row.
+    Whole,
+}
+
 /// One record on its way through the decoder.
 struct Pass<'a> {
     reader: Reader<'a>,
@@ -97,8 +130,7 @@ struct Pass<'a> {
     tally: &'a mut Tally,
     record: &'a Bytes,
     mark: Mark,
-    /// The whole record is valid UTF-8.
-    utf8: bool,
+    look: Look,
 }
 
 impl Pass<'_> {
@@ -264,6 +296,7 @@ impl Pass<'_> {
     /// The row at `at`, decoded or refused; an error when its end cannot be told.
     #[inline]
     fn row(&mut self, at: usize, line: bool) -> Scan {
+        let before = (self.look == Look::Texts).then(|| self.reader.cells.texts());
         let end = match self.layouts.run(&mut self.reader, at, line) {
             Some(end) => end,
             None => match self.full_row(at, line)? {
@@ -271,18 +304,22 @@ impl Pass<'_> {
                 None => return refused_end(self.reader.b, at),
             },
         };
-        if !self.utf8 && !self.valid(at, end) {
+        if self.look != Look::Not && !self.valid(at, end, before.as_deref().unwrap_or_default()) {
             return Ok(end);
         }
         self.tally.good();
         Ok(end)
     }
 
-    /// Whether the row that was just decoded is valid UTF-8; if not, it is refused.
+    /// Whether the row that was just decoded is valid UTF-8, as far as that is asked; if not, it is refused.
     #[cold]
-    fn valid(&mut self, at: usize, end: usize) -> bool {
+    fn valid(&mut self, at: usize, end: usize, before: &[usize]) -> bool {
         let row = self.record.slice(at..end);
-        if simdutf8::basic::from_utf8(&row).is_ok() {
+        let valid = match self.look {
+            Look::Texts => self.reader.cells.texts_are_utf8(before),
+            Look::Whole | Look::Not => simdutf8::basic::from_utf8(&row).is_ok(),
+        };
+        if valid {
             return true;
         }
         let rows = self.reader.cells.rows - 1;
@@ -303,6 +340,7 @@ impl Pass<'_> {
             shape: self.reader.shape,
             cells: &mut *self.reader.cells,
             met: &mut *self.reader.met,
+            minute: &mut *self.reader.minute,
             b: self.reader.b,
             strict: self.reader.strict,
             tape: tape.as_mut(),
@@ -344,6 +382,7 @@ impl Pass<'_> {
             shape: self.reader.shape,
             cells: &mut *self.reader.cells,
             met: &mut *self.reader.met,
+            minute: &mut *self.reader.minute,
             b: bytes,
             strict: self.reader.strict,
             tape: None,

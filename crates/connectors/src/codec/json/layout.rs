@@ -69,32 +69,38 @@ impl Literal {
     #[inline(always)]
     fn after(&self, b: &[u8], at: usize) -> Option<usize> {
         let len = self.bytes.len();
-        let Some(chunk) = b.get(at..at + 16).and_then(|c| c.try_into().ok()) else {
-            return b.get(at..)?.starts_with(&self.bytes).then_some(at + len);
+        let rest = b.get(at..)?;
+        let Some(chunk) = rest.first_chunk() else {
+            return rest.starts_with(&self.bytes).then_some(at + len);
         };
-        if (u128::from_le_bytes(chunk) ^ self.head) & self.mask != 0 {
+        if (u128::from_le_bytes(*chunk) ^ self.head) & self.mask != 0 {
             return None;
         }
-        if len > 16 && b.get(at + 16..at + len)? != self.bytes.get(16..)? {
+        if len > 16 && rest.get(16..len)? != self.bytes.get(16..)? {
             return None;
         }
         Some(at + len)
     }
 }
 
+/// A value and what comes after it.
 #[derive(Debug)]
 struct Step {
-    before: Literal,
     act: Act,
     kind: Kind,
     depth: u32,
+    /// Up to the next value, or to the end of the row.
+    after: Literal,
+    /// No number can go on with the first byte after it.
+    closed: bool,
 }
 
 /// The bytes between the values of a row, and what to do with each value.
 #[derive(Debug)]
 pub(super) struct Layout {
+    /// Up to the first value.
+    first: Literal,
     steps: Vec<Step>,
-    last: Literal,
     present: Vec<usize>,
     missing: Vec<usize>,
     rest: bool,
@@ -103,20 +109,29 @@ pub(super) struct Layout {
 impl Layout {
     /// The layout of the row `start..end`.
     fn of(tape: Tape, b: &[u8], start: usize, end: usize, kind: impl Fn(usize) -> Kind) -> Self {
-        let mut at = start;
-        let mut steps = Vec::with_capacity(tape.values.len());
-        for (from, to, act, depth) in tape.values {
-            let before = Literal::of(b.get(at..from).unwrap_or_default());
-            let kind = match act {
-                Act::Read(slot) => kind(slot),
-                Act::Skip => Kind::Json,
-            };
-            steps.push(Step { before, act, kind, depth });
-            at = to;
-        }
-        let last = Literal::of(b.get(at..tape.rest.unwrap_or(end)).unwrap_or_default());
-        let rest = tape.rest.is_some();
-        Self { steps, last, present: tape.present, missing: tape.missing, rest }
+        let literal = |from: usize, to: usize| Literal::of(b.get(from..to).unwrap_or_default());
+        // Where nothing was stepped over but the last brace, that is a literal like the others.
+        let rest = tape.rest.filter(|rest| b.get(*rest..end) != Some(b"}"));
+        let end = rest.unwrap_or(end);
+        let starts = tape.values.iter().map(|(from, ..)| *from).chain([end]);
+        let first = literal(start, tape.values.first().map_or(end, |(from, ..)| *from));
+        let steps = tape.values.iter().zip(starts.skip(1)).map(|((_, to, act, depth), next)| {
+            let after = literal(*to, next);
+            let goes_on = |c: &u8| matches!(c, b'.' | b'e' | b'E' | b'0'..=b'9');
+            Step {
+                act: *act,
+                kind: match act {
+                    Act::Read(slot) => kind(*slot),
+                    Act::Skip => Kind::Json,
+                },
+                depth: *depth,
+                closed: after.bytes.first().is_some_and(|c| !goes_on(c)),
+                after,
+            }
+        });
+        let steps = steps.collect();
+        let (present, missing) = (tape.present, tape.missing);
+        Self { first, steps, present, missing, rest: rest.is_some() }
     }
 }
 
@@ -180,9 +195,8 @@ impl Reader<'_> {
     /// Reads the row at `at` if it has this layout; nothing is left behind if it has not.
     #[inline]
     fn run(&mut self, layout: &Layout, at: usize) -> Option<usize> {
-        let first = layout.steps.first().map_or(&layout.last, |step| &step.before);
         // Most misses are here, before anything was written.
-        first.after(self.b, at)?;
+        let at = layout.first.after(self.b, at)?;
         let end = self.steps(layout, at);
         if end.is_none() {
             self.cells.cut_rows(&self.shape.slots, self.cells.rows);
@@ -193,10 +207,9 @@ impl Reader<'_> {
     #[inline(always)]
     fn steps(&mut self, layout: &Layout, mut at: usize) -> Option<usize> {
         for step in &layout.steps {
-            at = step.before.after(self.b, at)?;
             at = self.act(step, at)?;
+            at = step.after.after(self.b, at)?;
         }
-        at = layout.last.after(self.b, at)?;
         if layout.rest {
             at = rest_of_line(self.b, at)?;
         }
@@ -212,11 +225,22 @@ impl Reader<'_> {
 
     #[inline(always)]
     fn act(&mut self, step: &Step, at: usize) -> Option<usize> {
-        match step.act {
+        let Act::Read(slot) = step.act else {
+            return value(self.b, at, step.depth, self.strict).ok();
+        };
+        match step.kind {
+            // The kinds that are read in a few instructions, each with its own copy of them.
+            Kind::Int if step.closed => self.read_as(Kind::Int, slot, at, step.depth, true),
+            Kind::Float if step.closed => self.read_as(Kind::Float, slot, at, step.depth, true),
+            Kind::Epoch(places) if step.closed => {
+                self.read_as(Kind::Epoch(places), slot, at, step.depth, true)
+            }
+            Kind::Text => self.read_as(Kind::Text, slot, at, step.depth, true),
+            Kind::Stamp => self.read_as(Kind::Stamp, slot, at, step.depth, true),
             // A struct that was null and is there now has a layout of its own.
-            Act::Read(_) if step.kind == Kind::Struct && self.b.get(at) == Some(&b'{') => None,
-            Act::Read(slot) => self.read_as(step.kind, slot, at, step.depth).ok(),
-            Act::Skip => value(self.b, at, step.depth, self.strict).ok(),
+            Kind::Struct if self.b.get(at) == Some(&b'{') => return None,
+            kind => self.read_open(kind, slot, at, step.depth),
         }
+        .ok()
     }
 }

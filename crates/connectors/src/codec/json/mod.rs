@@ -13,7 +13,8 @@
 //! - a timestamp is not RFC 3339 with its offset, or not a number where one of the epochs is declared.
 //!   What is finer than a microsecond is cut off;
 //! - a key that a column asks for stands twice;
-//! - it is nested deeper than 127 levels, has bytes that are not UTF-8, or half a surrogate pair.
+//! - it is nested deeper than 127 levels, or a text that a column asks for has bytes that are not UTF-8 or
+//!   half a surrogate pair (with `strict`, any text).
 //!
 //! **Broken JSON.** In a sequence of values, what is broken is refused up to the next line that begins
 //! with `{` or `[`, and the rows around it go on; a record without any whole object or array is refused

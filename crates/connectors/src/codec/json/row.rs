@@ -9,6 +9,7 @@ use super::layout::{Act, Tape};
 use super::scan::{DEPTH_MAX, Scan, broken, colon, escape, plain, space, value};
 use super::shape::{Key, Keys, Shape};
 use crate::codec::cells::{Cells, Kind};
+use crate::codec::moment::Minute;
 
 /// Which keys of an object have been met: a key is met when its number is the object's own.
 #[derive(Debug, Default)]
@@ -38,6 +39,7 @@ pub(super) struct Reader<'a> {
     pub(super) shape: &'a Shape,
     pub(super) cells: &'a mut Cells,
     pub(super) met: &'a mut Met,
+    pub(super) minute: &'a mut Minute,
     /// The record.
     pub(super) b: &'a [u8],
     pub(super) strict: bool,

@@ -11,21 +11,29 @@ impl Reader<'_> {
     #[inline(always)]
     pub(super) fn read(&mut self, slot: usize, at: usize, depth: u32) -> Scan {
         let kind = self.shape.slots.get(slot).kind;
-        self.read_as(kind, slot, at, depth)
+        self.read_as(kind, slot, at, depth, false)
     }
 
-    /// [`Self::read`] when the kind is known.
+    /// [`Self::read`] when the kind is known. Where `closed`, the caller knows what comes after the value, and
+    /// that no number can go on with it.
     #[inline(always)]
-    pub(super) fn read_as(&mut self, kind: Kind, slot: usize, at: usize, depth: u32) -> Scan {
+    pub(super) fn read_as(
+        &mut self,
+        kind: Kind,
+        slot: usize,
+        at: usize,
+        depth: u32,
+        closed: bool,
+    ) -> Scan {
         match kind {
             Kind::Int => {
-                if let Some((v, end)) = number::short_int(self.b, at) {
+                if let Some((v, end)) = number::short_int(self.b, at, closed) {
                     self.cells.int(slot, v);
                     return Ok(end);
                 }
             }
             Kind::Float => {
-                if let Some((v, end)) = number::short_float(self.b, at) {
+                if let Some((v, end)) = number::short_float(self.b, at, closed) {
                     self.cells.float(slot, v);
                     return Ok(end);
                 }
@@ -41,7 +49,8 @@ impl Reader<'_> {
             }
             Kind::Stamp => {
                 if self.b.get(at) == Some(&b'"')
-                    && let Some((v, len)) = self.b.get(at + 1..).and_then(moment::rfc3339_at)
+                    && let Some(rest) = self.b.get(at + 1..)
+                    && let Some((v, len)) = self.minute.rfc3339_at(rest)
                     && self.b.get(at + 1 + len) == Some(&b'"')
                 {
                     self.cells.int(slot, v);
@@ -49,7 +58,7 @@ impl Reader<'_> {
                 }
             }
             Kind::Epoch(places) => {
-                if let Some((v, end)) = number::short_int(self.b, at)
+                if let Some((v, end)) = number::short_int(self.b, at, closed)
                     && let Some(v) = v.checked_mul(number::ten_to(places))
                 {
                     self.cells.int(slot, v);
@@ -59,6 +68,12 @@ impl Reader<'_> {
             Kind::Bool | Kind::Date | Kind::Json | Kind::List(_) | Kind::Struct => {}
         }
         self.read_any(kind, slot, at, depth)
+    }
+
+    /// [`Self::read_as`], out of line: of values with something unknown after them.
+    #[inline(never)]
+    pub(super) fn read_open(&mut self, kind: Kind, slot: usize, at: usize, depth: u32) -> Scan {
+        self.read_as(kind, slot, at, depth, false)
     }
 
     /// Any value, common or not.
