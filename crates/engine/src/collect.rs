@@ -26,7 +26,6 @@ pub(crate) struct Collector {
     pub(crate) source: Box<dyn Source>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) status: Arc<PartStatus>,
-    pub(crate) stopper: Stopper,
 }
 
 /// How a collector ended.
@@ -49,22 +48,22 @@ impl Collector {
     ///
     /// # Errors
     /// `Stop` from the source or the queue.
-    pub(crate) async fn run(mut self) -> Result<Ending> {
+    pub(crate) async fn run(&mut self, stopper: &Stopper) -> Result<Ending> {
         let mut back_off = BackOff::new(&self.name, self.shared.retry_max);
         let mut after =
             self.shared.queue.positions().await?.remove(self.name.as_ref()).unwrap_or_default();
         loop {
-            if self.stopper.stopping() {
+            if stopper.stopping() {
                 return Ok(Ending::Stopped);
             }
             let opened = tokio::select! {
                 opened = self.source.open(&after) => opened,
-                () = self.stopper.asked() => return Ok(Ending::Stopped),
+                () = stopper.asked() => return Ok(Ending::Stopped),
             };
             let failed = match opened {
                 Ok(()) => {
                     self.status.fine("");
-                    match self.pull_all(&mut after, &mut back_off).await {
+                    match self.pull_all(&mut after, &mut back_off, stopper).await {
                         Ok(ending) => return Ok(ending),
                         Err(e) => e,
                     }
@@ -75,7 +74,7 @@ impl Collector {
                 return Err(failed.at(format!("sources.{}", self.name)));
             }
             self.status.trouble("", &failed);
-            sleep(&self.stopper, &mut back_off).await;
+            sleep(stopper, &mut back_off).await;
         }
     }
 
@@ -84,6 +83,7 @@ impl Collector {
         &mut self,
         after: &mut SplitPositions,
         back_off: &mut BackOff,
+        stopper: &Stopper,
     ) -> Result<Ending> {
         let shared = self.shared.clone();
         let mut ahead: Vec<Frame> = Vec::new();
@@ -108,7 +108,7 @@ impl Collector {
             let event = tokio::select! {
                 biased;
                 done = optional(&mut appending) => Event::Appended(done),
-                () = self.stopper.asked(), if ended.is_none() => Event::Stop,
+                () = stopper.asked(), if ended.is_none() => Event::Stop,
                 pulled = self.source.pull(), if pull => Event::Pulled(pulled),
             };
             match event {
@@ -135,7 +135,7 @@ impl Collector {
                 }
                 Event::Pulled(Err(e)) if e.remedy() == Remedy::Retry => {
                     self.status.trouble("", &e);
-                    sleep(&self.stopper, back_off).await;
+                    sleep(stopper, back_off).await;
                 }
                 Event::Pulled(Err(e)) => {
                     // What was pulled before is good: it goes into the queue before anything else.

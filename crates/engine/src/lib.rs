@@ -8,7 +8,8 @@
 //!
 //! Whoever knows the picture knows the files: [`config`] reads the file, `collect` pulls from sources,
 //! `process` takes frames through the `line` of decoders and views, `deliver` hands rows to sinks
-//! (`drain` when one was down), `seal` ends an epoch, `recover` decides where to go on.
+//! (`drain` when one was down), `seal` ends an epoch, `recover` decides where to go on. Where several processes
+//! share a queue, `share` divides the sources among them and `standby` waits for the turn to process.
 
 mod back_off;
 mod begin;
@@ -29,12 +30,14 @@ mod process;
 pub mod recover;
 mod run;
 mod seal;
+mod share;
 pub mod snapshot;
+mod standby;
 pub mod status;
 mod tasks;
 
 pub use config::Pipeline;
-pub use run::{Closing, Engine, Options};
+pub use run::{Closing, Engine, Only, Options};
 pub use snapshot::Snapshot;
 pub use status::Status;
 pub use tasks::{Phase, Placement, Stopper};

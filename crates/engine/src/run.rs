@@ -6,33 +6,46 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use millstream_core::codec::Columns;
 use millstream_core::ledger::Ledger;
 use millstream_core::plugin::Registry;
-use millstream_core::queue::{Checkpoint, Epoch, Queue};
+use millstream_core::queue::{Epoch, Queue};
 use millstream_core::record::{Body, Offset};
 use millstream_core::{Clock, Error, Result};
 
-use crate::begin::{Begun, Parts, SCAN_BYTES, begin};
+use crate::begin::SCAN_BYTES;
 use crate::collect::{Collector, Ending, no_source_ends};
 use crate::config::{Pipeline, QueuePart, SourcePart};
-use crate::control::Control;
-use crate::line::{Blueprint, Line, view_errors};
-use crate::process::{self, Finish};
-use crate::recover;
+use crate::line::Blueprint;
+use crate::process::Finish;
 use crate::seal::{Book, Shared};
+use crate::share::Share;
+use crate::standby::{self, Processing, Standby, Station};
 use crate::status::{Kind, Status};
-use crate::tasks::{Placement, Stopper, finish, panicked};
+use crate::tasks::{Child, Placement, Stopper, finish, panicked};
 
 /// With more frames left than this, a few pins among them do not matter.
 const TAIL_FRAMES_MAX: u64 = 1_000;
 
+/// What of a pipeline one process does, where several share its queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Only {
+    /// Everything: it collects its share of the sources, and processes when no other process does.
+    #[default]
+    All,
+    /// It collects its share of the sources.
+    Collect,
+    /// It processes when no other process does.
+    Process,
+}
+
 /// How a pipeline shall be run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// What of it.
+    pub only: Only,
     /// End by itself once every finite source has ended and everything is delivered.
     pub once: bool,
     /// Sinks that go on from where the queue stands, whatever they hold.
@@ -116,48 +129,49 @@ impl Engine {
         let Pipeline {
             name, sources, views, sinks, queue: QueuePart { opener, .. }, limits, ..
         } = pipeline;
-        if options.once && !sources.iter().any(|s| s.source.finite()) {
+        let collects = options.only != Only::Process;
+        if options.once && collects && !sources.iter().any(|s| s.source.finite()) {
             return Err(no_source_ends());
         }
+        if options.only != Only::All && !opener.shared() {
+            return Err(not_shared());
+        }
         let queue = opener.open().await?;
-        let dead_max = limits.dead_bytes.0;
-        let shared = Arc::new(Shared::new(
-            queue.clone(),
-            status.clone(),
-            clock.clone(),
-            dead_max,
-            limits.retry_max.0,
-        )?);
-        let checkpoints = recover::with_origin(queue.checkpoints().await?);
-        let blueprint = Blueprint {
-            sources: station_plans(&sources, &checkpoints)?,
-            views,
-            sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
-            planner: registry.planner.clone(),
-            functions: registry.functions.clone(),
-        };
-        let line = Line::new(blueprint).map_err(|e| view_errors(&e))?;
+        let bounds = (limits.dead_bytes.0, limits.retry_max.0);
+        let shared = Arc::new(Shared::new(queue.clone(), status, clock, bounds)?);
         let (finish_tell, finish_hear) = watch::channel(Finish::default());
-        let (kill, killed) = watch::channel(false);
-        let (asks, asks_hear) = mpsc::channel(64);
-        let begun = begin(Parts {
-            line,
-            sinks,
-            shared: shared.clone(),
-            checkpoints,
-            step_bytes: usize::try_from(limits.step_bytes.0).unwrap_or(usize::MAX),
-            outbox_bytes: limits.outbox_bytes.0,
-            resume: options.resume.clone(),
-            asks: asks_hear,
-            finish: finish_hear,
-        })
-        .await?;
-        let Begun { processor, start, repeats } = begun;
-        let control = Control::start(opener.folder(), &name, shared.clone(), asks)?;
-        let mut processing = process::start(options.placement, processor, start, repeats, killed);
+        let kill = Arc::new(watch::channel(false).0);
+        let mut processing = if options.only == Only::Collect {
+            standby::none(shared.clone(), finish_hear)
+        } else {
+            let blueprint = Blueprint {
+                sources: stations(&sources),
+                views,
+                sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
+                planner: registry.planner.clone(),
+                functions: registry.functions.clone(),
+            };
+            let standby = Standby {
+                pipeline: name,
+                blueprint,
+                sinks,
+                shared: shared.clone(),
+                step_bytes: usize::try_from(limits.step_bytes.0).unwrap_or(usize::MAX),
+                outbox_bytes: limits.outbox_bytes.0,
+                resume: options.resume,
+                placement: options.placement,
+                folder: opener.folder(),
+                finish: finish_hear,
+                kill: kill.clone(),
+            };
+            standby.start().await?
+        };
+        let sources = if collects { sources } else { Vec::new() };
         let finite = sources.iter().filter(|s| s.source.finite()).count();
         let hush = Stopper::new();
-        let mut collecting = collect_all(sources, &shared, &hush);
+        let share = Share::new(queue.clone(), sources.len());
+        let counting = opener.shared().then(|| Child::spawn(share.clone().keep_counting()));
+        let mut collecting = collect_all(sources, &shared, &share, &hush);
         let watched =
             Watch { once: options.once, finite, stopper: &stopper, hush: &hush, shared: &shared };
         let early = watched.until_over(&mut collecting, &mut processing, &finish_tell).await;
@@ -173,7 +187,7 @@ impl Engine {
             within: limits.stop_within.0,
         })
         .await;
-        control.stop().await;
+        drop(counting);
         let closing = closing(ended, &shared, &queue).await;
         if let Err(e) = queue.close().await {
             tracing::warn!(error = %e, "queue did not close well");
@@ -182,9 +196,12 @@ impl Engine {
     }
 }
 
-/// A source with its codec, and its columns where they are known.
-type StationPlan = (String, Arc<dyn millstream_core::codec::Codec>, Option<Columns>);
-type Processing = tokio::sync::oneshot::Receiver<Result<Book>>;
+/// The error of a process that shall do a part of what one process does as a whole.
+fn not_shared() -> Error {
+    Error::stop("`--only` is for a queue that several processes can share, and this one is held by one process")
+        .fix("leave `--only` out, or use `queue: { redis: { url: … } }`")
+}
+
 /// How a collector ended, and whether its source was to end by itself.
 type Collecting = JoinSet<(bool, Result<Ending>)>;
 
@@ -219,25 +236,16 @@ async fn left(queue: &dyn Queue, next: Offset) -> Result<u64> {
     Ok(left.saturating_sub(pins as u64))
 }
 
-/// Columns as declared, else as pinned by the last checkpoint.
-fn station_plans(sources: &[SourcePart], checkpoints: &[Checkpoint]) -> Result<Vec<StationPlan>> {
-    let pins = checkpoints.last().map(|c| &c.pins);
-    sources
-        .iter()
-        .map(|s| {
-            let pinned = match (&s.columns, pins.and_then(|p| p.get(&s.name))) {
-                (None, Some(json)) => Some(serde_json::from_str(json).map_err(|e| {
-                    Error::stop(format!("the pinned columns of source `{}` cannot be read", s.name))
-                        .because(e)
-                })?),
-                (declared, _) => declared.clone(),
-            };
-            Ok((s.name.clone(), s.codec.clone(), pinned))
-        })
-        .collect()
+fn stations(sources: &[SourcePart]) -> Vec<Station> {
+    sources.iter().map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone())).collect()
 }
 
-fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper) -> Collecting {
+fn collect_all(
+    sources: Vec<SourcePart>,
+    shared: &Arc<Shared>,
+    share: &Arc<Share>,
+    stopper: &Stopper,
+) -> Collecting {
     let mut collecting = JoinSet::new();
     for source in sources {
         let status = shared.status.part(Kind::Source, &source.name);
@@ -247,11 +255,12 @@ fn collect_all(sources: Vec<SourcePart>, shared: &Arc<Shared>, stopper: &Stopper
             source: source.source,
             shared: shared.clone(),
             status,
-            stopper: stopper.clone(),
         };
         let name = source.name.clone();
+        let (share, stopper) = (share.clone(), stopper.clone());
         collecting.spawn(async move {
-            let ending = AssertUnwindSafe(collector.run()).catch_unwind().await;
+            let collect = share.collect(collector, &stopper);
+            let ending = AssertUnwindSafe(collect).catch_unwind().await;
             let ending = ending
                 .unwrap_or_else(|panic| Err(panicked(&format!("sources.{name}"), panic.as_ref())));
             if !finite && matches!(ending, Ok(Ending::Ended)) {

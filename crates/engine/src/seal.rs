@@ -42,8 +42,7 @@ impl Shared {
         queue: Arc<dyn Queue>,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
-        dead_bytes_max: u64,
-        retry_max: Duration,
+        (dead_bytes_max, retry_max): (u64, Duration),
     ) -> Result<Self> {
         Ok(Self {
             dead: Arc::from(queue.side(dead_letters::STREAM)?),

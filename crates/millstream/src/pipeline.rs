@@ -10,7 +10,7 @@ use millstream_core::{Clock, Error, Result};
 use millstream_engine::config::{self, HttpOptions, Place, Problems, Role, Surroundings};
 use millstream_engine::plan::{self, Plan};
 use millstream_engine::status::Kind;
-use millstream_engine::{Closing, Engine, Options, Status, Stopper};
+use millstream_engine::{Closing, Engine, Only, Options, Status, Stopper};
 use millstream_web::Server;
 
 /// A pipeline that is checked and planned; nothing is open yet.
@@ -20,6 +20,7 @@ pub struct Pipeline {
     plan: Plan,
     http: Option<HttpOptions>,
     finite: bool,
+    shared: bool,
 }
 
 /// Reads pipelines that are made of a registry's parts.
@@ -59,6 +60,13 @@ impl Pipeline {
     #[must_use]
     pub fn once(mut self) -> Self {
         self.engine.options_mut().once = true;
+        self
+    }
+
+    /// Does only a part of it, where several processes share its queue.
+    #[must_use]
+    pub fn only(mut self, only: Only) -> Self {
+        self.engine.options_mut().only = only;
         self
     }
 
@@ -102,7 +110,11 @@ impl Pipeline {
     /// address that must not be listened on.
     pub fn check_options(&mut self) -> Result<()> {
         let options = self.engine.options_mut();
-        if options.once && !self.finite {
+        if options.only != Only::All && !self.shared {
+            return Err(Error::stop("`--only` is for a queue that several processes can share, and that of this file is held by one")
+                .fix("leave `--only` out, or use `queue: { redis: { url: … } }`"));
+        }
+        if options.once && options.only != Only::Process && !self.finite {
             return Err(Error::stop("no source of this file ends by itself, so `--once` would never end")
                 .fix("use `--for 15s`, or a source that ends (a file that is not followed, a bound on rows)"));
         }

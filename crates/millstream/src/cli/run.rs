@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use millstream::fields::Span;
-use millstream::{Closing, Error, HttpOptions, Pipeline, Status, Stopper};
+use millstream::{Closing, Error, HttpOptions, Only, Pipeline, Status, Stopper};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
@@ -32,6 +32,11 @@ pub(crate) struct Run {
     /// End once every source that ends by itself has ended and is delivered.
     #[arg(long)]
     once: bool,
+    /// Do only a part: collect, or process. Several processes can share a queue on Redis: they divide the sources
+    /// among them, and one of them processes while the others stand by. With `--once`, `process` ends when what the
+    /// queue held at its start is delivered.
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Option<Part>,
     /// Serve /metrics, /healthz, /readyz and /status here, such as `127.0.0.1:9464`; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -43,6 +48,15 @@ pub(crate) struct Run {
     json: bool,
     #[command(flatten)]
     logs: Logs,
+}
+
+/// What `--only` can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Collect from the sources into the queue.
+    Collect,
+    /// Take from the queue, process and deliver.
+    Process,
 }
 
 fn span(text: &str) -> Result<Span, String> {
@@ -75,6 +89,11 @@ impl Run {
         if self.once {
             pipeline = pipeline.once();
         }
+        pipeline = pipeline.only(match self.only {
+            None => Only::All,
+            Some(Part::Collect) => Only::Collect,
+            Some(Part::Process) => Only::Process,
+        });
         for sink in &self.resume {
             pipeline = pipeline.resume(sink);
         }
