@@ -44,6 +44,8 @@ pub(crate) struct Drainer {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) dead: Arc<dyn SideStream>,
     pub(crate) committed: watch::Receiver<Epoch>,
+    /// The run ends: try once more, at once.
+    pub(crate) ending: watch::Receiver<bool>,
     pub(crate) status: Arc<PartStatus>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The first wait.
@@ -93,8 +95,12 @@ impl Drainer {
 
     async fn run(mut self, mut sink: Box<dyn Sink>) -> Returned {
         let mut wait = self.wait;
+        let mut last = false;
         loop {
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                Ok(_) = self.ending.wait_for(|ending| *ending), if !last => last = true,
+            }
             let tried = match sink.open(self.schema.clone()).await {
                 Ok(held) => self.empty(sink.as_mut(), &held).await,
                 Err(e) => Err(e),
@@ -104,6 +110,9 @@ impl Drainer {
                 Ok(()) => return Ok(sink),
                 Err(e) if e.remedy() == Remedy::Stop => return Err(e),
                 Err(e) => self.status.trouble("", &e),
+            }
+            if last {
+                self.outbox.give_up();
             }
             wait = self.back_off.next();
         }

@@ -157,6 +157,7 @@ impl Lanes {
             dead: shared.dead.clone(),
             outbox_bytes_max: self.outbox_bytes_max,
             committed: shared.committed.subscribe(),
+            ending: shared.ending.subscribe(),
             status,
             clock: shared.clock.clone(),
             back_off: BackOff::new(&name, shared.retry_max),
@@ -260,6 +261,11 @@ impl Lanes {
     /// Whether nothing waits for any sink.
     pub(crate) fn outboxes_empty(&self) -> bool {
         self.running.values().all(|l| l.outbox.is_settled())
+    }
+
+    /// Whether nothing waits for any sink that was there when it was tried a last time.
+    pub(crate) fn outboxes_done(&self) -> bool {
+        self.running.values().all(|l| l.outbox.is_done())
     }
 
     /// Counts records and rows for people to watch.

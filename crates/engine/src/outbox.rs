@@ -32,6 +32,8 @@ pub(crate) struct Outbox {
     delivered: AtomicU64,
     /// The drainer waits for a commit: nobody may hold up commits by waiting for room.
     urgent: AtomicBool,
+    /// The run ends, and the sink was tried once more in vain: what waits is for the next run.
+    given_up: AtomicBool,
 }
 
 impl Outbox {
@@ -43,6 +45,7 @@ impl Outbox {
             next,
             delivered: AtomicU64::new(0),
             urgent: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
         })
     }
 
@@ -60,6 +63,16 @@ impl Outbox {
     pub(crate) fn is_settled(&self) -> bool {
         let extent = self.stream.extent();
         extent.first >= extent.end
+    }
+
+    /// Whether nothing waits that this run could still deliver.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_settled() || self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// Leaves what waits to the next run.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
     }
 
     /// Bytes that wait.

@@ -325,7 +325,16 @@ impl Processor {
             && !self.dirty
             && !self.settle
             && self.sealing.is_none()
-            && (!self.finish.borrow().outboxes || self.lanes.outboxes_empty())
+            && self.outboxes_done()
+    }
+
+    /// Whether what waits for sinks that were down is delivered, as far as this run can.
+    fn outboxes_done(&self) -> bool {
+        if self.finish.borrow().outboxes {
+            return self.lanes.outboxes_empty();
+        }
+        self.shared.ending.send_replace(true);
+        self.lanes.outboxes_done()
     }
 
     async fn end(mut self) -> Result<Book> {

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) retry_max: Duration,
     /// The last epoch committed, for whoever may deliver up to it.
     pub(crate) committed: watch::Sender<Epoch>,
+    /// The run ends: sinks that are down are tried once more.
+    pub(crate) ending: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -53,6 +55,7 @@ impl Shared {
             clock,
             retry_max,
             committed: watch::channel(Epoch(0)).0,
+            ending: watch::channel(false).0,
         })
     }
 

@@ -116,6 +116,32 @@ fn a_sink_that_is_down_holds_up_its_siblings_only_at_the_bound_of_its_outbox() {
     });
 }
 
+/// A stop in good order tries a sink that was down once more: what waits for it is delivered if it is back, and
+/// left to the next run if it is not.
+#[test]
+fn a_stop_tries_a_sink_that_was_down_once_more() {
+    for back in [true, false] {
+        let plot = Plot::new(1).endless("a").tracking("b", "a");
+        let (script, target) = (plot.script("a"), plot.target("b"));
+        target.set_down(u64::MAX);
+        run_while(&plot, || async {
+            for n in 0..100 {
+                script.push("s", n.to_string());
+                seconds(1).await;
+            }
+            // By now it is tried every half a minute only.
+            if back {
+                target.set_down(0);
+            }
+        });
+        let wanted: Vec<i64> = if back { (0..100).collect() } else { Vec::new() };
+        assert_eq!(target.values(), wanted);
+        target.set_down(0);
+        run_while(&plot, || seconds(1));
+        assert_eq!(target.values(), (0..100).collect::<Vec<_>>(), "nothing is lost either way");
+    }
+}
+
 /// Rule 5: rows that are nowhere but in the log stay there.
 #[test]
 fn a_trim_never_passes_what_a_sink_needs() {

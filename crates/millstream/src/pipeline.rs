@@ -218,8 +218,9 @@ impl Loaded {
         let plan = plan::plan(&pipeline, &registry)?;
         let http = pipeline.http.clone();
         let finite = pipeline.sources.iter().any(|s| s.source.finite());
+        let shared = pipeline.queue.opener.shared();
         let engine = Engine::new(pipeline, registry, Options::default(), status, clock);
-        Ok(Pipeline { engine, plan, http, finite })
+        Ok(Pipeline { engine, plan, http, finite, shared })
     }
 }
 

@@ -122,7 +122,7 @@ async fn snapshot(State(status): State<Arc<Status>>) -> impl IntoResponse {
 fn cannot_listen(address: SocketAddr, error: std::io::Error) -> Error {
     let fix = match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "another program listens there: choose another port, or 0 for any free one"
+            "another program listens there, perhaps this pipeline itself: choose another port, or 0 for any free one"
         }
         std::io::ErrorKind::PermissionDenied => {
             "ports below 1024 need privileges: choose a higher one"

@@ -160,7 +160,7 @@ impl Default for Limits {
             step_bytes: Bytes(1 << 20),
             outbox_bytes: Bytes(1 << 30),
             dead_bytes: Bytes(1 << 30),
-            retry_max: Span(std::time::Duration::from_secs(30)),
+            retry_max: Span(std::time::Duration::from_secs(10)),
             stop_within: Span(std::time::Duration::from_secs(30)),
         }
     }

@@ -92,6 +92,17 @@ fn verdict(closing: &Closing) -> String {
             grouped(closing.frames_left)
         ));
     }
+    for (edge, account) in closing.ledger.0.iter().filter(|(e, _)| e.stage == Stage::Sink) {
+        if account.in_flight > 0 {
+            let (rows, wait) =
+                if account.in_flight == 1 { ("row", "waits") } else { ("rows", "wait") };
+            out.push_str(&format!(
+                "{} {rows} {wait} in the outbox of sink {}, which was down: the next run delivers them\n",
+                grouped(account.in_flight),
+                edge.part
+            ));
+        }
+    }
     if let Some(trouble) = &closing.trouble {
         out.push_str(&format!("not ended in good order: {trouble}\n"));
     }
@@ -152,6 +163,15 @@ this run: 0 rows in, 0 rows out in 15s (0 rows/s in)
         );
         let late = Account { late: 1, out: 5, ..whole };
         assert!(text(&closing(late), &ran).contains("late"));
+    }
+
+    #[test]
+    fn rows_that_wait_for_a_sink_are_named() {
+        let mut waits = closing(Account { r#in: 10, out: 10, ..Account::default() });
+        *waits.ledger.account(Stage::Sink, "store") =
+            Account { r#in: 10, out: 7, in_flight: 3, ..Account::default() };
+        let text = text(&waits, &Snapshot::default());
+        assert!(text.contains("3 rows wait in the outbox of sink store"), "{text}");
     }
 
     #[test]

@@ -176,3 +176,29 @@ fn init_writes_a_file_that_runs_and_never_overwrites() {
     bench.run(&["init"]).with_code(1);
     assert_eq!(std::fs::read(bench.path("pipeline.yaml")).unwrap(), before);
 }
+
+/// What an API answers first may hold a row and no column.
+#[test]
+fn rows_without_columns_are_set_aside_and_stop_nothing() {
+    let bench = Bench::new();
+    bench.write("in.ndjson", "{}\n");
+    bench.write(
+        "p.yaml",
+        "sources:
+  empty: { from: { file: { path: in.ndjson } } }
+  other: { from: { generate: { rows: 10, fields: { id: { sequence: {} } } } } }
+queue: { log: { path: data } }
+sinks:
+  a: { rows: empty, to: { sqlite: { path: out.db, table: a } } }
+  b: { rows: other, to: { sqlite: { path: out.db, table: b } } }
+",
+    );
+    bench.run(&["run", "p.yaml", "--once"]).with_code(0);
+    assert_eq!(bench.count("out.db", "SELECT count(*) FROM b"), 10);
+    let dead = bench.run(&["dead", "list", "p.yaml"]).with_code(0);
+    assert!(dead.stdout.contains("no columns are known yet"), "{}", dead.stdout);
+    // Once it has something to say, it goes on.
+    bench.write("in.ndjson", "{}\n{\"n\":1}\n");
+    bench.run(&["run", "p.yaml", "--once"]).with_code(0);
+    assert_eq!(bench.count("out.db", "SELECT count(*) FROM a WHERE n = 1"), 1);
+}

@@ -358,7 +358,7 @@ impl Replay {
                 path = %last.path.display(),
                 at = self.end,
                 bytes = bytes - self.end,
-                "cut the torn tail of the log: it was never acknowledged"
+                "cut the torn tail of the log: after a crash it is what was never acknowledged"
             );
         }
         last.publish(self.end);
