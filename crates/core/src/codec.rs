@@ -238,8 +238,18 @@ impl Column {
     /// The column as Arrow has it.
     #[must_use]
     pub fn field(&self) -> Field {
-        Field::new(&self.name, self.r#type.arrow(), !self.required)
+        marked(Field::new(&self.name, self.r#type.arrow(), !self.required), &self.r#type)
     }
+}
+
+/// Text that is JSON says so in its field, by Arrow's canonical extension type `arrow.json`, so that a sink that
+/// writes JSON writes it as it is.
+fn marked(field: Field, r#type: &ColumnType) -> Field {
+    if *r#type != ColumnType::Json {
+        return field;
+    }
+    let name = ("ARROW:extension:name".to_owned(), "arrow.json".to_owned());
+    field.with_metadata([name].into_iter().collect())
 }
 
 impl ColumnType {
@@ -255,7 +265,9 @@ impl ColumnType {
             Self::Timestamp | Self::TimestampS | Self::TimestampMs | Self::TimestampUs => {
                 DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
             }
-            Self::List(item) => DataType::List(Arc::new(Field::new("item", item.arrow(), true))),
+            Self::List(item) => {
+                DataType::List(Arc::new(marked(Field::new("item", item.arrow(), true), item)))
+            }
             Self::Struct(columns) => {
                 DataType::Struct(columns.0.iter().map(Column::field).collect::<Fields>())
             }

@@ -121,7 +121,9 @@ impl Lower {
             }
             let fields = exprs.iter().zip(schema.fields()).map(|(e, f)| {
                 let nullable = e.nullable(&chain.schema)?;
-                Ok(Field::new(f.name(), e.data_type(&chain.schema)?, nullable))
+                // What a column is marked with (text that is JSON) stays with it.
+                let marks = e.return_field(&chain.schema)?.metadata().clone();
+                Ok(Field::new(f.name(), e.data_type(&chain.schema)?, nullable).with_metadata(marks))
             });
             let schema = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
             chain.explain.push(format!("project {}", list(&projection.expr)));
