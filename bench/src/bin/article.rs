@@ -1,7 +1,9 @@
 //! The article's job, side by side: HTTP bodies of 1,000 rows, a durable queue, `value > 100`, SQLite.
 //!
-//! Ours: `millstream run` with the embedded log and fsync before acknowledge. Rival: the Python script
-//! in `bench/rivals/article.py` (aiohttp, a Redis list, pandas, sqlite3, sleeps removed).
+//! Ours: `millstream run` with the embedded log and fsync before acknowledge, and with the queue on a Redis
+//! that keeps an append-only file, fsynced every second, and once that fsyncs every write; CPU and memory of
+//! that Redis are counted in. Rival: the Python script in `bench/rivals/article.py` (aiohttp, a Redis list on a
+//! Redis that keeps nothing, pandas, sqlite3, sleeps removed).
 //!
 //! ```text
 //! cargo run --release -p millstream-bench --bin article -- [--rows 5_000_000] [--rival-rows 200_000] [--pairs 3]
@@ -30,53 +32,103 @@ struct Measured {
     peak_mib: f64,
 }
 
+/// What lies between collecting and processing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    Log,
+    /// On a Redis that fsyncs its append-only file like this.
+    Redis(&'static str),
+}
+
+const OURS: [(&str, Queue); 3] = [
+    ("millstream, log with fsync", Queue::Log),
+    ("millstream, redis everysec", Queue::Redis("everysec")),
+    ("millstream, redis always", Queue::Redis("always")),
+];
+
 fn main() -> Result<(), Fault> {
     let (rows, rival_rows) = (option("rows", 5_000_000)?, option("rival-rows", 200_000)?);
     let pairs = option("pairs", 3)?;
-    let (mut ours, mut rivals) = (Vec::new(), Vec::new());
+    let redis = has_redis();
+    let mut ours = OURS.map(|(name, queue)| (name, queue, Vec::new()));
+    let mut rivals = Vec::new();
     for _ in 0..pairs {
-        ours.push(run_ours(rows)?);
+        for (_, queue, measured) in &mut ours {
+            if redis || *queue == Queue::Log {
+                measured.push(run_ours(rows, *queue)?);
+            }
+        }
         rivals.extend(run_rival(rival_rows)?);
     }
     report(&ours, &rivals);
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
-fn report(ours: &[Measured], rivals: &[Measured]) {
-    let row = |name: &str, m: &Measured| {
-        vec![
-            name.to_owned(),
-            thousands(m.rows_per_second),
-            format!("{:.2}", m.cpu_per_million),
-            format!("{:.0}", m.peak_mib),
-        ]
-    };
-    let mut rows: Vec<_> = ours.iter().map(|m| row("millstream, log with fsync", m)).collect();
-    rows.extend(rivals.iter().map(|m| row("python, redis list", m)));
-    print(&["", "rows/s", "CPU s/M rows", "peak MiB"], &rows);
+fn report(ours: &[(&str, Queue, Vec<Measured>)], rivals: &[Measured]) {
     let median = |all: &[Measured]| {
         let mut rates: Vec<f64> = all.iter().map(|m| m.rows_per_second).collect();
         rates.sort_by(f64::total_cmp);
         rates.get(rates.len() / 2).copied()
     };
-    if let (Some(ours), Some(rival)) = (median(ours), median(rivals)) {
-        println!("ratio of medians: {:.0}", ours / rival);
+    let rival = median(rivals);
+    let row = |name: &str, m: &Measured, ratio: Option<f64>| {
+        vec![
+            name.to_owned(),
+            thousands(m.rows_per_second),
+            format!("{:.2}", m.cpu_per_million),
+            format!("{:.0}", m.peak_mib),
+            ratio.map_or(String::new(), |r| format!("{r:.0}")),
+        ]
+    };
+    let mut rows = Vec::new();
+    for (name, _, measured) in ours {
+        let ratio = median(measured).zip(rival).map(|(ours, rival)| ours / rival);
+        rows.extend(measured.iter().map(|m| row(name, m, ratio)));
     }
+    rows.extend(rivals.iter().map(|m| row("python, redis list", m, None)));
+    print(&["", "rows/s", "CPU s/M rows", "peak MiB", "ratio of medians"], &rows);
 }
 
-fn run_ours(rows: u64) -> Result<Measured, Fault> {
+fn has_redis() -> bool {
+    let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+    version.is_ok_and(|s| s.success())
+}
+
+/// A Redis of its own in a folder, and its port.
+fn start_redis(folder: &Path, more: &[&str]) -> Result<(Process, u16), Fault> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let redis = Process::start(
+        Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(more)
+            .arg("--dir")
+            .arg(folder)
+            .stdout(Stdio::null()),
+    )?;
+    std::thread::sleep(Duration::from_millis(500));
+    Ok((redis, port))
+}
+
+fn run_ours(rows: u64, queue: Queue) -> Result<Measured, Fault> {
     let folder = tempfile::tempdir_in(".")?;
     let api = Api::new(rows, PER_BODY);
     let address = api.serve()?;
     let file = folder.path().join("article.yaml");
     let urls: Vec<String> =
         (0..4).map(|i| format!("\"http://{address}/realtime-data?{i}\"")).collect();
+    let (redis, queue) = match queue {
+        Queue::Log => (None, "log: { path: ./data }".to_owned()),
+        Queue::Redis(fsync) => {
+            let keep = ["--appendonly", "yes", "--appendfsync", fsync];
+            let (redis, port) = start_redis(folder.path(), &keep)?;
+            (Some(redis), format!("redis: {{ url: \"redis://127.0.0.1:{port}\" }}"))
+        }
+    };
     std::fs::write(
         &file,
         format!(
-            "sources:\n  readings:\n    from:\n      http: {{ urls: [{}], every: 1ms }}\n    decode:\n      json: {{ rows: /items }}\n    \
-             columns: {{ id: int64, sensor: string, value: float64, ts: timestamp_ms }}\nqueue:\n  log: {{ path: ./data }}\n\
+            "name: article\nsources:\n  readings:\n    from:\n      http: {{ urls: [{}], every: 1ms }}\n    decode:\n      json: {{ rows: /items }}\n    \
+             columns: {{ id: int64, sensor: string, value: float64, ts: timestamp_ms }}\nqueue:\n  {queue}\n\
              views:\n  hot: SELECT id, sensor, value, ts FROM readings WHERE value > 100\n\
              sinks:\n  store:\n    rows: hot\n    to:\n      sqlite: {{ path: processed.db, table: processed_items }}\n",
             urls.join(", ")
@@ -103,7 +155,11 @@ fn run_ours(rows: u64) -> Result<Measured, Fault> {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    let (cpu, peak_mib) = (process.cpu_seconds()?, process.peak_mib()?);
+    let (mut cpu, mut peak_mib) = (process.cpu_seconds()?, process.peak_mib()?);
+    if let Some(redis) = &redis {
+        cpu += redis.cpu_seconds()?;
+        peak_mib += redis.peak_mib()?;
+    }
     process.stop()?;
     check(&database, wanted)?;
     Ok(measured(rows, seconds, cpu, peak_mib))
@@ -146,8 +202,7 @@ fn run_rival(rows: u64) -> Result<Option<Measured>, Fault> {
         .args(["-c", "import aiohttp, redis, pandas"])
         .stderr(Stdio::null())
         .status();
-    let redis = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-    if !matches!((ready, redis), (Ok(p), Ok(r)) if p.success() && r.success()) {
+    if !(ready.is_ok_and(|s| s.success()) && has_redis()) {
         eprintln!(
             "rival not measured: it needs redis-server and bench/rivals/requirements.txt (PYTHON={python})"
         );
@@ -156,15 +211,7 @@ fn run_rival(rows: u64) -> Result<Option<Measured>, Fault> {
     let folder = tempfile::tempdir_in(".")?;
     let api = Api::new(rows, PER_BODY);
     let address = api.serve()?;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let redis = Process::start(
-        Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .arg("--dir")
-            .arg(folder.path())
-            .stdout(Stdio::null()),
-    )?;
-    std::thread::sleep(Duration::from_millis(500));
+    let (redis, port) = start_redis(folder.path(), &[])?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals/article.py");
     let output = Command::new(&python)
         .arg(script)
