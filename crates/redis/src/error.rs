@@ -76,6 +76,12 @@ pub(crate) fn breaks(cause: &RedisError) -> bool {
         || is_read_only(cause)
 }
 
+/// Whether the server answered that it did not do it. Otherwise the answer is not known: it may have done it.
+#[must_use]
+pub fn is_refusal(cause: &RedisError) -> bool {
+    matches!(cause.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
 /// Whether the server refused it for lack of memory.
 #[must_use]
 pub fn is_out_of_memory(cause: &RedisError) -> bool {
