@@ -71,8 +71,9 @@ impl Shared {
 
     pub(crate) async fn take_role(&self, role: &Role) -> Result<bool> {
         let name = role.to_string();
-        if *role != Role::Process {
-            self.state.lock().collects = true;
+        if *role != Role::Process && !std::mem::replace(&mut self.state.lock().collects, true) {
+            // Others shall count it from now on.
+            self.steady("roles", || self.beat()).await?;
         }
         let Taken::Token(token) = self.ask_role(&name, true, Over::Expired).await? else {
             return Ok(false);
