@@ -64,6 +64,7 @@ fn verb(function: &'static str) -> &'static str {
         "append" | "settle" => "append",
         "take" | "give_up" | "beat" | "members" | "leave" | "who" => "agree on roles",
         "put_chunk" | "sweep" => "store state",
+        "side_read" => "read a side stream",
         "side_append" | "side_cut" => "write a side stream",
         "mark" => "wait for the server's disk",
         "incarnate" => "begin a new incarnation",

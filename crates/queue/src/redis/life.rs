@@ -179,7 +179,7 @@ impl Shared {
         let mut range = cmd("XRANGE");
         range.arg(&self.keys.frames).arg(&id).arg(&id);
         let Entries(found) = self.main.ask("cannot read the queue", &range).await?;
-        Ok(found.into_iter().next().map(|(_, bytes)| bytes))
+        Ok(found.into_iter().next().map(|(_, bytes, _)| bytes))
     }
 
     pub(crate) fn gone(&self) -> Error {

@@ -360,36 +360,62 @@ local function drop_chunks(chunks, s, ids, from, n)
   end
 end
 
--- The cumulative bytes before an entry of a stream.
-local function before(stream, number, stop, whole)
-  if number >= stop then
-    return whole
-  end
-  local found = redis.call('XRANGE', stream, '0-' .. text(number + 1), '0-' .. text(number + 1))
-  if not found[1] then
-    return nil
-  end
-  return tonumber(found[1][2][4])
+-- The cumulative bytes before the entry with this id.
+local function before(stream, id)
+  local found = redis.call('XRANGE', stream, id, id)
+  return found[1] and tonumber(found[1][2][4])
 end
 
--- A side stream's record: first entry, the end, bytes before the first, bytes before the end.
+-- A side stream's record: first entry, the end, bytes before the first, bytes before the end, generations.
+-- What was cut off the end of a stream leaves ids behind that can never be used again. So entry N has the id
+-- `G-(N+1)`, where the generation G grows with each cut; the record says at which entry each one begins.
 local function side_of(sides, name)
-  local record = redis.call('HGET', sides, name)
-  local first, stop, cut, cum = string.match(record or '0 0 0 0', '^(%d+) (%d+) (%d+) (%d+)$')
-  return { first = tonumber(first), stop = tonumber(stop), cut = tonumber(cut), cum = tonumber(cum) }
+  local record = redis.call('HGET', sides, name) or '0 0 0 0 0:0'
+  local first, stop, cut, cum, rest = string.match(record, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
+  local side = { first = tonumber(first), stop = tonumber(stop), cut = tonumber(cut), cum = tonumber(cum),
+    generations = {} }
+  for from, generation in string.gmatch(rest, '(%d+):(%d+)') do
+    table.insert(side.generations, { from = tonumber(from), generation = tonumber(generation) })
+  end
+  return side
 end
 
 local function save_side(sides, name, side)
+  -- Generations that ended before the first entry are not needed any more.
+  local all = side.generations
+  while all[2] and all[2].from <= side.first do
+    table.remove(all, 1)
+  end
+  local said = {}
+  for i, g in ipairs(all) do
+    said[i] = text(g.from) .. ':' .. text(g.generation)
+  end
   redis.call('HSET', sides, name, text(side.first) .. ' ' .. text(side.stop) .. ' ' .. text(side.cut)
-    .. ' ' .. text(side.cum))
+    .. ' ' .. text(side.cum) .. ' ' .. table.concat(said, ','))
+end
+
+local function id_of(side, number)
+  local all, i = side.generations, #side.generations
+  while i > 1 and all[i].from > number do
+    i = i - 1
+  end
+  return text(all[i].generation) .. '-' .. text(number + 1)
+end
+
+-- The cumulative bytes before an entry of a side stream.
+local function side_before(stream, side, number)
+  if number >= side.stop then
+    return side.cum
+  end
+  return before(stream, id_of(side, number))
 end
 
 local function trim_side(s, sides, name, stream, side, first)
-  local cut = before(stream, first, side.stop, side.cum)
+  local cut = side_before(stream, side, first)
   if first > side.first and cut then
     s.side = s.side - (cut - side.cut)
     side.first, side.cut = first, cut
-    redis.call('XTRIM', stream, 'MINID', '=', '0-' .. text(first + 1))
+    redis.call('XTRIM', stream, 'MINID', '=', id_of(side, first))
     save_side(sides, name, side)
   end
 end
@@ -433,7 +459,7 @@ local function trim(keys, args)
   end
   local first = math.min(tonumber(args[4]), s.stop)
   if first > s.first then
-    local cut = before(keys[5], first, s.stop, s.cum)
+    local cut = first == s.stop and s.cum or before(keys[5], '0-' .. text(first + 1))
     if not cut then
       return answer('HOLE', s)
     end
@@ -473,7 +499,7 @@ local function side_append(keys, args)
     return answer('MOVED', s, text(side.stop))
   end
   for i = 6, #args do
-    redis.call('XADD', keys[4], '0-' .. text(side.stop + 1), 'e', args[i], 'c', text(side.cum))
+    redis.call('XADD', keys[4], id_of(side, side.stop), 'e', args[i], 'c', text(side.cum))
     side.stop = side.stop + 1
     side.cum = side.cum + string.len(args[i])
     s.side = s.side + string.len(args[i])
@@ -496,18 +522,22 @@ local function side_cut(keys, args)
   if stop > side.stop or first < side.first then
     return answer('SIDE', s, name, text(side.first), text(side.stop))
   end
-  local cum = before(stream, stop, side.stop, side.cum)
+  local cum = side_before(stream, side, stop)
   if not cum then
     return answer('HOLE', s)
   end
   for number = stop, side.stop - 1 do
-    redis.call('XDEL', stream, '0-' .. text(number + 1))
+    redis.call('XDEL', stream, id_of(side, number))
   end
   if stop < side.stop then
+    local all = side.generations
+    local generation = all[#all].generation + 1
+    while all[1] and all[#all].from >= stop do
+      table.remove(all)
+    end
+    table.insert(all, { from = stop, generation = generation })
     if stop == 0 then
       redis.call('DEL', stream)
-    else
-      redis.call('XSETID', stream, '0-' .. text(stop))
     end
   end
   s.side = s.side - (side.cum - cum)
@@ -520,6 +550,12 @@ local function side_cut(keys, args)
   end
   save(keys[1], s)
   return answer('OK', s, text(side.cut), text(side.cum))
+end
+
+-- Entries of a side stream, as XRANGE gives them. keys: sides, the stream. args: name, from, number of them
+local function side_read(keys, args)
+  local side = side_of(keys[1], args[1])
+  return redis.call('XRANGE', keys[2], id_of(side, tonumber(args[2])), '+', 'COUNT', args[3])
 end
 
 -- keys: meta, roles, chunks. args: life, token, act, id…
@@ -586,5 +622,6 @@ register('trim', trim, { 'allow-oom' })
 register('put_chunk', put_chunk, { 'allow-oom' })
 register('side_append', side_append, { 'allow-oom' })
 register('side_cut', side_cut, { 'allow-oom' })
+register('side_read', side_read, { 'no-writes', 'allow-oom' })
 register('sweep', sweep, { 'allow-oom' })
 register('incarnate', incarnate, { 'allow-oom' })

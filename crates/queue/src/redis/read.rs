@@ -21,21 +21,23 @@ pub(crate) const BLOCK: Duration = Duration::from_secs(4);
 /// The most entries that are asked for at once.
 const ENTRIES_MAX: usize = 4096;
 
-/// The entries of a stream: number and first field's value.
-pub(crate) struct Entries(pub(crate) Vec<(u64, Bytes)>);
+/// The entries of a stream: number, first field's value, and the bytes before it.
+pub(crate) struct Entries(pub(crate) Vec<(u64, Bytes, u64)>);
 
 impl FromRedisValue for Entries {
     fn from_redis_value(value: Value) -> Result<Self, millstream_redis::redis::ParsingError> {
         let entries = Vec::<(String, Vec<Value>)>::from_redis_value(value)?;
         let number = |id: &str| {
             // An id that is not ours is no number of ours.
-            let n = id.strip_prefix("0-").and_then(|n| n.parse::<u64>().ok());
+            let n = id.split_once('-').and_then(|(_, n)| n.parse::<u64>().ok());
             n.and_then(|n| n.checked_sub(1)).unwrap_or(u64::MAX)
         };
         let mut all = Vec::with_capacity(entries.len());
         for (id, fields) in entries {
-            let value = fields.into_iter().nth(1).unwrap_or(Value::Nil);
-            all.push((number(&id), Vec::<u8>::from_redis_value(value)?.into()));
+            let mut fields = fields.into_iter().skip(1);
+            let value = Vec::<u8>::from_redis_value(fields.next().unwrap_or_default())?;
+            let before = fields.nth(1).map_or(Ok(0), u64::from_redis_value)?;
+            all.push((number(&id), value.into(), before));
         }
         Ok(Self(all))
     }
@@ -115,7 +117,12 @@ impl Shared {
         self.slab(from, bytes_max, entries)
     }
 
-    fn slab(&self, from: Offset, bytes_max: usize, entries: Vec<(u64, Bytes)>) -> Result<Slab> {
+    fn slab(
+        &self,
+        from: Offset,
+        bytes_max: usize,
+        entries: Vec<(u64, Bytes, u64)>,
+    ) -> Result<Slab> {
         let (first, end) = {
             let state = self.state.lock();
             (state.first, state.end)
@@ -132,7 +139,7 @@ impl Shared {
         let mut frames = Vec::with_capacity(entries.len());
         let mut last = None;
         let (mut next, mut bytes) = (from, 0);
-        for (number, entry) in entries {
+        for (number, entry, _) in entries {
             if number != next.0 {
                 return Err(self.hole());
             }

@@ -11,7 +11,7 @@ use millstream_core::queue::{SideExtent, SideStream};
 use millstream_core::{Error, Result};
 use parking_lot::Mutex;
 
-use super::call::Failure;
+use super::call::{Call, Failure};
 use super::commit::act_call;
 use super::entry::ENTRY_BYTES_MAX;
 use super::read::Entries;
@@ -78,17 +78,13 @@ impl RedisSide {
         Ok(())
     }
 
-    async fn entries(&self, from: u64, count: usize) -> Result<Vec<(u64, Bytes)>> {
+    async fn entries(&self, from: u64, count: usize) -> Result<Vec<(u64, Bytes, u64)>> {
         let stream = self.shared.keys.side(&self.side.name);
+        let keys = [self.shared.keys.sides.as_str(), &stream];
+        let name = &self.side.name;
         let read = || async {
-            let Entries(entries) = self
-                .shared
-                .ask::<Entries>(&self.shared.main, |commands| {
-                    let start = format!("0-{}", from + 1);
-                    commands.cmd("XRANGE").arg(&stream).arg(start).arg("+");
-                    commands.arg("COUNT").arg(count);
-                })
-                .await?;
+            let call = Call::new("side_read", &keys).arg(name).arg(from).arg(count);
+            let Entries(entries) = call.send(&self.shared.main).await?;
             Ok(entries)
         };
         self.shared.steady("side streams", read).await
@@ -152,7 +148,7 @@ impl SideStream for RedisSide {
         let found = self.entries(from, (bytes_max / mean + 1).clamp(1, 4096)).await?;
         let mut entries = Vec::new();
         let mut bytes = 0;
-        for (next, (number, entry)) in (from..end).zip(found) {
+        for (next, (number, entry, _)) in (from..end).zip(found) {
             let enough = !entries.is_empty() && bytes + entry.len() > bytes_max;
             // Behind a gap nothing is given: the next read begins there, and says so.
             if number != next || enough {
@@ -191,23 +187,11 @@ impl SideStream for RedisSide {
             return Ok(());
         }
         // The entry itself says how many bytes were before it.
-        let stream = self.shared.keys.side(&self.side.name);
         let cut = if before == place.extent.end {
             place.cum
         } else {
-            let id = format!("0-{}", before + 1);
-            let read = || async {
-                self.shared
-                    .ask::<Vec<(String, (String, Vec<u8>, String, u64))>>(
-                        &self.shared.main,
-                        |commands| {
-                            commands.cmd("XRANGE").arg(&stream).arg(&id).arg(&id);
-                        },
-                    )
-                    .await
-            };
-            let found = self.shared.steady("side streams", read).await?;
-            found.into_iter().next().map_or(place.cut, |(_, (_, _, _, cut))| cut)
+            let found = self.entries(before, 1).await?;
+            found.first().map_or(place.cut, |(_, _, cut)| *cut)
         };
         let mut place = self.side.place.lock();
         place.extent.first = before;
