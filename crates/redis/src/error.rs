@@ -24,7 +24,7 @@ fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
         ErrorKind::Server(ServerErrorKind::NoPerm) => (
             Remedy::Stop,
             Some(
-                "give the user the commands, keys and channels that docs/redis-queue.md lists (ACL SETUSER)",
+                "give the user the commands, keys and channels that docs/redis.md, and for the queue docs/redis-queue.md, lists (ACL SETUSER)",
             ),
         ),
         ErrorKind::InvalidClientConfig => (Remedy::Stop, None),

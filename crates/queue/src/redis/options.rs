@@ -42,7 +42,7 @@ pub struct RedisQueue {
     #[serde(default)]
     pub durability: Durability,
     /// The bound on all bytes it holds: frames, outboxes, dead letters, state. At it, sources wait until sinks have
-    /// caught up. The server needs some 15 % more memory than this (for frames of some KiB and more).
+    /// caught up. The server needs up to a quarter more memory than this, for blocks of many records.
     #[serde(default = "default_bytes_max")]
     pub bytes_max: Bytes,
     /// A bound on the number of frames, if there shall be one: many small frames take more memory than their bytes.
