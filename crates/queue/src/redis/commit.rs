@@ -34,6 +34,8 @@ impl Shared {
         self.state.lock().claim = Claim::Held(Held {
             token: token.to_owned(),
             act: look.number("act"),
+            answered: look.number("act"),
+            committed: false,
             chunk: look.number("chunks"),
             epoch: last.epoch.0,
         });
@@ -165,6 +167,12 @@ impl Shared {
                     Error::retry("the server had a later act of this process before this one");
                 Err(Failure::unsent(late))
             }
+            "OK" => {
+                if let Claim::Held(mine) = &mut self.state.lock().claim {
+                    mine.answered = mine.answered.max(held.act);
+                }
+                Ok(answer)
+            }
             _ => Ok(answer),
         }
     }
@@ -231,6 +239,7 @@ impl Shared {
         state.checkpoints.push(checkpoint.clone());
         if let Claim::Held(held) = &mut state.claim {
             held.epoch = held.epoch.max(checkpoint.epoch.0);
+            held.committed = true;
         }
         Ok(())
     }
@@ -325,7 +334,8 @@ impl Shared {
 
     pub(crate) async fn new_incarnation(&self) -> Result<u32> {
         let keys = [self.keys.meta.as_str()];
-        let call = |life: &str| Call::new("incarnate", &keys).arg(life);
+        let was = self.state.lock().incarnation;
+        let call = |life: &str| Call::new("incarnate", &keys).arg(life).arg(life).arg(was);
         let answer = self.call(&self.main, call).await?;
         self.synced().await?;
         let incarnation = answer.text(0).parse().unwrap_or(u32::MAX);

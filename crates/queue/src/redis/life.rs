@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millstream_core::record::Offset;
+use millstream_core::role::Role;
 use millstream_core::{Error, Result};
 use millstream_redis::redis::cmd;
 
@@ -83,17 +84,33 @@ impl Shared {
         if look.alive && life == self.state.lock().life {
             return Ok(());
         }
+        if look.text("log") != self.log.to_string() {
+            let other = look.text("log");
+            let why = format!(
+                "the server has another queue ({other}) in the place of this one ({})",
+                self.log
+            );
+            return Err(self.break_down(why, LOST_FIX));
+        }
         let missing = self.missing(&look).await?;
+        let (known, was) = {
+            let state = self.state.lock();
+            (state.life.clone(), state.incarnation)
+        };
+        let keys = [self.keys.meta.as_str()];
         let mut now = look;
         if !now.alive {
-            let keys = [self.keys.meta.as_str()];
             let fresh = format!("{:016x}", fastrand::u64(..));
-            let lost = if missing.is_some() { "1" } else { "0" };
+            let lost =
+                if missing.is_some() && now.incarnation() == was { known.as_str() } else { "" };
             let revive = || Call::new("revive", &keys).arg(&life).arg(&fresh).arg(lost);
-            self.steady("look", || async {
-                Ok(revive().send::<Answer>(&self.main).await.map(drop)?)
-            })
-            .await?;
+            self.tell(revive).await?;
+        } else if missing.is_some() && now.incarnation() == was {
+            // Another process, which knew less, has gone on already.
+            let incarnate = || Call::new("incarnate", &keys).arg(&life).arg(&known).arg(was);
+            self.tell(incarnate).await?;
+        }
+        if missing.is_none() {
             now = self.look().await?.ok_or_else(|| self.gone())?;
         }
         if let Some(why) = missing {
@@ -102,11 +119,18 @@ impl Shared {
         self.go_on(&now)
     }
 
+    async fn tell(&self, call: impl Fn() -> Call + Send + Sync) -> Result<()> {
+        let told = || async { Ok(call().send::<Answer>(&self.main).await.map(drop)?) };
+        self.steady("look", told).await
+    }
+
     /// Takes the server's new life over, in which all that was known is still there.
     fn go_on(&self, look: &Look) -> Result<()> {
         let mut state = self.state.lock();
         let was = state.incarnation;
-        if look.incarnation() != was && matches!(state.claim, Claim::Held(_)) {
+        let told = matches!(&state.claim, Claim::Held(held) if held.committed)
+            || state.roles.contains_key(&Role::Process.to_string());
+        if look.incarnation() != was && told {
             drop(state);
             return Err(self.break_down(
                 format!(
@@ -135,13 +159,6 @@ impl Shared {
     async fn missing(&self, look: &Look) -> Result<Option<String>> {
         let (end, last) = {
             let state = self.state.lock();
-            if look.text("log") != self.log.to_string() {
-                return Ok(Some(format!(
-                    "the server has another queue ({}) in the place of this one ({})",
-                    look.text("log"),
-                    self.log
-                )));
-            }
             if let Some(why) = missing_acts(&state, look) {
                 return Ok(Some(why));
             }
@@ -225,6 +242,6 @@ fn missing_acts(state: &State, look: &Look) -> Option<String> {
             held.epoch
         ));
     }
-    let acts = look.number("act") < held.act && look.number("chunks") < held.chunk;
+    let acts = look.number("act") < held.answered;
     acts.then(|| "the server lost state and side entries that were stored".to_owned())
 }

@@ -88,18 +88,25 @@ local function hello(keys, args)
   return { word }
 end
 
--- keys: meta. args: the life that ended, the one that begins, 1 if something was lost
+-- Begins an incarnation. What was in this life of the data beyond its end is not what is there now.
+local function begin(meta, life)
+  local m = redis.call('HMGET', meta, 'end', 'ended:' .. life)
+  local incarnation = redis.call('HINCRBY', meta, 'incarnation', 1)
+  redis.call('HSET', meta, 'began:' .. text(incarnation), m[2] or m[1])
+  return incarnation
+end
+
+-- keys: meta. args: the life that ended, the one that begins, the one in which something was that is lost (or '')
 local function revive(keys, args)
   local m = redis.call('HMGET', keys[1], 'life', 'end')
   if not m[1] then
     return { 'GONE' }
   end
   if m[1] == args[1] then
-    redis.call('HSET', keys[1], 'life', args[2])
+    redis.call('HSET', keys[1], 'life', args[2], 'ended:' .. m[1], m[2])
     lives[args[2]] = true
-    if args[3] == '1' then
-      local incarnation = redis.call('HINCRBY', keys[1], 'incarnation', 1)
-      redis.call('HSET', keys[1], 'began:' .. text(incarnation), m[2])
+    if args[3] ~= '' then
+      begin(keys[1], args[3])
     end
   end
   return { 'OK' }
@@ -569,15 +576,16 @@ local function sweep(keys, args)
   return answer('OK', s)
 end
 
--- keys: meta. args: life
+-- keys: meta. args: life, the one in which something was that is lost, the incarnation before
 local function incarnate(keys, args)
   local s, why = state(keys[1], args[1])
   if not s then
     return why
   end
-  local incarnation = redis.call('HINCRBY', keys[1], 'incarnation', 1)
-  redis.call('HSET', keys[1], 'began:' .. text(incarnation), text(s.stop))
-  return answer('OK', s, text(incarnation))
+  if redis.call('HGET', keys[1], 'incarnation') == args[3] then
+    begin(keys[1], args[2])
+  end
+  return answer('OK', s, redis.call('HGET', keys[1], 'incarnation'))
 end
 
 -- What the server answers for may not be on its disk. keys: meta

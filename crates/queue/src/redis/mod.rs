@@ -64,6 +64,7 @@ impl Drop for Redis {
         for task in &self.tasks {
             task.abort();
         }
+        self.shared.state.lock().closed = true;
         self.shared.turn_away();
     }
 }

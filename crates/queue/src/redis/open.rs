@@ -23,7 +23,7 @@ use super::read::BLOCK;
 use super::roles::{LEASE, Over, Taken, process_name};
 use super::server::Found;
 use super::state::{Bounds, Pause, Shared, State};
-use super::sync::Sync;
+use super::sync::Syncing;
 
 /// The layout of keys and entries.
 const FORMAT: u32 = 1;
@@ -93,7 +93,7 @@ async fn try_open(opener: &RedisOpener) -> Result<Redis> {
         main,
         appends: session(),
         beats: Session::new(opener.server.clone().timeout(short)),
-        sync: Sync::new(waits.then(session), opener.options.timeout.0),
+        sync: Syncing::new(waits.then(session), opener.options.timeout.0),
         state: Mutex::new(State {
             life: look.text("life").to_owned(),
             incarnation: look.incarnation(),
@@ -158,7 +158,7 @@ async fn greet(
     let lost = !found.is_safe(waited);
     let fresh = format!("{:016x}", fastrand::u64(..));
     let revive = Call::new("revive", &[&keys.meta]).arg(look.text("life")).arg(fresh);
-    revive.arg(if lost { "1" } else { "0" }).send::<Answer>(main).await?;
+    revive.arg(if lost { look.text("life") } else { "" }).send::<Answer>(main).await?;
     let now = self::look(main, keys, process).await?;
     if now.incarnation() > look.incarnation() {
         let what = format!(

@@ -17,7 +17,7 @@ use super::call::{Answer, Call, Failure};
 use super::keys::Keys;
 use super::run::Run;
 use super::side::Side;
-use super::sync::Sync;
+use super::sync::Syncing;
 
 pub(crate) struct Shared {
     pub(crate) env: Env,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) appends: Session,
     /// Roles: never held up by the others.
     pub(crate) beats: Session,
-    pub(crate) sync: Sync,
+    pub(crate) sync: Syncing,
     pub(crate) state: Mutex<State>,
     pub(crate) sides: Mutex<BTreeMap<String, Arc<Side>>>,
     /// Told of every change of the end, and when there will never be one.
@@ -104,6 +104,10 @@ pub(crate) struct Held {
     pub(crate) token: String,
     /// The number of the last act.
     pub(crate) act: u64,
+    /// The number of the last act that was answered.
+    pub(crate) answered: u64,
+    /// It has committed: what it holds of the queue's identity is with sinks by now.
+    pub(crate) committed: bool,
     /// The number of the next chunk.
     pub(crate) chunk: u64,
     /// The last epoch committed.
@@ -178,7 +182,7 @@ impl Shared {
     pub(crate) async fn call(
         &self,
         session: &Session,
-        write: impl Fn(&str) -> Call + Send + std::marker::Sync,
+        write: impl Fn(&str) -> Call + Send + Sync,
     ) -> Result<Answer, Failure> {
         loop {
             let life = {

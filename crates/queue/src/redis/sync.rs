@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::call::Call;
 use super::state::Shared;
 
-pub(crate) struct Sync {
+pub(crate) struct Syncing {
     /// The connection; `None` where there is nothing to wait for.
     pub(crate) session: Option<Session>,
     /// The last round that was done.
@@ -26,7 +26,7 @@ pub(crate) struct Sync {
     timeout: Duration,
 }
 
-impl Sync {
+impl Syncing {
     pub(crate) fn new(session: Option<Session>, timeout: Duration) -> Self {
         Self { session, done: Mutex::default(), begun: AtomicU64::new(0), timeout }
     }

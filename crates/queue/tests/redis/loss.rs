@@ -95,6 +95,32 @@ async fn a_tail_that_others_wrote_over_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_knew_less_goes_on_and_one_that_knew_more_begins_the_incarnation() {
+    if !has_redis("one_that_knew_less_goes_on_and_one_that_knew_more_begins_the_incarnation") {
+        return;
+    }
+    let mut server = Forgets::new();
+    let place = Place::of(&server.0);
+    let knows = place.open().await;
+    fill(&*knows, 0..7).await;
+    server.remember();
+    let less = place.open().await;
+    // Its first sign of life, which tells it the end, is over; the next one is long after this test.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    server.remember();
+    fill(&*knows, 7..10).await;
+    server.crash();
+    fill(&*less, 20..30).await;
+    assert_eq!(less.identity().1, 0);
+    let e = within(10, knows.append(&[numbered(10)])).await.unwrap_err();
+    assert_eq!(e.remedy(), Remedy::Stop, "{e}");
+    // From where the lost frames were on, not from where the queue ends by now.
+    let began = server.0.ask(&["HGET", "millstream:{test}:meta", "began:1"]);
+    assert_eq!(began, "$1\r\n7\r\n");
+    assert_eq!(place.open().await.identity().1, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_that_lost_nothing_stops_nobody() {
     if !has_redis("a_restart_that_lost_nothing_stops_nobody") {
         return;

@@ -1,10 +1,5 @@
 //! The queue on Redis against real servers: killed, frozen, full, wiped, replaced.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic")]
 
 mod faults;
 mod loss;

@@ -1,5 +1,7 @@
 //! Who may do what: one at a time, and a process that was replaced does nothing any more.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +109,7 @@ async fn a_processor_that_was_replaced_does_nothing_any_more() {
         one.trim(Offset(1), Epoch(1)).await.unwrap_err(),
         dead.append(&[Bytes::from_static(b"late")]).await.unwrap_err(),
         one.put_chunk("v", "k", Bytes::from_static(b"late")).await.unwrap_err(),
-        one.append(&[pin.clone()]).await.unwrap_err(),
+        one.append(std::slice::from_ref(&pin)).await.unwrap_err(),
     ] {
         assert_eq!(e.remedy(), Remedy::Stop, "{e}");
         assert!(e.to_string().contains("another process took over"), "{e}");
@@ -118,6 +120,76 @@ async fn a_processor_that_was_replaced_does_nothing_any_more() {
     assert_eq!(side.read(0, 1 << 10).await.unwrap().len(), 2);
     // What it collects is its own still.
     one.append(&[numbered(2)]).await.unwrap();
+}
+
+/// Runs this very test program again, to have the roles in a process of its own, which is frozen and wakes later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_frozen_for_too_long_does_nothing_when_it_wakes() {
+    let name = "roles::a_process_that_was_frozen_for_too_long_does_nothing_when_it_wakes";
+    if let Ok(url) = std::env::var("MILLSTREAM_TEST_FREEZE") {
+        return frozen(&url).await;
+    }
+    if !has_redis(name) {
+        return;
+    }
+    let server = RedisServer::forgetful();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("MILLSTREAM_TEST_FREEZE", server.url())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut hear = |text: &str| lines.any(|l| l.unwrap().contains(text));
+    assert!(hear("has the roles"));
+    let signal = |signal: &str| {
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let place = Place::of(&server);
+    let queue = place.open().await;
+    within(10, async {
+        while !queue.take_role(&Role::Process).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(queue.take_role(&collect("s")).await.unwrap());
+    })
+    .await;
+    let end = queue.status().end;
+    signal("-CONT");
+    for act in ["append", "commit", "side", "chunk"] {
+        assert!(hear(&format!("{act}: refused")), "{act}");
+    }
+    child.wait().unwrap();
+    assert_eq!(queue.append(&[numbered(1)]).await.unwrap().start, end);
+}
+
+/// Does everything, again and again, until it is refused.
+async fn frozen(url: &str) {
+    let place = Place::at(url);
+    let queue = place.open().await;
+    assert!(queue.take_role(&Role::Process).await.unwrap());
+    assert!(queue.take_role(&collect("s")).await.unwrap());
+    let side = queue.side("dead").unwrap();
+    println!("has the roles");
+    let retried = |e: &millstream_core::Error| e.remedy() == Remedy::Retry;
+    let says = |act: &str, e: &millstream_core::Error| println!("{act}: refused: {e}");
+    loop {
+        match queue.append(&[numbered(0)]).await {
+            Err(e) if !retried(&e) => break says("append", &e),
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    loop {
+        match queue.commit(&checkpoint(1, 0)).await {
+            Err(e) if !retried(&e) => break says("commit", &e),
+            _ => {}
+        }
+    }
+    says("side", &side.append(&[Bytes::from_static(b"x")]).await.unwrap_err());
+    says("chunk", &queue.put_chunk("v", "k", Bytes::new()).await.unwrap_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

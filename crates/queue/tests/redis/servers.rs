@@ -7,6 +7,7 @@ use std::time::Duration;
 use millstream_core::Remedy;
 use millstream_core::queue::Epoch;
 use millstream_core::record::Offset;
+use millstream_queue::redis::Durability;
 use millstream_redis::Tls;
 use millstream_testkit::laws::queue::read_all;
 use millstream_testkit::redis::{RedisServer, has_redis};
@@ -136,6 +137,33 @@ async fn through_tls_with_certificates_of_both_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_server_can_be_asked_to_wait_for_its_disk_it_is() {
+    if !has_redis("where_the_server_can_be_asked_to_wait_for_its_disk_it_is") {
+        return;
+    }
+    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let mut place = Place::of(&server);
+    let queue = place.open().await;
+    for task in append_all(&queue, 20) {
+        within(30, task).await.unwrap();
+    }
+    queue.commit(&checkpoint(1, 20)).await.unwrap();
+    let can = server.ask(&["COMMAND", "INFO", "WAITAOF"]).contains("waitaof");
+    let waits = |server: &RedisServer| {
+        let stats = server.ask(&["INFO", "commandstats"]);
+        let calls = stats.lines().find_map(|l| l.strip_prefix("cmdstat_waitaof:calls="));
+        calls.and_then(|l| l.split(',').next()).map_or(0, |n| n.parse::<u64>().unwrap())
+    };
+    assert_eq!(waits(&server) > 0, can);
+    assert_all_once(&*place.open().await, 20).await;
+    // Whoever does not want to wait does not.
+    let before = waits(&server);
+    place.options.durability = Durability::Relaxed;
+    place.open().await.append(&[numbered(20)]).await.unwrap();
+    assert_eq!(waits(&server), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_cluster_whose_node_is_killed() {
     if !has_redis("on_a_cluster_whose_node_is_killed") {
         return;
@@ -184,7 +212,8 @@ async fn on_a_cluster_whose_node_is_killed() {
     assert_eq!(read_all(&*other, Offset(100)).await.len(), 100);
     let (waiting, last) = (other.wait(Offset(200)), [numbered(200)]);
     let (waited, appended) = within(5, async { tokio::join!(waiting, queue.append(&last)) }).await;
-    (waited.unwrap(), appended.unwrap());
+    waited.unwrap();
+    appended.unwrap();
     assert_eq!(other.identity().1, 0);
 }
 
