@@ -1,5 +1,10 @@
 //! The queue on Redis against real servers: killed, frozen, full, wiped, replaced.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic"
+)]
 
 mod faults;
 mod loss;

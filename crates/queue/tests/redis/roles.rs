@@ -176,15 +176,21 @@ async fn frozen(url: &str) {
     println!("has the roles");
     let retried = |e: &millstream_core::Error| e.remedy() == Remedy::Retry;
     let says = |act: &str, e: &millstream_core::Error| println!("{act}: refused: {e}");
-    loop {
+    for _ in 0..2_000 {
         match queue.append(&[numbered(0)]).await {
-            Err(e) if !retried(&e) => break says("append", &e),
+            Err(e) if !retried(&e) => {
+                says("append", &e);
+                break;
+            }
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
-    loop {
+    for _ in 0..100 {
         match queue.commit(&checkpoint(1, 0)).await {
-            Err(e) if !retried(&e) => break says("commit", &e),
+            Err(e) if !retried(&e) => {
+                says("commit", &e);
+                break;
+            }
             _ => {}
         }
     }
