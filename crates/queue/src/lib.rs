@@ -1,21 +1,26 @@
-//! The durable, ordered place between sources and sinks: in memory, or a log on disk.
+//! The durable, ordered place between sources and sinks: in memory, a log on disk, or Redis.
 //!
 //! | queue | in the file | survives |
 //! |---|---|---|
 //! | [`log::LogQueue`] | `queue: { log: { path: ./data } }` | power loss |
+//! | [`redis::RedisQueue`] | `queue: { redis: { url: "redis://127.0.0.1:6379" } }` | what the server survives; several processes can share it |
 //! | [`memory::MemoryQueue`] | `queue: { memory: {} }` | nothing: for tests and for data that may be lost |
 //!
-//! Both keep the same laws (`millstream_testkit::laws::queue`); the engine meets them only as
+//! All keep the same laws (`millstream_testkit::laws::queue`); the engine meets them only as
 //! [`millstream_core::queue::Queue`].
 
 pub mod log;
 pub mod memory;
+pub mod redis;
 
 use millstream_core::plugin::{Plugin, QueueOpener};
 
 /// Every queue of this crate. A new one is a new file and its row here.
-pub const QUEUES: &[Plugin<dyn QueueOpener>] =
-    &[Plugin::of::<log::LogQueue>(), Plugin::of::<memory::MemoryQueue>()];
+pub const QUEUES: &[Plugin<dyn QueueOpener>] = &[
+    Plugin::of::<log::LogQueue>(),
+    Plugin::of::<redis::RedisQueue>(),
+    Plugin::of::<memory::MemoryQueue>(),
+];
 
 /// Whether `name` may name a side stream.
 fn check_side_name(name: &str) -> millstream_core::Result<()> {

@@ -48,6 +48,39 @@ fn options_are_read_and_contradictions_refused() {
     assert!(e.to_string().contains("`reserve`"), "{e}");
 }
 
+#[test]
+fn what_is_said_of_a_queue_on_redis_has_no_password() {
+    let row = QUEUES.iter().find(|row| row.name == "redis").unwrap();
+    let build = |json: &str| {
+        let mut options = serde_json::Deserializer::from_str(json);
+        let mut options = <dyn erased_serde::Deserializer<'_>>::erase(&mut options);
+        (row.build)(&mut options, &Env::test("queue", "/data"))
+    };
+    let opener =
+        build(r#"{"url": "redis://me:s3cret@h:7/2", "bytes_max": "2GiB", "frames_max": 9}"#);
+    let opener = opener.unwrap().unwrap();
+    assert!(opener.shared() && opener.durable());
+    assert_eq!(opener.folder().unwrap(), Path::new("/data/.millstream/test"));
+    let lines = opener.describe().join("\n");
+    for said in ["redis://me@h:7/2", "millstream:{test}:", "2 GiB and 9 frames", "disk", "10s"] {
+        assert!(lines.contains(said), "{said}: {lines}");
+    }
+    assert!(!lines.contains("cret"), "{lines}");
+    let e = build(r#"{"url": "http://me:s3cret@h"}"#).err().unwrap().to_string();
+    assert!(e.contains("http") && !e.contains("cret"), "{e}");
+    for contradiction in [
+        r#"{"url": "redis://h", "prefix": "a{b}"}"#,
+        r#"{"url": "redis://h", "timeout": "1ms"}"#,
+        r#"{"url": "redis://h", "frames_max": 0}"#,
+        r#"{"url": "redis://h", "tls": {"ca": "x"}}"#,
+        r#"{"url": "redis://:a@h", "password": "b"}"#,
+    ] {
+        let e = build(contradiction).unwrap().err().unwrap();
+        assert!(e.remedy() == Remedy::Stop && e.how_to_fix().is_some(), "{contradiction}: {e}");
+    }
+    build(r#"{"url": "redis://h", "lists": true}"#).err().unwrap();
+}
+
 fn opener(folder: &Path) -> LogOpener {
     LogOpener::new(LogQueue::at(folder), &Env::test("queue", "/")).unwrap()
 }

@@ -24,7 +24,7 @@ fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
         ErrorKind::Server(ServerErrorKind::NoPerm) => (
             Remedy::Stop,
             Some(
-                "give the user the commands, keys and channels that docs/redis.md lists (ACL SETUSER)",
+                "give the user the commands, keys and channels that docs/redis.md, and for the queue docs/redis-queue.md, lists (ACL SETUSER)",
             ),
         ),
         ErrorKind::InvalidClientConfig => (Remedy::Stop, None),
@@ -74,6 +74,12 @@ pub(crate) fn breaks(cause: &RedisError) -> bool {
         || cause.is_unrecoverable_error()
         || matches!(cause.kind(), ErrorKind::Parse | ErrorKind::ClusterConnectionNotFound)
         || is_read_only(cause)
+}
+
+/// Whether the server answered that it did not do it. Otherwise the answer is not known: it may have done it.
+#[must_use]
+pub fn is_refusal(cause: &RedisError) -> bool {
+    matches!(cause.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
 /// Whether the server refused it for lack of memory.

@@ -2,7 +2,8 @@
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, Pipeline, RedisFuture, Value};
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr};
+use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
 
 /// A connection. Clones share it; commands of all of them are answered in order.
 ///
@@ -13,6 +14,23 @@ pub enum Link {
     One(MultiplexedConnection),
     /// To all of a cluster; a command goes where its keys are.
     Cluster(ClusterConnection),
+}
+
+impl Link {
+    /// Runs a command that names no key (`INFO`, `WAITAOF`, `FUNCTION LOAD`) on the primary that has this key.
+    ///
+    /// # Errors
+    /// What the server answered, or why there was no answer.
+    pub async fn query_beside(&mut self, key: &str, command: Cmd) -> RedisResult<Value> {
+        match self {
+            Self::One(c) => c.send_packed_command(&command).await?.extract_error(),
+            Self::Cluster(c) => {
+                let route = Route::with_slot(Slot::for_key(key.as_bytes()), SlotAddr::Master);
+                let there = SingleNodeRoutingInfo::SpecificNode(route);
+                c.route_command(command, RoutingInfo::SingleNode(there)).await?.extract_error()
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Link {

@@ -38,7 +38,8 @@ impl Session {
         if let (number, Some(link)) = &*held {
             return Ok((*number, link.clone()));
         }
-        let link = self.server.connect().await?;
+        // Connecting is rare and its future large.
+        let link = Box::pin(self.server.connect()).await?;
         held.0 += 1;
         held.1 = Some(link.clone());
         Ok((held.0, link))

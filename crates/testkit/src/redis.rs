@@ -21,12 +21,17 @@ pub struct RedisServer {
     child: Option<Child>,
 }
 
+/// The program: `redis-server`, or what `MILLSTREAM_REDIS_SERVER` says, such as a `valkey-server`.
+fn program() -> String {
+    std::env::var("MILLSTREAM_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into())
+}
+
 /// Whether there is a `redis-server` to test with. If there is not, the test is reported as skipped by its
 /// name, which is printed; in CI that is a failure.
 #[must_use]
 #[expect(clippy::print_stderr, reason = "a skipped test is reported")]
 pub fn has_redis(test: &str) -> bool {
-    let found = Command::new("redis-server")
+    let found = Command::new(program())
         .arg("--version")
         .stdout(Stdio::null())
         .status()
@@ -67,7 +72,7 @@ impl RedisServer {
     /// Starts it again after [`RedisServer::kill`], on the same port and folder.
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "the server still runs");
-        let child = Command::new("redis-server")
+        let child = Command::new(program())
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .arg("--dir")
             .arg(&self.folder)

@@ -110,7 +110,7 @@ pub(super) async fn a_new_incarnation_is_remembered(fresh: Fresh) {
 }
 
 pub(super) async fn one_at_a_time(fresh: Fresh) {
-    if !fresh.roomy.durable() {
+    if !fresh.roomy.durable() || fresh.roomy.shared() {
         return;
     }
     let queue = fresh.roomy.open().await.unwrap();

@@ -1,0 +1,121 @@
+//! Calling the functions of the library that this queue loads into the server.
+
+use millstream_core::{Error, Result};
+use millstream_redis::redis::{Cmd, FromRedisValue, RedisError, ToRedisArgs, Value, cmd};
+use millstream_redis::{Session, is_refusal};
+
+/// The library, as the server is given it.
+pub(crate) const LIBRARY: &str = include_str!("millstream.lua");
+
+/// A call of a function, being written.
+pub(crate) struct Call {
+    pub(crate) command: Cmd,
+    /// Any key of it: where it goes.
+    key: String,
+    what: &'static str,
+}
+
+impl Call {
+    pub(crate) fn new(function: &'static str, keys: &[&str]) -> Self {
+        let mut command = cmd("FCALL");
+        command.arg(format!("millstream_1_{function}")).arg(keys.len()).arg(keys);
+        let key = keys.first().map_or_else(String::new, |k| (*k).to_owned());
+        Self { command, key, what: function }
+    }
+
+    pub(crate) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Sends it and waits for the answer, loading the library where it is missing.
+    pub(crate) async fn send<T: FromRedisValue>(&self, session: &Session) -> Result<T, Failure> {
+        let what = format!("cannot {}", verb(self.what));
+        let mut loaded = false;
+        loop {
+            let (number, mut link) = session.link().await.map_err(Failure::unsent)?;
+            let e = match self.command.query_async(&mut link).await {
+                Ok(answer) => return Ok(answer),
+                Err(e) => e,
+            };
+            if !is_missing(&e) || loaded {
+                let known = is_refusal(&e);
+                return Err(Failure { error: session.failed(&what, number, e).await, known });
+            }
+            loaded = true;
+            let mut load = cmd("FUNCTION");
+            load.arg("LOAD").arg(LIBRARY);
+            if let Err(e) = link.query_beside(&self.key, load).await {
+                // Another process may have loaded it at the same moment.
+                if !e.detail().is_some_and(|d| d.contains("already exists")) {
+                    let what = "cannot load the queue's functions into the server";
+                    let error = session.failed(what, number, e).await;
+                    return Err(Failure { error, known: true });
+                }
+            }
+        }
+    }
+}
+
+/// What a function does, for messages.
+fn verb(function: &'static str) -> &'static str {
+    match function {
+        "hello" | "look" | "revive" => "open the queue",
+        "append" | "settle" => "append",
+        "take" | "give_up" | "beat" | "members" | "leave" | "who" => "agree on roles",
+        "put_chunk" | "sweep" => "store state",
+        "side_read" => "read a side stream",
+        "side_append" | "side_cut" => "write a side stream",
+        "mark" => "wait for the server's disk",
+        "incarnate" => "begin a new incarnation",
+        other => other,
+    }
+}
+
+fn is_missing(e: &RedisError) -> bool {
+    e.detail().is_some_and(|d| d.starts_with("Function not found"))
+}
+
+/// A call that gave no answer, or an error for one.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Nothing was done. Otherwise it may have been, or may still be.
+    pub(crate) known: bool,
+}
+
+impl Failure {
+    pub(crate) fn unsent(error: Error) -> Self {
+        Self { error, known: true }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// What a function answered: a word, then the queue's end, first offset and bytes, then what else there is.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) word: String,
+    pub(crate) rest: Vec<String>,
+}
+
+impl FromRedisValue for Answer {
+    fn from_redis_value(value: Value) -> Result<Self, millstream_redis::redis::ParsingError> {
+        let mut all = Vec::<String>::from_redis_value(value)?.into_iter();
+        Ok(Self { word: all.next().unwrap_or_default(), rest: all.collect() })
+    }
+}
+
+impl Answer {
+    pub(crate) fn text(&self, i: usize) -> &str {
+        self.rest.get(i).map_or("", String::as_str)
+    }
+
+    pub(crate) fn number(&self, i: usize) -> u64 {
+        self.text(i).parse().unwrap_or(0)
+    }
+}
