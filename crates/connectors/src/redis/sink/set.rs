@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use millstream_core::Result;
 use millstream_redis::Session;
-use millstream_redis::redis::{Cmd, Pipeline, Value, cmd};
+use millstream_redis::redis::{Arg, Cmd, Pipeline, RedisError, Value, cmd};
 
 use super::render::Rendered;
 
@@ -86,7 +86,22 @@ impl Set {
 }
 
 async fn send(session: &Session, commands: Pipeline) -> Result<()> {
-    session.ask_all::<Value>("cannot set keys", &commands).await.map(drop)
+    let (number, mut link) = session.link().await?;
+    let Err(e) = commands.query_async::<Value>(&mut link).await else { return Ok(()) };
+    let what = match failed_key(&commands, &e) {
+        Some(key) => format!("cannot set `{key}`"),
+        None => "cannot set keys".to_owned(),
+    };
+    Err(session.failed(&what, number, e).await)
+}
+
+/// The key of the first command that failed.
+fn failed_key(commands: &Pipeline, e: &RedisError) -> Option<String> {
+    let first = e.clone().into_server_errors()?.first()?.0;
+    match commands.cmd_iter().nth(first)?.args_iter().nth(1)? {
+        Arg::Simple(key) => Some(String::from_utf8_lossy(key).into_owned()),
+        _ => None,
+    }
 }
 
 /// The slot of a key in a cluster: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.

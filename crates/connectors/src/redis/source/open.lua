@@ -25,9 +25,9 @@ local note = 'fine'
 if id and id == known then
   local done = next - base
   if done > length then
-    -- Numbers go on where they were; what the list has again comes again.
+    -- Numbers go on where they were. What is in the processing list may be older than what was lost, or newer: rather twice
+    -- than never.
     note = 'lost'
-    redis.call('DEL', processing)
     base = next
   elseif done < 0 then
     note = 'ahead'
