@@ -56,7 +56,9 @@ fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
         _ if code == "WRONGTYPE" => {
             (Remedy::Stop, Some("the key holds another type of value: use another key"))
         }
+        // Cut in the middle of an answer, what there is of it cannot be read.
         ErrorKind::Io
+        | ErrorKind::Parse
         | ErrorKind::ClusterConnectionNotFound
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel

@@ -21,7 +21,7 @@ async fn a_server_that_is_killed_and_cut_off_again_and_again_loses_and_repeats_n
         return;
     }
     let mut server = RedisServer::safe();
-    let all = numbered("", 0..60_000);
+    let all = numbered(&"x".repeat(200), 0..60_000);
     let (mut source, mut queue) = (source(&server, read()), Queue::default());
     source.open(&queue.positions).await.unwrap();
     for (i, some) in all.chunks(6_000).enumerate() {
@@ -37,7 +37,9 @@ async fn a_server_that_is_killed_and_cut_off_again_and_again_loses_and_repeats_n
         }
         if i % 3 == 1 {
             server.kill();
-            source.pull().await.ok();
+            if let Ok(pulled) = source.pull().await {
+                queue.append(&pulled.unwrap());
+            }
             server.restart();
         }
     }

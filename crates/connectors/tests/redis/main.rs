@@ -128,7 +128,8 @@ async fn is_quiet(source: &mut dyn Source) -> bool {
 /// Pulls through errors that the engine would mend by waiting.
 async fn pull_through(source: &mut dyn Source, positions: &SplitPositions) -> Pulled {
     for _ in 0..200 {
-        match source.pull().await {
+        let pulled = tokio::time::timeout(Duration::from_secs(20), source.pull()).await;
+        match pulled.expect("nothing came") {
             Ok(pulled) => return pulled.unwrap(),
             Err(e) if e.remedy() == millstream_core::Remedy::Stop => panic!("{e}"),
             Err(e) => {
