@@ -1,9 +1,10 @@
 //! Redis as source and as sink, against a real server.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests panic when something is not as it should be"
+    clippy::needless_pass_by_value,
+    reason = "tests panic when something is not as it should be, and hand over what they make up"
 )]
 
 mod list;

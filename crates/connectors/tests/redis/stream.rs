@@ -315,3 +315,45 @@ async fn a_key_of_another_type_stops() {
     assert_eq!(e.remedy(), Remedy::Stop, "{e}");
     assert!(e.how_to_fix().unwrap().contains("another key"), "{e}");
 }
+
+#[tokio::test]
+async fn the_permissions_in_the_docs_are_enough() {
+    if !has_redis("the_permissions_in_the_docs_are_enough") {
+        return;
+    }
+    let server = RedisServer::forgetful();
+    add(&server, &numbered("", 0..10));
+    let build = |acl: &str, read: Value| {
+        let acl: Vec<&str> = acl.split(' ').collect();
+        server.ask(&[&["ACL", "SETUSER", "some", "reset", "on", ">pw"], &acl[..]].concat());
+        let url = server.url().replace("redis://", "redis://some:pw@");
+        let options = json!({ "url": url, "timeout": "200ms", "read": read });
+        serde_json::from_value::<RedisSource>(options).unwrap().build(&env().0).unwrap()
+    };
+    let acl = "~orders +xgroup|create +xreadgroup +xack +xpending +xclaim";
+    let read = json!({ "stream": { "key": "orders", "field": "data", "claim_after": "1ms" } });
+    let (mut source, mut queue) = (build(acl, read.clone()), Queue::default());
+    source.open(&queue.positions).await.unwrap();
+    queue.append(&pull(source.as_mut()).await);
+    add(&server, &["left".into()]);
+    assert_eq!(texts(&pull(source.as_mut()).await), ["left"]);
+    // Another queue's process takes over what this one leaves; then this one comes back.
+    drop(source);
+    let mut other = build(acl, read.clone());
+    other.open(&SplitPositions::new()).await.unwrap();
+    assert_eq!(pull(other.as_mut()).await.records.len(), 11);
+    let mut source = build(acl, read);
+    source.open(&queue.positions).await.unwrap();
+    source.settle(&queue.positions).await.unwrap();
+    drop(source);
+
+    let acl = "&news &sensors.* +subscribe +psubscribe +ping";
+    let read = json!({ "pubsub": { "channels": ["news"], "patterns": ["sensors.*"] } });
+    let mut source = build(acl, read);
+    source.open(&SplitPositions::new()).await.unwrap();
+    // Silence is longer than the patience: it asks whether the server is there.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(is_quiet(source.as_mut()).await);
+    server.ask(&["PUBLISH", "news", "one"]);
+    assert_eq!(texts(&pull(source.as_mut()).await), ["one"]);
+}

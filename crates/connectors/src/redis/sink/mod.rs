@@ -36,6 +36,14 @@ use super::{beside, five_seconds};
 /// That is as durable as the server: `appendonly yes` with `appendfsync always` survives a power cut; with `everysec` the
 /// last second may be lost, and with it what the key says.
 ///
+/// ```yaml
+/// to:
+///   redis:
+///     url: "redis://127.0.0.1:6379"
+///     write:
+///       hash: { key: "device:{id}" }
+/// ```
+///
 /// A row with null where it needs a value (in a key, or as the `value`) is refused and kept in the dead letters. Keys
 /// that are used, and the permissions a user needs: `docs/redis.md`.
 #[derive(Debug, Deserialize, JsonSchema)]

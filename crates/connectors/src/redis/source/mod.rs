@@ -27,6 +27,14 @@ use super::five_seconds;
 ///   member left is taken over.
 /// - **Channels**: what is published while nobody is subscribed is lost, as always with pub/sub.
 ///
+/// ```yaml
+/// from:
+///   redis:
+///     url: "redis://127.0.0.1:6379"
+///     read:
+///       list: { key: data_queue }
+/// ```
+///
 /// Keys that are used, and the permissions a user needs: `docs/redis.md`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
