@@ -8,6 +8,7 @@ mod generate;
 mod host;
 mod http;
 mod lane;
+mod redis;
 pub mod render;
 mod sqlite;
 mod stdin;
@@ -23,6 +24,7 @@ pub use file::{Begin, FileSink, FileSource};
 pub use generate::{Field, Fields, Generate, Rate};
 pub use host::{Host, Metric};
 pub use http::{Address, Auth, Http, Method, Target, Tls};
+pub use redis::{RedisSink, RedisSource};
 pub use sqlite::Sqlite;
 pub use stdin::Stdin;
 pub use stdout::{Format as StdoutFormat, Stdout, StdoutSink};
@@ -37,6 +39,7 @@ pub const SOURCES: &[Plugin<dyn Source>] = &[
     Plugin::of::<Generate>(),
     Plugin::of::<Host>(),
     Plugin::of::<Http>(),
+    Plugin::of::<RedisSource>(),
     Plugin::of::<Stdin>(),
 ];
 
@@ -44,6 +47,7 @@ pub const SOURCES: &[Plugin<dyn Source>] = &[
 pub const SINKS: &[Plugin<dyn Sink>] = &[
     Plugin::of::<Discard>(),
     Plugin::of::<FileSink>(),
+    Plugin::of::<RedisSink>(),
     Plugin::of::<Sqlite>(),
     Plugin::of::<Stdout>(),
 ];

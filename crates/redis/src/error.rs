@@ -7,7 +7,13 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 #[must_use]
 pub fn explain(what: &str, place: &str, cause: RedisError) -> Error {
     let (remedy, fix) = remedy(&cause);
-    let error = Error::new(remedy, what).at(place).because(cause);
+    let failed = cause.clone().into_server_errors().filter(|all| all.len() > 1);
+    let error = Error::new(remedy, what).at(place);
+    let error = match failed.as_deref() {
+        // One stands for all: there may be thousands.
+        Some([(_, first), ..]) => error.because(first.to_string()),
+        Some([]) | None => error.because(cause),
+    };
     match fix {
         Some(fix) => error.fix(fix),
         None => error,
@@ -15,13 +21,14 @@ pub fn explain(what: &str, place: &str, cause: RedisError) -> Error {
 }
 
 fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
-    let code = cause.code().unwrap_or_default();
+    let code = code(cause);
+    let code = code.as_str();
     match cause.kind() {
         ErrorKind::AuthenticationFailed => (Remedy::Stop, Some("check the user and the password")),
         _ if matches!(code, "WRONGPASS" | "NOAUTH") => {
             (Remedy::Stop, Some("check the user and the password"))
         }
-        ErrorKind::Server(ServerErrorKind::NoPerm) => (
+        _ if code == "NOPERM" || is_refused_in_script(cause) => (
             Remedy::Stop,
             Some(
                 "give the user the commands, keys and channels that docs/redis.md, and for the queue docs/redis-queue.md, lists (ACL SETUSER)",
@@ -49,7 +56,9 @@ fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
         _ if code == "WRONGTYPE" => {
             (Remedy::Stop, Some("the key holds another type of value: use another key"))
         }
+        // Cut in the middle of an answer, what there is of it cannot be read.
         ErrorKind::Io
+        | ErrorKind::Parse
         | ErrorKind::ClusterConnectionNotFound
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel
@@ -66,6 +75,17 @@ fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
         }
         _ => (Remedy::Stop, None),
     }
+}
+
+/// The server's code, also of the first command that failed of several.
+fn code(cause: &RedisError) -> String {
+    let of_several = || Some(cause.clone().into_server_errors()?.first()?.1.code().to_owned());
+    cause.code().map(str::to_owned).or_else(of_several).unwrap_or_default()
+}
+
+/// Whether a script did what the user may not do. Redis 7.0 has no code of its own for that.
+fn is_refused_in_script(cause: &RedisError) -> bool {
+    cause.detail().is_some_and(|text| text.starts_with("The user executing the script can't"))
 }
 
 /// Whether the connection is of no more use: it is closed, out of step, or to a server that is no primary.
@@ -85,7 +105,7 @@ pub fn is_refusal(cause: &RedisError) -> bool {
 /// Whether the server refused it for lack of memory.
 #[must_use]
 pub fn is_out_of_memory(cause: &RedisError) -> bool {
-    cause.code() == Some("OOM")
+    code(cause) == "OOM"
 }
 
 /// Whether the server is a replica, which takes no writes.

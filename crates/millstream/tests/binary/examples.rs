@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use millstream_testkit::redis::{RedisServer, has_redis};
+
 use crate::api::Api;
 use crate::bench::{Bench, Done, Running, edge};
 
@@ -113,6 +115,33 @@ fn csv_files_become_parquet_and_are_read_once() {
     let closed = once(&bench, "csv_to_parquet.yaml").closed();
     assert_eq!(edge(&closed, "decode", "orders", "out"), 10);
     assert_eq!(parquet(&bench).len(), 2);
+}
+
+#[test]
+fn redis_list_stands_between_two_scripts() {
+    if !has_redis("redis_list_stands_between_two_scripts") {
+        return;
+    }
+    let (bench, server) = (bench(), RedisServer::forgetful());
+    bench.run(&["check", "redis_list.yaml"]).with_code(0);
+    // As redis_producer.py pushes them.
+    for i in 1..=200 {
+        let reading = format!(
+            r#"{{"id": {i}, "sensor": "s", "value": {i}.5, "ts": "2026-11-23T05:00:00.123456+00:00"}}"#
+        );
+        server.ask(&["LPUSH", "data_queue", &reading]);
+    }
+    for _ in 0..2 {
+        let mut command = bench.command(&["run", "redis_list.yaml", "--for", "2s", "--json"]);
+        command.env("REDIS_URL", server.url());
+        Running::of(command).done().with_code(0);
+    }
+    let stored = "SELECT count(*) FROM processed_items WHERE value > 100";
+    assert_eq!(bench.count("data/redis_list/processed.db", stored), 101);
+    assert_eq!(server.ask(&["LLEN", "hot_queue"]), ":101\r\n");
+    assert!(server.ask(&["RPOP", "hot_queue"]).contains(r#"{"id":100,"sensor":"s","value":100.5"#));
+    let left = server.ask(&["EXISTS", "data_queue", "{data_queue}:millstream:redis_list.readings"]);
+    assert_eq!(left, ":0\r\n");
 }
 
 #[test]

@@ -1,0 +1,31 @@
+//! Redis: lists, streams, pub/sub, hashes and strings, as other programs use them.
+
+mod sink;
+mod source;
+
+pub use sink::RedisSink;
+pub use source::RedisSource;
+
+use std::time::Duration;
+
+use millstream_core::fields::Span;
+
+fn five_seconds() -> Span {
+    Span(Duration::from_secs(5))
+}
+
+/// A key beside `key`, for what this pipeline keeps there. Its hash tag is that of `key`, so that both are on one
+/// node of a cluster: the first `{…}` that is not empty counts, else the whole key.
+fn beside(key: &str, name: &str) -> String {
+    match hash_tag(key) {
+        Some(_) => format!("{key}:millstream:{name}"),
+        None => format!("{{{key}}}:millstream:{name}"),
+    }
+}
+
+/// What of a key says on which node of a cluster it is, if not all of it.
+fn hash_tag(key: &str) -> Option<&str> {
+    let (_, after) = key.split_once('{')?;
+    let (tag, _) = after.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
+}
