@@ -25,6 +25,9 @@ use crate::tasks::{Placement, tell};
 /// How long to wait before asking again whether it is our turn.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long to wait for the loop to say why it can do no more.
+const WHY_WITHIN: Duration = Duration::from_millis(500);
+
 /// A source's name, its codec, and its columns where they are declared.
 pub(crate) type Station = (String, Arc<dyn Codec>, Option<Columns>);
 
@@ -148,9 +151,17 @@ async fn watched(running: Running, shared: &Shared, kill: &watch::Sender<bool>) 
         biased;
         ended = &mut processing => ended.unwrap_or_else(panicked),
         () = shared.queue.role_lost(&Role::Process) => {
+            // A queue that broke takes the roles along: why it broke is worth more than that.
+            let why = tokio::time::timeout(WHY_WITHIN, &mut processing).await;
             kill.send_replace(true);
-            drop(processing.await);
-            Err(taken_over())
+            match why {
+                Ok(Ok(Err(e))) => Err(e),
+                Ok(_) => Err(taken_over()),
+                Err(_) => {
+                    drop(processing.await);
+                    Err(taken_over())
+                }
+            }
         }
     };
     control.stop().await;

@@ -91,7 +91,7 @@ impl Shared {
     }
 
     pub(crate) async fn read(&self, from: Offset, bytes_max: usize) -> Result<Slab> {
-        let count = {
+        let (count, end) = {
             let state = self.state.lock();
             state.sound()?;
             if from.0 < state.first {
@@ -101,7 +101,8 @@ impl Shared {
             if let Some(slab) = near.or_else(|| state.ahead.read(from, bytes_max)) {
                 return Ok(slab);
             }
-            (bytes_max / state.frame_bytes.max(1) + 1).clamp(1, ENTRIES_MAX)
+            let count = (bytes_max / state.frame_bytes.max(1) + 1).clamp(1, ENTRIES_MAX);
+            (count, state.end)
         };
         let read = || async {
             let Entries(entries) = self
@@ -114,19 +115,19 @@ impl Shared {
             Ok(entries)
         };
         let entries = self.steady("read", read).await?;
-        self.slab(from, bytes_max, entries)
+        self.slab(from, bytes_max, entries, end)
     }
 
+    /// The frames of these entries; `end` is what the queue's end was known to be before they were asked for.
+    /// What was appended since may or may not be among them.
     fn slab(
         &self,
         from: Offset,
         bytes_max: usize,
         entries: Vec<(u64, Bytes, u64)>,
+        end: u64,
     ) -> Result<Slab> {
-        let (first, end) = {
-            let state = self.state.lock();
-            (state.first, state.end)
-        };
+        let first = self.state.lock().first;
         if from.0 < first {
             return Err(trimmed(from, first));
         }
