@@ -347,7 +347,7 @@ impl Line {
         let mut decoded =
             guarded(&format_args!("sources.{name}.decode"), || decoder.decode(block))?;
         if station.columns.is_none() {
-            decoded = without_columns(block, decoded);
+            decoded = without_columns(block, &decoded);
         }
         let rows = account_for(name, offset, frame, block, decoded, ground);
         let ways = station.ways.clone();
@@ -430,7 +430,7 @@ fn set_aside(
 
 /// Rows of a source whose columns nothing has told yet, `{}` say: there is nowhere they could go, so their
 /// records are set aside.
-fn without_columns(block: &Block, decoded: Decoded) -> Decoded {
+fn without_columns(block: &Block, decoded: &Decoded) -> Decoded {
     let ordinals = decoded.batch.num_rows() + decoded.refused.len();
     let start = |record: usize| {
         decoded.starts.get(record).map_or(ordinals, |s| usize::try_from(*s).unwrap_or(usize::MAX))

@@ -170,7 +170,8 @@ impl Engine {
         let finite = sources.iter().filter(|s| s.source.finite()).count();
         let hush = Stopper::new();
         let share = Share::new(queue.clone(), sources.len());
-        let counting = opener.shared().then(|| Child::spawn(share.clone().keep_counting()));
+        let counts = collects && opener.shared();
+        let counting = counts.then(|| Child::spawn(share.clone().keep_counting()));
         let mut collecting = collect_all(sources, &shared, &share, &hush);
         let watched =
             Watch { once: options.once, finite, stopper: &stopper, hush: &hush, shared: &shared };
