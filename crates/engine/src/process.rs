@@ -23,6 +23,7 @@ use crate::lanes::{Lanes, Way};
 use crate::line::{Ground, Line, State};
 use crate::pins::Wait;
 use crate::seal::{self, Book, Rendezvous, Sealed, Shared, Work};
+use crate::status::Doing;
 use crate::tasks::{self, Child};
 
 /// Bytes of frames in an epoch before it must be sealed.
@@ -110,7 +111,7 @@ impl Processor {
     /// Turns until it is told to finish.
     async fn turn(&mut self, start: Offset, repeats: Vec<Checkpoint>) -> Result<()> {
         self.repeat(start, repeats).await?;
-        self.shared.status.set_ready();
+        self.shared.status.set_doing(Doing::Processing);
         loop {
             self.hear();
             if let Some(broken) = self.broken.take() {

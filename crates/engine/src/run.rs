@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use millstream_core::ledger::Ledger;
+use millstream_core::operator::View;
 use millstream_core::plugin::Registry;
 use millstream_core::queue::{Epoch, Queue};
 use millstream_core::record::{Body, Offset};
@@ -17,14 +18,14 @@ use millstream_core::{Clock, Error, Result};
 
 use crate::begin::SCAN_BYTES;
 use crate::collect::{Collector, Ending, no_source_ends};
-use crate::config::{Pipeline, QueuePart, SourcePart};
+use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
 use crate::line::Blueprint;
 use crate::process::Finish;
 use crate::seal::{Book, Shared};
 use crate::share::Share;
-use crate::standby::{self, Processing, Standby, Station};
+use crate::standby::{Processing, Standby};
 use crate::status::{Kind, Status};
-use crate::tasks::{Child, Placement, Stopper, finish, panicked};
+use crate::tasks::{Placement, Stopper, finish, panicked};
 
 /// With more frames left than this, a few pins among them do not matter.
 const TAIL_FRAMES_MAX: u64 = 1_000;
@@ -130,7 +131,7 @@ impl Engine {
             name, sources, views, sinks, queue: QueuePart { opener, .. }, limits, ..
         } = pipeline;
         let collects = options.only != Only::Process;
-        if options.once && collects && !sources.iter().any(|s| s.source.finite()) {
+        if options.once && collects && finite(&sources) == 0 {
             return Err(no_source_ends());
         }
         if options.only != Only::All && !opener.shared() {
@@ -141,40 +142,37 @@ impl Engine {
         let shared = Arc::new(Shared::new(queue.clone(), status, clock, bounds)?);
         let (finish_tell, finish_hear) = watch::channel(Finish::default());
         let kill = Arc::new(watch::channel(false).0);
-        let mut processing = if options.only == Only::Collect {
-            standby::none(shared.clone(), finish_hear)
-        } else {
-            let blueprint = Blueprint {
-                sources: stations(&sources),
-                views,
-                sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
-                planner: registry.planner.clone(),
-                functions: registry.functions.clone(),
-            };
-            let standby = Standby {
-                pipeline: name,
-                blueprint,
-                sinks,
-                shared: shared.clone(),
-                step_bytes: usize::try_from(limits.step_bytes.0).unwrap_or(usize::MAX),
-                outbox_bytes: limits.outbox_bytes.0,
-                resume: options.resume,
-                placement: options.placement,
-                folder: opener.folder(),
-                finish: finish_hear,
-                kill: kill.clone(),
-            };
-            standby.start().await?
+        let blueprint = blueprint(&sources, views, &sinks, registry);
+        let standby = Standby {
+            pipeline: name,
+            blueprint,
+            sinks,
+            shared: shared.clone(),
+            step_bytes: usize::try_from(limits.step_bytes.0).unwrap_or(usize::MAX),
+            outbox_bytes: limits.outbox_bytes.0,
+            resume: options.resume,
+            placement: options.placement,
+            folder: opener.folder(),
+            finish: finish_hear,
+            kill: kill.clone(),
+        };
+        let mut processing = match options.only {
+            Only::Collect => standby.never(),
+            Only::All | Only::Process => standby.start().await?,
         };
         let sources = if collects { sources } else { Vec::new() };
-        let finite = sources.iter().filter(|s| s.source.finite()).count();
+        let ends = finite(&sources);
         let hush = Stopper::new();
         let share = Share::new(queue.clone(), sources.len());
-        let counts = collects && opener.shared();
-        let counting = counts.then(|| Child::spawn(share.clone().keep_counting()));
+        let counting = (collects && opener.shared()).then(|| share.count());
         let mut collecting = collect_all(sources, &shared, &share, &hush);
-        let watched =
-            Watch { once: options.once, finite, stopper: &stopper, hush: &hush, shared: &shared };
+        let watched = Watch {
+            once: options.once,
+            finite: ends,
+            stopper: &stopper,
+            hush: &hush,
+            shared: &shared,
+        };
         let early = watched.until_over(&mut collecting, &mut processing, &finish_tell).await;
         stopper.stop();
         hush.stop();
@@ -237,8 +235,26 @@ async fn left(queue: &dyn Queue, next: Offset) -> Result<u64> {
     Ok(left.saturating_sub(pins as u64))
 }
 
-fn stations(sources: &[SourcePart]) -> Vec<Station> {
-    sources.iter().map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone())).collect()
+fn finite(sources: &[SourcePart]) -> usize {
+    sources.iter().filter(|s| s.source.finite()).count()
+}
+
+fn blueprint(
+    sources: &[SourcePart],
+    views: Vec<View>,
+    sinks: &[SinkPart],
+    registry: Registry,
+) -> Blueprint {
+    Blueprint {
+        sources: sources
+            .iter()
+            .map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone()))
+            .collect(),
+        views,
+        sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
+        planner: registry.planner,
+        functions: registry.functions,
+    }
 }
 
 fn collect_all(

@@ -15,7 +15,7 @@ use millstream_core::role::Role;
 use millstream_core::{Remedy, Result};
 
 use crate::collect::{Collector, Ending};
-use crate::tasks::Stopper;
+use crate::tasks::{Child, Stopper};
 
 /// How long to wait before asking again for a source that another process has.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -51,8 +51,12 @@ impl Share {
         Arc::new(Self { queue, sources, held: Mutex::default(), fair })
     }
 
-    /// Looks again and again how many processes share the sources. Never returns.
-    pub(crate) async fn keep_counting(self: Arc<Self>) {
+    /// Looks again and again how many processes share the sources, for as long as the task is held.
+    pub(crate) fn count(self: &Arc<Self>) -> Child<()> {
+        Child::spawn(self.clone().keep_counting())
+    }
+
+    async fn keep_counting(self: Arc<Self>) {
         loop {
             match self.queue.collectors().await {
                 Ok(processes) => {

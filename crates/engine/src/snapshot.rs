@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use millstream_core::ledger::Ledger;
 
-use crate::status::{Kind, PartStatus, Status};
+use crate::status::{Doing, Kind, PartStatus, Status};
 
 /// What a run has come to. Counters are since it began, the ledger is over the queue's life.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub elapsed_s: f64,
     /// Whether it is recovered and every sink is open or has an outbox before it.
     pub ready: bool,
+    /// What the process does of the pipeline.
+    pub doing: Doing,
     /// The last epoch committed.
     pub epoch: u64,
     /// Frames appended and not yet processed.
@@ -78,6 +80,7 @@ impl Status {
         Snapshot {
             elapsed_s: self.elapsed().as_secs_f64(),
             ready: self.ready(),
+            doing: self.doing(),
             epoch: epoch.0,
             lag_frames: u64::try_from(self.lag_frames.get()).unwrap_or(0),
             queue_bytes: queue.bytes,

@@ -20,6 +20,7 @@ use crate::line::{Blueprint, Line, view_errors};
 use crate::process::{self, Finish};
 use crate::recover;
 use crate::seal::{Book, Shared};
+use crate::status::Doing;
 use crate::tasks::{Placement, tell};
 
 /// How long to wait before asking again whether it is our turn.
@@ -29,7 +30,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const WHY_WITHIN: Duration = Duration::from_millis(500);
 
 /// A source's name, its codec, and its columns where they are declared.
-pub(crate) type Station = (String, Arc<dyn Codec>, Option<Columns>);
+type Station = (String, Arc<dyn Codec>, Option<Columns>);
 
 /// The result of processing, once it has ended.
 pub(crate) type Processing = oneshot::Receiver<Result<Book>>;
@@ -74,17 +75,32 @@ impl Standby {
             return Ok(told);
         }
         tracing::info!("another process processes this pipeline: standing by");
+        shared.status.set_doing(Doing::StandingBy);
         tokio::spawn(async move {
             let book = async {
                 if !turn(&shared, finish).await? {
                     return unprocessed(&shared).await;
                 }
                 tracing::info!("no other process processes this pipeline any more: taking over");
+                shared.status.set_doing(Doing::Opening);
                 watched(self.begin().await?, &shared, &kill).await
             };
             tell(answer, book.await);
         });
         Ok(told)
+    }
+
+    /// For a process that only collects: nothing is processed, and it ends when the run does.
+    pub(crate) fn never(self) -> Processing {
+        let Self { shared, mut finish, .. } = self;
+        let (answer, told) = oneshot::channel();
+        shared.status.set_doing(Doing::Collecting);
+        tokio::spawn(async move {
+            // An error means that the run is over as well.
+            drop(finish.wait_for(|f| f.upto.is_some()).await);
+            tell(answer, unprocessed(&shared).await);
+        });
+        told
     }
 
     /// Opens the sinks, works out where to go on, and starts the loop.
@@ -111,17 +127,6 @@ impl Standby {
         let processing = process::start(self.placement, processor, start, repeats, killed);
         Ok(Running { processing, control })
     }
-}
-
-/// A process that only collects: nothing is processed until the run ends.
-pub(crate) fn none(shared: Arc<Shared>, mut finish: watch::Receiver<Finish>) -> Processing {
-    let (answer, told) = oneshot::channel();
-    tokio::spawn(async move {
-        // An error means that the run is over as well.
-        drop(finish.wait_for(|f| f.upto.is_some()).await);
-        tell(answer, unprocessed(&shared).await);
-    });
-    told
 }
 
 /// Waits for the turn; `false` if the run ends before.

@@ -23,6 +23,21 @@ use crate::config::Secrets;
 
 type Labels = Vec<(&'static str, String)>;
 
+/// What a process does of its pipeline now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doing {
+    /// It recovers and opens sinks.
+    #[default]
+    Opening,
+    /// It processes, and collects unless it was told not to.
+    Processing,
+    /// It collects, unless it was told not to, and waits for its turn to process.
+    StandingBy,
+    /// It only collects.
+    Collecting,
+}
+
 /// What kind of part a number is of; a label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -164,7 +179,7 @@ pub struct Status {
     pub epochs: Counter,
     ledger: Mutex<(Epoch, Ledger)>,
     queue: Mutex<QueueStatus>,
-    ready: AtomicBool,
+    doing: Mutex<Doing>,
     stopped: AtomicBool,
     secrets: Arc<Mutex<Secrets>>,
 }
@@ -239,7 +254,7 @@ impl Status {
             epochs,
             ledger: Mutex::default(),
             queue: Mutex::default(),
-            ready: AtomicBool::new(false),
+            doing: Mutex::new(Doing::Opening),
             stopped: AtomicBool::new(false),
             secrets: Arc::default(),
         })
@@ -321,7 +336,7 @@ impl Status {
     /// Whether it is up: recovered, every sink opened or with an outbox before it.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed) && !self.stopped.load(Ordering::Relaxed)
+        *self.doing.lock() != Doing::Opening && !self.stopped.load(Ordering::Relaxed)
     }
 
     /// Whether it still runs.
@@ -341,8 +356,14 @@ impl Status {
         }
     }
 
-    pub(crate) fn set_ready(&self) {
-        self.ready.store(true, Ordering::Relaxed);
+    pub(crate) fn set_doing(&self, doing: Doing) {
+        *self.doing.lock() = doing;
+    }
+
+    /// What the process does of the pipeline.
+    #[must_use]
+    pub fn doing(&self) -> Doing {
+        *self.doing.lock()
     }
 
     pub(crate) fn set_stopped(&self) {

@@ -26,10 +26,10 @@ use millstream_connectors::{CODECS, SINKS, SOURCES};
 use millstream_queue::QUEUES;
 use millstream_sql::SqlPlanner;
 
-pub use millstream_core::plugin::{Config, Env, Plugin, Registry};
+pub use millstream_core::plugin::{self, Config, Env, Plugin, Registry};
 pub use millstream_core::{
     Clock, Error, Remedy, Result, Timestamp, clock, codec, error, fields, ledger, operator, queue,
-    record, sink, source,
+    record, role, sink, source,
 };
 pub use millstream_engine::config::{HttpOptions, Problem, Problems, reference, schema};
 pub use millstream_engine::plan::Plan;

@@ -9,6 +9,8 @@ use millstream::clock::SystemClock;
 use millstream::control::{self, Answer, Request};
 use millstream::dead_letters::DeadLetter;
 use millstream::desk::{self, Outcome, Pick};
+use millstream::queue::Queue;
+use millstream::role::Role;
 use millstream::{Error, Pipeline};
 
 use super::failure::{Failure, say};
@@ -175,14 +177,32 @@ fn ask(file: &PathBuf, request: Request) -> Result<Option<Answer>, Failure> {
             return Ok(Some(answer));
         }
         // Opening makes what is not there, so look first.
-        if std::fs::read_dir(&folder).map_or(true, |mut entries| entries.next().is_none()) {
+        let nothing =
+            || std::fs::read_dir(&folder).map_or(true, |mut entries| entries.next().is_none());
+        if !opener.shared() && nothing() {
             return Ok(None);
         }
         let queue = opener.open().await?;
+        if matches!(request, Request::Drop(_) | Request::Replay(_)) {
+            not_elsewhere(queue.as_ref()).await?;
+        }
         let answer = desk::at_rest(queue.as_ref(), &SystemClock, request).await;
         queue.close().await?;
         answer.map(Some)
     })
+}
+
+/// Only the process that processes can change the dead letters while it runs.
+async fn not_elsewhere(queue: &dyn Queue) -> millstream::Result<()> {
+    let holders = queue.holders().await?;
+    match holders.iter().find(|h| h.role == Role::Process) {
+        None => Ok(()),
+        Some(holder) => Err(Error::stop(format!(
+            "`{}` processes this pipeline now, and only there can dead letters be dropped or replayed",
+            holder.process
+        ))
+        .fix("run this command on that host, beside the same pipeline file, or stop that process first")),
+    }
 }
 
 /// Runs one short thing.

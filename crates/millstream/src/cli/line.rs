@@ -4,6 +4,9 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream::fields::Bytes;
+use millstream::snapshot::PartSnapshot;
+use millstream::status::{Doing, Kind};
 use millstream::{Snapshot, Status};
 
 use super::ledger::moved;
@@ -67,17 +70,33 @@ fn line(before: &Snapshot, now: &Snapshot) -> String {
     let over = Duration::from_secs_f64((now.elapsed_s - before.elapsed_s).max(0.001));
     let ((in_before, out_before), (rows_in, rows_out)) = (moved(before), moved(now));
     let mut text = span(Duration::from_secs_f64(now.elapsed_s.max(0.0)));
-    if !now.ready {
+    let collected = || {
+        let sum = |of: &Snapshot, count: fn(&PartSnapshot) -> u64| -> u64 {
+            of.of_kind(Kind::Source).map(count).sum()
+        };
+        let more = |count| sum(now, count).saturating_sub(sum(before, count));
+        let (records, bytes) = (more(|p| p.records), more(|p| p.bytes));
+        format!("collected {} records/s, {} B/s", rate(records, over), rate(bytes, over))
+    };
+    let parts = match now.doing {
+        Doing::Collecting => vec![collected()],
+        Doing::StandingBy => vec!["standing by".to_owned(), collected()],
+        Doing::Opening | Doing::Processing => vec![
+            format!("in {} rows/s", rate(rows_in.saturating_sub(in_before), over)),
+            format!("out {} rows/s", rate(rows_out.saturating_sub(out_before), over)),
+            format!("lag {} frames", grouped(now.lag_frames)),
+        ],
+    };
+    if now.doing == Doing::Opening {
         text.push_str("  opening");
     }
-    let parts = [
-        format!("in {} rows/s", rate(rows_in.saturating_sub(in_before), over)),
-        format!("out {} rows/s", rate(rows_out.saturating_sub(out_before), over)),
-        format!("lag {} frames", grouped(now.lag_frames)),
-    ];
     for part in parts {
         text.push_str("  ");
         text.push_str(&part);
+    }
+    let waits: u64 = now.parts.iter().map(|p| p.outbox_bytes).sum();
+    if waits > 0 {
+        text.push_str(&format!("  waiting for sinks {}", Bytes(waits)));
     }
     let set_aside: u64 = now.parts.iter().map(|p| p.set_aside).sum();
     if set_aside > 0 {
@@ -117,8 +136,6 @@ fn json(before: &Snapshot, now: &Snapshot) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use millstream::snapshot::PartSnapshot;
-
     use super::*;
 
     fn part(kind: &str, name: &str, rows: u64) -> PartSnapshot {
@@ -128,7 +145,7 @@ mod tests {
     #[test]
     fn the_line_says_what_moves_and_what_is_in_trouble() {
         let before = Snapshot {
-            ready: true,
+            doing: Doing::Processing,
             elapsed_s: 10.0,
             parts: vec![part("source", "api", 100)],
             ..Snapshot::default()
@@ -138,8 +155,9 @@ mod tests {
         api.troubles.insert("http://b".into(), "timed out".into());
         let mut store = part("sink", "store", 50);
         store.set_aside = 3;
+        store.outbox_bytes = 3 << 20;
         let now = Snapshot {
-            ready: true,
+            doing: Doing::Processing,
             elapsed_s: 12.0,
             lag_frames: 4,
             parts: vec![api, store],
@@ -147,9 +165,26 @@ mod tests {
         };
         assert_eq!(
             line(&before, &now),
-            "12s  in 500 rows/s  out 25 rows/s  lag 4 frames  set aside 3  \
+            "12s  in 500 rows/s  out 25 rows/s  lag 4 frames  waiting for sinks 3 MiB  set aside 3  \
              ! source api http://a: connection refused (and 1 more)"
         );
         assert_eq!(json(&before, &now)["rows_in_per_s"], 500.0);
+    }
+
+    #[test]
+    fn a_process_without_the_turn_says_what_it_collects() {
+        let at = |elapsed_s, records, doing| Snapshot {
+            doing,
+            elapsed_s,
+            parts: vec![PartSnapshot { records, bytes: records * 100, ..part("source", "api", 0) }],
+            ..Snapshot::default()
+        };
+        let before = at(1.0, 0, Doing::Opening);
+        assert_eq!(
+            line(&before, &at(2.0, 50, Doing::Collecting)),
+            "2.0s  collected 50 records/s, 5,000 B/s"
+        );
+        let standing = line(&before, &at(2.0, 50, Doing::StandingBy));
+        assert_eq!(standing, "2.0s  standing by  collected 50 records/s, 5,000 B/s");
     }
 }

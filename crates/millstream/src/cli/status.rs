@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use millstream::control::{self, Answer, Request};
+use millstream::plugin::QueueOpener;
+use millstream::role::Holder;
 use millstream::snapshot::PartSnapshot;
+use millstream::status::Doing;
 use millstream::{Error, Pipeline, Snapshot};
 
 use super::failure::{Failure, say, say_json};
@@ -28,28 +31,79 @@ impl Status {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let loaded = Pipeline::with(millstream::standard()).parts(&self.file)?;
         let pipeline = &loaded.pipeline;
-        let folder = pipeline.queue.opener.folder().ok_or_else(|| {
+        let opener = &pipeline.queue.opener;
+        let folder = opener.folder().ok_or_else(|| {
             Error::stop("a queue in memory has no folder to be asked through")
                 .fix("run with `--listen 127.0.0.1:9464` and ask http://127.0.0.1:9464/status")
         })?;
-        match super::dead::block_on(control::ask(&folder, &Request::Status))? {
-            Some(Answer::Status(snapshot)) if self.json => say_json(&snapshot),
-            Some(Answer::Status(snapshot)) => say(&render(&pipeline.name, &snapshot)),
-            Some(other) => {
-                Err(Error::stop(format!("the pipeline answered something else: {other:?}")).into())
+        let (snapshot, holders) = super::dead::block_on(async {
+            let answer = control::ask(&folder, &Request::Status).await?;
+            let holders =
+                if opener.shared() { holders(opener.as_ref()).await? } else { Vec::new() };
+            match answer {
+                Some(Answer::Status(snapshot)) => Ok((Some(snapshot), holders)),
+                None => Ok((None, holders)),
+                Some(other) => {
+                    Err(Error::stop(format!("the pipeline answered something else: {other:?}")))
+                }
             }
-            None => Err(Error::stop(format!("pipeline `{}` does not run", pipeline.name))
+        })?;
+        if snapshot.is_none() && holders.is_empty() {
+            return Err(Error::stop(format!("pipeline `{}` does not run", pipeline.name))
                 .at(folder.display().to_string())
                 .fix(format!("start it with `millstream run {}`", self.file.display()))
-                .into()),
+                .into());
         }
+        if self.json {
+            return say_json(&json(snapshot.as_deref(), &holders)?);
+        }
+        let mut text = match &snapshot {
+            Some(snapshot) => render(&pipeline.name, snapshot),
+            None => format!("pipeline {}: no process of this host processes it\n", pipeline.name),
+        };
+        if !holders.is_empty() {
+            text.push('\n');
+            text.push_str(&who(&holders));
+        }
+        say(&text)
     }
+}
+
+/// Who does what, as the queue itself says.
+async fn holders(opener: &dyn QueueOpener) -> millstream::Result<Vec<Holder>> {
+    let queue = opener.open().await?;
+    let holders = queue.holders().await;
+    queue.close().await?;
+    holders
+}
+
+fn json(snapshot: Option<&Snapshot>, holders: &[Holder]) -> millstream::Result<serde_json::Value> {
+    let json = |e| Error::stop("cannot write JSON").because(e);
+    let mut all = match snapshot {
+        Some(snapshot) => serde_json::to_value(snapshot).map_err(json)?,
+        None => serde_json::json!({ "ready": false }),
+    };
+    if let (Some(fields), false) = (all.as_object_mut(), holders.is_empty()) {
+        fields.insert("holders".into(), serde_json::to_value(holders).map_err(json)?);
+    }
+    Ok(all)
+}
+
+/// Which process has which role.
+fn who(holders: &[Holder]) -> String {
+    let cells = |h: &Holder| vec![h.role.to_string(), h.process.clone()];
+    aligned(&["role", "process"], &holders.iter().map(cells).collect::<Vec<_>>())
 }
 
 fn render(name: &str, now: &Snapshot) -> String {
     let mut out = format!(
         "pipeline {name}: {}, up {}, epoch {}, lag {} frames, {} bytes in the queue\n\n",
-        if now.ready { "ready" } else { "opening" },
+        match now.doing {
+            Doing::Opening => "opening",
+            Doing::Processing => "ready",
+            Doing::StandingBy => "standing by",
+            Doing::Collecting => "collecting",
+        },
         span(Duration::from_secs_f64(now.elapsed_s.max(0.0))),
         grouped(now.epoch),
         grouped(now.lag_frames),
