@@ -50,7 +50,9 @@ pub trait Sink: Send {
     /// says what is held.
     ///
     /// # Errors
-    /// `Stop` when the target has another shape; `Retry` when it is away or locked.
+    /// `Stop` when the target has another shape; `Retry` when it is away or locked. `Stop` with
+    /// [`Error::mended_by_forgetting`](crate::Error::mended_by_forgetting) when it is damaged, or has lost what it
+    /// should hold, and `forget` would let it go on.
     async fn open(&mut self, schema: SchemaRef) -> Result<Held>;
 
     /// Takes rows; they count only after `flush`.
