@@ -340,7 +340,11 @@ impl Open {
             let told = |mark: Option<Mark>| {
                 mark.map_or("nothing".to_owned(), |m| format!("epoch {}", m.epoch))
             };
-            return Err(Error::stop(format!(
+            // Of the same queue: this process takes over from that one, or that one from this. What is held now
+            // decides, so it is looked at anew.
+            let same = found.is_some_and(|found| found.log == mark.log);
+            let remedy = if same { Remedy::Reopen } else { Remedy::Stop };
+            return Err(Error::new(remedy, format!(
                 "another process writes rows of this sink: the database holds {}, this process left it at {}",
                 told(found),
                 told(self.held)

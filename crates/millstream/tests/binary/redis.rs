@@ -96,6 +96,8 @@ fn processes_that_share_a_queue_are_killed_twenty_times_and_each_row_is_there_on
         assert!(!running[slot].ended(), "a process ended by itself");
         std::mem::replace(&mut running[slot], start(slot)).kill();
     }
+    // The last one has to be there before it can hear a signal.
+    millis(1_500);
     for process in running {
         process.signal("INT");
         process.done().with_code(0);
