@@ -154,6 +154,7 @@ impl Lanes {
             name: name.clone(),
             schema,
             identity: shared.queue.identity(),
+            queue: shared.queue.clone(),
             outbox: outbox.clone(),
             dead: shared.dead.clone(),
             outbox_bytes_max: self.outbox_bytes_max,
