@@ -102,6 +102,11 @@ pub trait Sink: Send {
     /// What can be promised of its rows.
     fn promise(&self) -> Promise;
 
+    /// Whether it writes to a disk of this host, so that no process on another host can go on with it.
+    fn local(&self) -> bool {
+        false
+    }
+
     /// One line for `check`: where it writes and within which bounds.
     fn describe(&self) -> String;
 }

@@ -199,7 +199,15 @@ fn sinks(pipeline: &Pipeline) -> Vec<SinkPlan> {
             name: s.name.clone(),
             rows: s.rows.clone(),
             writes: s.sink.describe(),
-            promise: promise(s.sink.promise(), pipeline.queue.opener.durable()).to_owned(),
+            promise: {
+                let opener = &pipeline.queue.opener;
+                let promise = promise(s.sink.promise(), opener.durable());
+                if opener.shared() && s.sink.local() {
+                    format!("{promise}. It is on this host's disk: only a process on this host can take over")
+                } else {
+                    promise.to_owned()
+                }
+            },
         })
         .collect()
 }

@@ -229,6 +229,10 @@ impl Sink for SqliteSink {
         self.run(Database::forget).await
     }
 
+    fn local(&self) -> bool {
+        true
+    }
+
     fn promise(&self) -> Promise {
         Promise::EffectivelyOnce
     }

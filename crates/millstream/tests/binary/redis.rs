@@ -223,6 +223,19 @@ fn a_processor_that_is_frozen_is_taken_over_within_ten_seconds_and_does_no_harm_
 }
 
 #[test]
+fn check_says_who_can_take_over_and_opens_nothing() {
+    let bench = Bench::new();
+    bench.write("job.yaml", JOB);
+    let mut command = bench.command(&["check", "job.yaml"]);
+    // Nobody listens there.
+    command.env("RATE", "10/s").env("REDIS", "redis://me:s3cret@127.0.0.1:1");
+    let done = Running::of(command).done().with_code(0);
+    assert!(done.stdout.contains("only a process on this host can take over"), "{}", done.stdout);
+    assert!(done.stdout.contains("several processes can share it"), "{}", done.stdout);
+    assert!(!done.stdout.contains("s3cret"), "{}", done.stdout);
+}
+
+#[test]
 fn one_process_alone_cannot_do_a_part() {
     let bench = Bench::new();
     bench.write("p.yaml", "sources: { a: { from: { generate: { rows: 1, fields: { id: { sequence: {} } } } } } }\nqueue: { log: { path: data } }\nsinks: { b: { rows: a, to: discard } }\n");

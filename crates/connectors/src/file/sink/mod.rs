@@ -240,6 +240,10 @@ impl Sink for Files {
         self.run(Spool::roll).await
     }
 
+    fn local(&self) -> bool {
+        true
+    }
+
     fn promise(&self) -> Promise {
         Promise::EffectivelyOnce
     }
