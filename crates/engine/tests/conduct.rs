@@ -334,7 +334,8 @@ impl Sink for Damaged {
 
 #[test]
 fn a_sink_that_says_so_is_opened_by_having_it_forget_and_only_by_a_persons_order() {
-    for (resume, forgets, goes_on) in [(false, true, false), (true, false, false), (true, true, true)]
+    for (resume, forgets, goes_on) in
+        [(false, true, false), (true, false, false), (true, true, true)]
     {
         let mut pipeline = plot().pipeline();
         let name = pipeline.sinks[0].name.clone();
