@@ -140,7 +140,12 @@ impl fmt::Display for Bytes {
                 return if self.0.is_multiple_of(scale) {
                     write!(f, "{} {unit}", self.0 / scale)
                 } else {
-                    write!(f, "{:.1} {unit}", self.0 as f64 / scale as f64)
+                    let number = self.0 as f64 / scale as f64;
+                    // So many digits that it does not look like a whole number, which it is not.
+                    let texts = (1..=3).map(|digits| format!("{number:.digits$}"));
+                    let text = texts
+                        .reduce(|a, b| if a.trim_end_matches('0').ends_with('.') { b } else { a });
+                    write!(f, "{} {unit}", text.unwrap_or_default())
                 };
             }
         }
@@ -314,6 +319,9 @@ mod tests {
         assert_eq!(Bytes::parse("64MiB").unwrap().to_string(), "64 MiB");
         assert_eq!(serde_json::to_string(&Bytes(64 << 20)).unwrap(), "\"64MiB\"");
         assert_eq!(Bytes::parse("-1B"), None);
+        assert_eq!(Bytes((8 << 30) - (32 << 20)).to_string(), "7.97 GiB");
+        assert_eq!(Bytes(3 << 29).to_string(), "1.5 GiB");
+        assert_eq!(Bytes(1025).to_string(), "1.001 KiB");
     }
 
     #[test]
