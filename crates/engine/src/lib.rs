@@ -21,6 +21,7 @@ mod deliver;
 pub mod desk;
 mod digest;
 mod drain;
+mod grind;
 mod lanes;
 mod line;
 mod outbox;

@@ -4,32 +4,19 @@
 //! for metrics only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use tokio::time::Instant;
-
-use millstream_core::clock::Timestamp;
 use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
 use millstream_core::ledger::{Ledger, Stage};
-use millstream_core::operator::{
-    Chunks, Function, Operator, Output, Planned, Planner, Table, View, ViewError,
-};
+use millstream_core::operator::{Chunks, Function, Planned, Planner, Table, View, ViewError};
 use millstream_core::record::{Block, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
 use crate::dead_letters::DeadLetter;
-use crate::tasks::panicked;
-
-/// Where rows go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    View { index: usize, port: usize },
-    Sink(usize),
-}
+use crate::grind::{Mills, Way, guarded};
 
 /// One source on the line.
 struct Station {
@@ -41,12 +28,6 @@ struct Station {
     decoder: Option<Box<dyn Decoder>>,
     /// Sources whose columns must be known before its rows can go on.
     waits_for: BTreeSet<String>,
-    ways: Vec<Way>,
-}
-
-struct Mill {
-    name: String,
-    operator: Box<dyn Operator>,
     ways: Vec<Way>,
 }
 
@@ -72,7 +53,7 @@ pub(crate) struct Blueprint {
 pub(crate) struct Line {
     blueprint: Blueprint,
     stations: BTreeMap<String, Station>,
-    mills: Vec<Mill>,
+    mills: Mills,
     doors: Vec<Door>,
     explained: Vec<Explained>,
     waiting: BTreeMap<String, BTreeSet<String>>,
@@ -95,6 +76,8 @@ pub(crate) struct Ground {
     pub(crate) letters: Vec<DeadLetter>,
     /// Accounts of records, decoding and views.
     pub(crate) ledger: Ledger,
+    /// Bytes of all rows for sinks since this was taken last.
+    pub(crate) bytes: usize,
     /// How long each view took for a batch: for metrics only, no row depends on it.
     pub(crate) took: Vec<(String, Duration)>,
 }
@@ -108,7 +91,7 @@ impl Line {
         let mut line = Self {
             blueprint,
             stations: BTreeMap::new(),
-            mills: Vec::new(),
+            mills: Mills::default(),
             doors: Vec::new(),
             explained: Vec::new(),
             waiting: BTreeMap::new(),
@@ -221,15 +204,10 @@ impl Line {
             })
             .collect();
         self.waiting = planned.waiting;
-        self.mills = planned
-            .views
-            .into_iter()
-            .map(|v| Mill {
-                ways: ways_of.get(&v.name).cloned().unwrap_or_default(),
-                name: v.name,
-                operator: v.operator,
-            })
-            .collect();
+        self.mills = Mills::new(planned.views.into_iter().map(|view| {
+            let ways = ways_of.get(&view.name).cloned().unwrap_or_default();
+            (view, ways)
+        }));
         Ok(())
     }
 
@@ -301,13 +279,11 @@ impl Line {
     /// What changed of the state of every view since this was asked last. Views without state say nothing.
     pub(crate) fn snapshot(&mut self) -> Result<BTreeMap<String, Chunks>> {
         let mut changed = BTreeMap::new();
-        for mill in &mut self.mills {
+        for (view, operator) in self.mills.operators() {
             let mut chunks = Chunks::new();
-            mill.operator
-                .snapshot(&mut chunks)
-                .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+            operator.snapshot(&mut chunks).map_err(|e| e.at(format!("views.{view}")))?;
             if !chunks.is_empty() {
-                changed.insert(mill.name.clone(), chunks);
+                changed.insert(view.to_owned(), chunks);
             }
         }
         Ok(changed)
@@ -315,15 +291,15 @@ impl Line {
 
     /// Sets every view to a state, by view and key; what a view has no chunks for is empty.
     pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
-        for mill in &mut self.mills {
-            if let Some(chunks) = state.get(&mill.name) {
-                mill.operator.restore(chunks).map_err(|e| e.at(format!("views.{}", mill.name)))?;
+        for (view, operator) in self.mills.operators() {
+            if let Some(chunks) = state.get(view) {
+                operator.restore(chunks).map_err(|e| e.at(format!("views.{view}")))?;
             }
         }
         Ok(())
     }
 
-    /// Takes one block through decoder and views.
+    /// Decodes one block; [`Self::grind`] takes its rows through the views.
     pub(crate) fn take(
         &mut self,
         offset: Offset,
@@ -346,82 +322,15 @@ impl Line {
         let Some(decoder) = station.decoder.as_mut() else { return Ok(()) };
         let decoded = guarded(&format_args!("sources.{name}.decode"), || decoder.decode(block))?;
         let rows = account_for(name, offset, frame, block, decoded, ground);
-        let ways = station.ways.clone();
-        if !rows.is_empty() {
-            self.follow(&ways, &rows, frame.arrival, ground)?;
-        }
+        self.mills.begin(&station.ways, &rows, frame.arrival);
         Ok(())
     }
 
-    /// Sends rows down all ways, depth first, in the order of the plan.
-    fn follow(
-        &mut self,
-        ways: &[Way],
-        rows: &Rows,
-        arrival: Timestamp,
-        ground: &mut Ground,
-    ) -> Result<()> {
-        for way in ways {
-            match *way {
-                Way::Sink(sink) => ground.rows.push((sink, rows.clone())),
-                Way::View { index, port } => {
-                    let Some(mill) = self.mills.get_mut(index) else { continue };
-                    let mut out = Output::default();
-                    let started = Instant::now();
-                    let operator = &mut mill.operator;
-                    guarded(&format_args!("views.{}", mill.name), || {
-                        operator
-                            .process(port, rows.clone(), arrival, &mut out)
-                            .map_err(|e| e.at(format!("views.{}", mill.name)))
-                    })?;
-                    ground.took.push((mill.name.clone(), started.elapsed()));
-                    assert!(
-                        out.account.balances(),
-                        "view `{}` lost count of its rows: {:?}",
-                        mill.name,
-                        out.account
-                    );
-                    ground.ledger.account(Stage::View, &mill.name).add(&out.account);
-                    set_aside(&mill.name, &out.refused, arrival, ground)?;
-                    let onward = mill.ways.clone();
-                    for rows in out.rows {
-                        if !rows.is_empty() {
-                            self.follow(&onward, &rows, arrival, ground)?;
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
+    /// Takes decoded rows through the views. Says whether there is more to do, once what there is has
+    /// been sent on.
+    pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<bool> {
+        self.mills.grind(ground)
     }
-}
-
-/// Runs code of a part; a panic becomes an error that names it.
-fn guarded<T>(part: &std::fmt::Arguments<'_>, act: impl FnOnce() -> Result<T>) -> Result<T> {
-    // After a panic the run ends: nothing half changed is looked at again.
-    catch_unwind(AssertUnwindSafe(act))
-        .unwrap_or_else(|panic| Err(panicked(&part.to_string(), panic.as_ref())))
-}
-
-fn set_aside(
-    view: &str,
-    refused: &[(Rows, String)],
-    arrival: Timestamp,
-    ground: &mut Ground,
-) -> Result<()> {
-    for (rows, reason) in refused {
-        for row in 0..rows.len() {
-            ground.letters.push(DeadLetter::of_arrow(
-                Stage::View,
-                view,
-                rows.origin.id(row),
-                reason.clone(),
-                &rows.batch.slice(row, 1),
-                arrival,
-            )?);
-        }
-    }
-    Ok(())
 }
 
 /// Books what a block became and gives back the rows that go on.

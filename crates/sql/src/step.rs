@@ -12,7 +12,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use millstream_core::codec::Rows;
 
-use crate::unnest::UnnestStep;
+use crate::size::{argument_bytes, bounded};
+use crate::unnest::{Pieces, UnnestStep};
 
 /// What a chain does with rows, one after the other.
 pub(crate) enum Step {
@@ -34,33 +35,57 @@ pub(crate) struct Counts {
 }
 
 impl Step {
-    /// Runs the step; `None` when no row is left.
-    pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Option<Rows>> {
-        match self {
+    /// Runs the step.
+    pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Became<'_>> {
+        Ok(match self {
             Self::Filter { predicate, keep, schema } => {
-                filter(rows, predicate.as_ref(), keep, schema, counts)
+                match filter(rows, predicate.as_ref(), keep, schema, counts)? {
+                    Some(rows) => Became::Rows(rows),
+                    None => Became::Nothing,
+                }
             }
             Self::Project { exprs, schema } => {
-                let batch = &rows.batch;
-                let columns =
-                    exprs.iter().map(|e| column(e.as_ref(), batch)).collect::<Result<Vec<_>>>()?;
-                let batch = batch_of(schema, columns, batch.num_rows())?;
-                Ok(Some(Rows { batch, origin: rows.origin }))
+                let batch = project(&rows.batch, exprs, schema)?;
+                Became::Rows(Rows { batch, origin: rows.origin })
             }
-            Self::Unnest(unnest) => unnest.run(rows, counts),
+            Self::Unnest(unnest) => Became::Pieces(unnest.pieces(rows, counts)?),
             Self::Rename { schema } => {
                 let batch = batch_of(schema, rows.batch.columns().to_vec(), rows.batch.num_rows())?;
-                Ok(Some(Rows { batch, origin: rows.origin }))
+                Became::Rows(Rows { batch, origin: rows.origin })
             }
-        }
+        })
     }
 }
 
-fn column(e: &dyn PhysicalExpr, batch: &RecordBatch) -> Result<ArrayRef> {
-    if let Some(c) = e.downcast_ref::<Column>() {
-        return Ok(batch.column(c.index()).clone());
+/// What rows became by a step.
+pub(crate) enum Became<'a> {
+    /// No row is left.
+    Nothing,
+    /// Other rows.
+    Rows(Rows),
+    /// More rows than should be made at once.
+    Pieces(Pieces<'a>),
+}
+
+fn project(
+    batch: &RecordBatch,
+    exprs: &[Arc<dyn PhysicalExpr>],
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let len = batch.num_rows();
+    let mut columns = Vec::with_capacity(exprs.len());
+    let mut sum = 0;
+    for e in exprs {
+        if let Some(c) = e.downcast_ref::<Column>() {
+            columns.push(batch.column(c.index()).clone());
+            continue;
+        }
+        let value = e.evaluate(batch)?;
+        sum += argument_bytes(&value, len)?;
+        bounded("the columns of one row", sum)?;
+        columns.push(value.into_array(len)?);
     }
-    e.evaluate(batch)?.into_array(batch.num_rows())
+    batch_of(schema, columns, len)
 }
 
 pub(crate) fn batch_of(
