@@ -14,14 +14,17 @@
 )]
 
 mod arrival;
+mod bounded;
 mod catalog;
 mod chain;
+mod checked;
 mod complain;
 mod dialect;
 mod explain;
 mod json;
 mod lateral;
 mod lower;
+mod measure;
 mod names;
 mod parse;
 mod plan;

@@ -32,3 +32,27 @@ fn text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_that_is_caught_here_is_told_once_and_others_as_before() {
+        let heard = Arc::new(AtomicU32::new(0));
+        let count = heard.clone();
+        set_hook(Box::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+        let text = catch(|| catch(|| panic!("number {}", 7)).err().unwrap_or_default());
+        assert_eq!(text.as_deref(), Ok("number 7"));
+        assert_eq!(catch(|| 5), Ok(5));
+        assert_eq!(heard.load(Ordering::SeqCst), 0);
+        catch_unwind(|| panic!("another")).unwrap_err();
+        assert_eq!(heard.load(Ordering::SeqCst), 1);
+        drop(take_hook());
+    }
+}

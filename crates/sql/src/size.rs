@@ -13,7 +13,7 @@ pub(crate) const BYTES_MAX: u64 = 64 << 20;
 /// Refuses what would be larger than it may be.
 pub(crate) fn bounded(what: &str, bytes: u64) -> Result<()> {
     if bytes > BYTES_MAX {
-        return exec_err!("{what} would make {bytes} bytes, and {BYTES_MAX} are the most");
+        return exec_err!("{what} would make {bytes} bytes, and 64 MiB are the most");
     }
     Ok(())
 }

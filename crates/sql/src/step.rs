@@ -18,9 +18,15 @@ use crate::unnest::{Pieces, UnnestStep};
 /// What a chain does with rows, one after the other.
 pub(crate) enum Step {
     /// Lets rows pass for which the predicate is true, with the columns `keep`.
-    Filter { predicate: Arc<dyn PhysicalExpr>, keep: Vec<usize>, schema: SchemaRef },
+    Filter {
+        predicate: Arc<dyn PhysicalExpr>,
+        /// Bytes of large constants, which may be given for each row.
+        constants: u64,
+        keep: Vec<usize>,
+        schema: SchemaRef,
+    },
     /// Computes columns.
-    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
+    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, constants: u64, schema: SchemaRef },
     /// The same columns under other names.
     Rename { schema: SchemaRef },
     /// Makes a row for each item of a list.
@@ -38,13 +44,15 @@ impl Step {
     /// Runs the step.
     pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Became<'_>> {
         Ok(match self {
-            Self::Filter { predicate, keep, schema } => {
+            Self::Filter { predicate, constants, keep, schema } => {
+                bounded(CONSTANTS, constants.saturating_mul(rows.len() as u64))?;
                 match filter(rows, predicate.as_ref(), keep, schema, counts)? {
                     Some(rows) => Became::Rows(rows),
                     None => Became::Nothing,
                 }
             }
-            Self::Project { exprs, schema } => {
+            Self::Project { exprs, constants, schema } => {
+                bounded(CONSTANTS, constants.saturating_mul(rows.len() as u64))?;
                 let batch = project(&rows.batch, exprs, schema)?;
                 Became::Rows(Rows { batch, origin: rows.origin })
             }
@@ -56,6 +64,8 @@ impl Step {
         })
     }
 }
+
+const CONSTANTS: &str = "the constants of one row";
 
 /// What rows became by a step.
 pub(crate) enum Became<'a> {
