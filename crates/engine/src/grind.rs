@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -11,6 +12,7 @@ use millstream_core::codec::Rows;
 use millstream_core::ledger::Stage;
 use millstream_core::operator::{Operator, Output, PlannedView};
 
+use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
 use crate::line::Ground;
 use crate::tasks::panicked;
@@ -29,7 +31,7 @@ pub(crate) enum Way {
 }
 
 struct Mill {
-    name: String,
+    name: Arc<str>,
     operator: Box<dyn Operator>,
     ways: Vec<Way>,
 }
@@ -47,26 +49,30 @@ pub(crate) struct Mills {
     mills: Vec<Mill>,
     /// The next is last. Not a recursion: views can stand on each other a thousand high.
     sacks: Vec<Sack>,
+    busy: Arc<Busy>,
     /// Bytes of rows for sinks that were made of the frame so far.
     made: usize,
 }
 
 impl Mills {
     /// Each view with the ways of its rows.
-    pub(crate) fn new(views: impl IntoIterator<Item = (PlannedView, Vec<Way>)>) -> Self {
+    pub(crate) fn new(
+        views: impl IntoIterator<Item = (PlannedView, Vec<Way>)>,
+        busy: Arc<Busy>,
+    ) -> Self {
         let mills = views.into_iter().map(|(view, ways)| Mill {
-            name: view.name,
+            name: view.name.into(),
             operator: view.operator,
             ways,
         });
-        Self { mills: mills.collect(), ..Self::default() }
+        Self { mills: mills.collect(), busy, ..Self::default() }
     }
 
     /// Every view's operator by name.
     pub(crate) fn operators(
         &mut self,
     ) -> impl Iterator<Item = (&str, &mut (dyn Operator + 'static))> {
-        self.mills.iter_mut().map(|m| (m.name.as_str(), m.operator.as_mut()))
+        self.mills.iter_mut().map(|m| (m.name.as_ref(), m.operator.as_mut()))
     }
 
     /// Takes in the rows of a frame.
@@ -122,12 +128,17 @@ impl Mills {
         } else {
             let started = Instant::now();
             let operator = &mut mill.operator;
-            guarded(&format_args!("views.{}", mill.name), || {
+            self.busy.begin(&mill.name);
+            let done = guarded(&format_args!("views.{}", mill.name), || {
                 operator
                     .process(port, rows, arrival, &mut out)
                     .map_err(|e| e.at(format!("views.{}", mill.name)))
-            })?;
-            ground.took.push((mill.name.clone(), started.elapsed()));
+            });
+            if !self.busy.end() {
+                return Err(self.busy.left_behind());
+            }
+            done?;
+            ground.took.push((mill.name.to_string(), started.elapsed()));
         }
         assert!(
             out.account.balances(),
@@ -184,8 +195,6 @@ fn set_aside(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
     use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
@@ -229,7 +238,7 @@ mod tests {
 
     /// Views on each other, the last before a sink, that make values of so many bytes.
     fn mills(high: usize, bytes: usize) -> Mills {
-        Mills::new((0..high).map(|i| {
+        let views = (0..high).map(|i| {
             let way = if i + 1 < high { Way::View { index: i + 1, port: 0 } } else { Way::Sink(0) };
             let operator = Box::new(One(bytes));
             let view = PlannedView {
@@ -240,7 +249,8 @@ mod tests {
                 explain: String::new(),
             };
             (view, vec![way])
-        }))
+        });
+        Mills::new(views, Arc::default())
     }
 
     fn numbers(ground: &Ground) -> Vec<i64> {

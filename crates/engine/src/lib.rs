@@ -13,6 +13,7 @@
 
 mod back_off;
 mod begin;
+mod busy;
 mod collect;
 pub mod config;
 pub mod control;

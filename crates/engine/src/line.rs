@@ -15,6 +15,7 @@ use millstream_core::operator::{Chunks, Function, Planned, Planner, Table, View,
 use millstream_core::record::{Block, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
+use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
 use crate::grind::{Mills, Way, guarded};
 
@@ -54,6 +55,7 @@ pub(crate) struct Line {
     blueprint: Blueprint,
     stations: BTreeMap<String, Station>,
     mills: Mills,
+    busy: Arc<Busy>,
     doors: Vec<Door>,
     explained: Vec<Explained>,
     waiting: BTreeMap<String, BTreeSet<String>>,
@@ -87,11 +89,12 @@ impl Line {
     ///
     /// # Errors
     /// Everything that is wrong with any view.
-    pub(crate) fn new(blueprint: Blueprint) -> Result<Self, Vec<ViewError>> {
+    pub(crate) fn new(blueprint: Blueprint, busy: Arc<Busy>) -> Result<Self, Vec<ViewError>> {
         let mut line = Self {
             blueprint,
             stations: BTreeMap::new(),
             mills: Mills::default(),
+            busy,
             doors: Vec::new(),
             explained: Vec::new(),
             waiting: BTreeMap::new(),
@@ -159,7 +162,7 @@ impl Line {
         for (i, (_, rows)) in self.blueprint.sinks.iter().enumerate() {
             ways_of.entry(rows.clone()).or_default().push(Way::Sink(i));
         }
-        let reads = self.reads()?;
+        let reads = self.reads(&planned.waiting)?;
         let direct: BTreeSet<&str> = self.blueprint.sinks.iter().map(|(_, r)| r.as_str()).collect();
         for (name, station) in &mut self.stations {
             station.ways = ways_of.get(name).cloned().unwrap_or_default();
@@ -204,30 +207,36 @@ impl Line {
             })
             .collect();
         self.waiting = planned.waiting;
-        self.mills = Mills::new(planned.views.into_iter().map(|view| {
+        let views = planned.views.into_iter().map(|view| {
             let ways = ways_of.get(&view.name).cloned().unwrap_or_default();
             (view, ways)
-        }));
+        });
+        self.mills = Mills::new(views, self.busy.clone());
         Ok(())
     }
 
-    /// The sources each view reads, through other views too.
-    fn reads(&self) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
-        let mut reads = BTreeMap::new();
-        for view in &self.blueprint.views {
-            let tables = self.blueprint.planner.reads(view).map_err(|e| vec![e])?;
-            reads.insert(view.name.clone(), tables);
-        }
-        // Each round follows one more view; no chain is longer than there are views.
-        for _ in 0..self.blueprint.views.len() {
-            let before = reads.clone();
-            for tables in reads.values_mut() {
-                let more: Vec<String> =
-                    tables.iter().filter_map(|t| before.get(t)).flatten().cloned().collect();
-                tables.extend(more);
+    /// What each of the views that wait reads, through other views too.
+    fn reads(
+        &self,
+        waiting: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
+        let mut straight = BTreeMap::new();
+        if !waiting.is_empty() {
+            for view in &self.blueprint.views {
+                let tables = self.blueprint.planner.reads(view).map_err(|e| vec![e])?;
+                straight.insert(view.name.as_str(), tables);
             }
         }
-        Ok(reads)
+        let through = waiting.keys().map(|view| {
+            let mut reads = BTreeSet::new();
+            let mut next = vec![view.as_str()];
+            while let Some(tables) = next.pop().map(|view| straight.get(view)) {
+                let new = tables.into_iter().flatten().filter(|t| reads.insert((*t).clone()));
+                next.extend(new.map(String::as_str));
+            }
+            (view.clone(), reads)
+        });
+        Ok(through.collect())
     }
 
     /// Sinks with the schema of their rows; `None` while columns are missing.
@@ -383,4 +392,40 @@ pub(crate) fn view_errors(errors: &[ViewError]) -> Error {
         })
         .collect();
     Error::stop(text.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use millstream_testkit::fakes::{Chain, Lines};
+
+    use super::*;
+
+    /// A thousand views, each on the one before.
+    fn line(columns: Option<Columns>) -> Line {
+        let view = |i: u32| {
+            let of = if i == 0 { "a".to_owned() } else { format!("v{}", i - 1) };
+            View { name: format!("v{i}"), sql: format!("all of {of}") }
+        };
+        let blueprint = Blueprint {
+            sources: vec![("a".into(), Arc::new(Lines) as Arc<dyn Codec>, columns)],
+            views: (0..1_000).map(view).collect(),
+            sinks: vec![("s".into(), "v999".into())],
+            planner: Arc::new(Chain),
+            functions: Vec::new(),
+        };
+        Line::new(blueprint, Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn a_thousand_views_on_each_other_are_wired_in_no_time() {
+        let started = Instant::now();
+        assert_eq!(line(Some(Lines::columns())).explained().len(), 1_000);
+        let waiting = line(None);
+        assert_eq!(waiting.waits_for("v999"), ["a"]);
+        assert_eq!(waiting.missing_for("a").len(), 1);
+        // A debug build, beside other tests.
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
 }

@@ -20,7 +20,7 @@ use crate::line::{Blueprint, Line, view_errors};
 use crate::process::{self, Finish};
 use crate::recover;
 use crate::seal::{Book, Shared};
-use crate::tasks::{Placement, tell};
+use crate::tasks::{Child, Placement, tell};
 
 /// How long to wait before asking again whether it is our turn.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ impl Standby {
     async fn begin(self) -> Result<Running> {
         let checkpoints = recover::with_origin(self.shared.queue.checkpoints().await?);
         let sources = pinned(self.blueprint.sources, &checkpoints)?;
-        let line = Line::new(Blueprint { sources, ..self.blueprint });
+        let line = Line::new(Blueprint { sources, ..self.blueprint }, self.shared.busy.clone());
         let line = line.map_err(|e| view_errors(&e))?;
         let (asks, asks_hear) = mpsc::channel(64);
         let begun = begin(Parts {
@@ -140,6 +140,7 @@ async fn turn(shared: &Shared, mut finish: watch::Receiver<Finish>) -> Result<bo
 /// Waits for the end of processing, or of the turn.
 async fn watched(running: Running, shared: &Shared, kill: &watch::Sender<bool>) -> Result<Book> {
     let Running { mut processing, control } = running;
+    let _looking = Child::spawn(shared.busy.clone().keep_looking(shared.status.clone()));
     let panicked = |_| {
         Err(Error::stop("the processing thread panicked")
             .fix("this is a bug in Millstream or a plugin; nothing is lost, start again"))
@@ -149,6 +150,7 @@ async fn watched(running: Running, shared: &Shared, kill: &watch::Sender<bool>) 
         ended = &mut processing => ended.unwrap_or_else(panicked),
         () = shared.queue.role_lost(&Role::Process) => {
             kill.send_replace(true);
+            shared.busy.give_up();
             drop(processing.await);
             Err(taken_over())
         }
