@@ -20,6 +20,9 @@ pub struct Output {
     pub rows: Vec<Rows>,
     /// Rows that failed alone (a cast, a division by zero), with the reason: set aside.
     pub refused: Vec<(Rows, String)>,
+    /// The end of the input, where the rows made of its beginning are as many as should be held at
+    /// once: once those have gone on, it is given to the same port again. It does not count as `in` yet.
+    pub left: Option<Rows>,
     /// What became of what came in. The operator counts; the engine adds up and checks.
     pub account: Account,
 }

@@ -5,6 +5,9 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use xxhash_rust::xxh3::Xxh3;
 
+use millstream_core::codec::Rows;
+use millstream_core::queue::{Epoch, Sent};
+
 /// Adds rows to a digest: the same rows in the same order give the same digest, however they were
 /// cut into batches.
 #[derive(Default)]
@@ -44,6 +47,28 @@ impl Digest {
 /// A null is hashed as a value that is out of the ordinary, so that the digest does not depend on
 /// whether its neighbours share its batch.
 const NULL: &[u8] = b"\xff\xfenull\xfd";
+
+/// Rows and digest of the epoch for one lane.
+#[derive(Default)]
+pub(crate) struct Tally {
+    digest: Digest,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, rows: &Rows) {
+        self.digest.add(&rows.batch);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.digest.rows() == 0
+    }
+
+    /// What was sent in `epoch`; begins the next.
+    pub(crate) fn take(&mut self, epoch: Epoch) -> Sent {
+        let (rows, digest) = self.digest.take();
+        Sent { epoch, rows, digest }
+    }
+}
 
 fn add_column(hasher: &mut Xxh3, column: &ArrayRef) {
     if column.null_count() == 0 {

@@ -20,9 +20,10 @@ use millstream_core::{Error, Remedy, Result};
 
 use crate::back_off::BackOff;
 use crate::deliver::{Item, LANE_ITEMS, Lane, News, Start};
+use crate::digest::Tally;
 use crate::line::Line;
 use crate::outbox::{self, Outbox};
-use crate::process::{Tally, rendezvous};
+use crate::process::rendezvous;
 use crate::recover::SinkStand;
 use crate::seal::{Book, Rendezvous, Shared};
 use crate::status::{Kind, Status};

@@ -13,6 +13,7 @@
 
 mod back_off;
 mod begin;
+mod busy;
 mod collect;
 pub mod config;
 pub mod control;
@@ -21,6 +22,7 @@ mod deliver;
 pub mod desk;
 mod digest;
 mod drain;
+mod grind;
 mod lanes;
 mod line;
 mod outbox;

@@ -4,33 +4,21 @@
 //! for metrics only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use tokio::time::Instant;
-
-use millstream_core::clock::Timestamp;
 use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
 use millstream_core::ledger::{Ledger, Stage};
-use millstream_core::operator::{
-    Chunks, Function, Operator, Output, Planned, Planner, Table, View, ViewError,
-};
+use millstream_core::operator::{Chunks, Function, Planned, Planner, Table, View, ViewError};
 use millstream_core::record::{Block, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
+use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
+use crate::grind::{Mills, Way, guarded};
 use crate::pins::without_columns;
-use crate::tasks::panicked;
-
-/// Where rows go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    View { index: usize, port: usize },
-    Sink(usize),
-}
 
 /// One source on the line.
 struct Station {
@@ -42,12 +30,6 @@ struct Station {
     decoder: Option<Box<dyn Decoder>>,
     /// Sources whose columns must be known before its rows can go on.
     waits_for: BTreeSet<String>,
-    ways: Vec<Way>,
-}
-
-struct Mill {
-    name: String,
-    operator: Box<dyn Operator>,
     ways: Vec<Way>,
 }
 
@@ -73,7 +55,8 @@ pub(crate) struct Blueprint {
 pub(crate) struct Line {
     blueprint: Blueprint,
     stations: BTreeMap<String, Station>,
-    mills: Vec<Mill>,
+    mills: Mills,
+    busy: Arc<Busy>,
     doors: Vec<Door>,
     explained: Vec<Explained>,
     waiting: BTreeMap<String, BTreeSet<String>>,
@@ -96,6 +79,8 @@ pub(crate) struct Ground {
     pub(crate) letters: Vec<DeadLetter>,
     /// Accounts of records, decoding and views.
     pub(crate) ledger: Ledger,
+    /// Bytes of all rows for sinks since this was taken last.
+    pub(crate) bytes: usize,
     /// How long each view took for a batch: for metrics only, no row depends on it.
     pub(crate) took: Vec<(String, Duration)>,
 }
@@ -105,11 +90,12 @@ impl Line {
     ///
     /// # Errors
     /// Everything that is wrong with any view.
-    pub(crate) fn new(blueprint: Blueprint) -> Result<Self, Vec<ViewError>> {
+    pub(crate) fn new(blueprint: Blueprint, busy: Arc<Busy>) -> Result<Self, Vec<ViewError>> {
         let mut line = Self {
             blueprint,
             stations: BTreeMap::new(),
-            mills: Vec::new(),
+            mills: Mills::default(),
+            busy,
             doors: Vec::new(),
             explained: Vec::new(),
             waiting: BTreeMap::new(),
@@ -177,7 +163,7 @@ impl Line {
         for (i, (_, rows)) in self.blueprint.sinks.iter().enumerate() {
             ways_of.entry(rows.clone()).or_default().push(Way::Sink(i));
         }
-        let reads = self.reads()?;
+        let reads = self.reads(&planned.waiting)?;
         let direct: BTreeSet<&str> = self.blueprint.sinks.iter().map(|(_, r)| r.as_str()).collect();
         for (name, station) in &mut self.stations {
             station.ways = ways_of.get(name).cloned().unwrap_or_default();
@@ -222,35 +208,36 @@ impl Line {
             })
             .collect();
         self.waiting = planned.waiting;
-        self.mills = planned
-            .views
-            .into_iter()
-            .map(|v| Mill {
-                ways: ways_of.get(&v.name).cloned().unwrap_or_default(),
-                name: v.name,
-                operator: v.operator,
-            })
-            .collect();
+        let views = planned.views.into_iter().map(|view| {
+            let ways = ways_of.get(&view.name).cloned().unwrap_or_default();
+            (view, ways)
+        });
+        self.mills = Mills::new(views, self.busy.clone());
         Ok(())
     }
 
-    /// The sources each view reads, through other views too.
-    fn reads(&self) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
-        let mut reads = BTreeMap::new();
-        for view in &self.blueprint.views {
-            let tables = self.blueprint.planner.reads(view).map_err(|e| vec![e])?;
-            reads.insert(view.name.clone(), tables);
-        }
-        // Each round follows one more view; no chain is longer than there are views.
-        for _ in 0..self.blueprint.views.len() {
-            let before = reads.clone();
-            for tables in reads.values_mut() {
-                let more: Vec<String> =
-                    tables.iter().filter_map(|t| before.get(t)).flatten().cloned().collect();
-                tables.extend(more);
+    /// What each of the views that wait reads, through other views too.
+    fn reads(
+        &self,
+        waiting: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
+        let mut straight = BTreeMap::new();
+        if !waiting.is_empty() {
+            for view in &self.blueprint.views {
+                let tables = self.blueprint.planner.reads(view).map_err(|e| vec![e])?;
+                straight.insert(view.name.as_str(), tables);
             }
         }
-        Ok(reads)
+        let through = waiting.keys().map(|view| {
+            let mut reads = BTreeSet::new();
+            let mut next = vec![view.as_str()];
+            while let Some(tables) = next.pop().map(|view| straight.get(view)) {
+                let new = tables.into_iter().flatten().filter(|t| reads.insert((*t).clone()));
+                next.extend(new.map(String::as_str));
+            }
+            (view.clone(), reads)
+        });
+        Ok(through.collect())
     }
 
     /// Sinks with the schema of their rows; `None` while columns are missing.
@@ -302,13 +289,11 @@ impl Line {
     /// What changed of the state of every view since this was asked last. Views without state say nothing.
     pub(crate) fn snapshot(&mut self) -> Result<BTreeMap<String, Chunks>> {
         let mut changed = BTreeMap::new();
-        for mill in &mut self.mills {
+        for (view, operator) in self.mills.operators() {
             let mut chunks = Chunks::new();
-            mill.operator
-                .snapshot(&mut chunks)
-                .map_err(|e| e.at(format!("views.{}", mill.name)))?;
+            operator.snapshot(&mut chunks).map_err(|e| e.at(format!("views.{view}")))?;
             if !chunks.is_empty() {
-                changed.insert(mill.name.clone(), chunks);
+                changed.insert(view.to_owned(), chunks);
             }
         }
         Ok(changed)
@@ -316,15 +301,15 @@ impl Line {
 
     /// Sets every view to a state, by view and key; what a view has no chunks for is empty.
     pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
-        for mill in &mut self.mills {
-            if let Some(chunks) = state.get(&mill.name) {
-                mill.operator.restore(chunks).map_err(|e| e.at(format!("views.{}", mill.name)))?;
+        for (view, operator) in self.mills.operators() {
+            if let Some(chunks) = state.get(view) {
+                operator.restore(chunks).map_err(|e| e.at(format!("views.{view}")))?;
             }
         }
         Ok(())
     }
 
-    /// Takes one block through decoder and views.
+    /// Decodes one block; [`Self::grind`] takes its rows through the views.
     pub(crate) fn take(
         &mut self,
         offset: Offset,
@@ -351,82 +336,15 @@ impl Line {
             decoded = without_columns(block, &decoded);
         }
         let rows = account_for(name, offset, frame, block, decoded, ground);
-        let ways = station.ways.clone();
-        if !rows.is_empty() {
-            self.follow(&ways, &rows, frame.arrival, ground)?;
-        }
+        self.mills.begin(&station.ways, &rows, frame.arrival);
         Ok(())
     }
 
-    /// Sends rows down all ways, depth first, in the order of the plan.
-    fn follow(
-        &mut self,
-        ways: &[Way],
-        rows: &Rows,
-        arrival: Timestamp,
-        ground: &mut Ground,
-    ) -> Result<()> {
-        for way in ways {
-            match *way {
-                Way::Sink(sink) => ground.rows.push((sink, rows.clone())),
-                Way::View { index, port } => {
-                    let Some(mill) = self.mills.get_mut(index) else { continue };
-                    let mut out = Output::default();
-                    let started = Instant::now();
-                    let operator = &mut mill.operator;
-                    guarded(&format_args!("views.{}", mill.name), || {
-                        operator
-                            .process(port, rows.clone(), arrival, &mut out)
-                            .map_err(|e| e.at(format!("views.{}", mill.name)))
-                    })?;
-                    ground.took.push((mill.name.clone(), started.elapsed()));
-                    assert!(
-                        out.account.balances(),
-                        "view `{}` lost count of its rows: {:?}",
-                        mill.name,
-                        out.account
-                    );
-                    ground.ledger.account(Stage::View, &mill.name).add(&out.account);
-                    set_aside(&mill.name, &out.refused, arrival, ground)?;
-                    let onward = mill.ways.clone();
-                    for rows in out.rows {
-                        if !rows.is_empty() {
-                            self.follow(&onward, &rows, arrival, ground)?;
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
+    /// Takes decoded rows through the views. Says whether there is more to do, once what there is has
+    /// been sent on.
+    pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<bool> {
+        self.mills.grind(ground)
     }
-}
-
-/// Runs code of a part; a panic becomes an error that names it.
-fn guarded<T>(part: &std::fmt::Arguments<'_>, act: impl FnOnce() -> Result<T>) -> Result<T> {
-    // After a panic the run ends: nothing half changed is looked at again.
-    catch_unwind(AssertUnwindSafe(act))
-        .unwrap_or_else(|panic| Err(panicked(&part.to_string(), panic.as_ref())))
-}
-
-fn set_aside(
-    view: &str,
-    refused: &[(Rows, String)],
-    arrival: Timestamp,
-    ground: &mut Ground,
-) -> Result<()> {
-    for (rows, reason) in refused {
-        for row in 0..rows.len() {
-            ground.letters.push(DeadLetter::of_arrow(
-                Stage::View,
-                view,
-                rows.origin.id(row),
-                reason.clone(),
-                &rows.batch.slice(row, 1),
-                arrival,
-            )?);
-        }
-    }
-    Ok(())
 }
 
 /// Books what a block became and gives back the rows that go on.
@@ -479,4 +397,40 @@ pub(crate) fn view_errors(errors: &[ViewError]) -> Error {
         })
         .collect();
     Error::stop(text.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use millstream_testkit::fakes::{Chain, Lines};
+
+    use super::*;
+
+    /// A thousand views, each on the one before.
+    fn line(columns: Option<Columns>) -> Line {
+        let view = |i: u32| {
+            let of = if i == 0 { "a".to_owned() } else { format!("v{}", i - 1) };
+            View { name: format!("v{i}"), sql: format!("all of {of}") }
+        };
+        let blueprint = Blueprint {
+            sources: vec![("a".into(), Arc::new(Lines) as Arc<dyn Codec>, columns)],
+            views: (0..1_000).map(view).collect(),
+            sinks: vec![("s".into(), "v999".into())],
+            planner: Arc::new(Chain),
+            functions: Vec::new(),
+        };
+        Line::new(blueprint, Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn a_thousand_views_on_each_other_are_wired_in_no_time() {
+        let started = Instant::now();
+        assert_eq!(line(Some(Lines::columns())).explained().len(), 1_000);
+        let waiting = line(None);
+        assert_eq!(waiting.waits_for("v999"), ["a"]);
+        assert_eq!(waiting.missing_for("a").len(), 1);
+        // A debug build, beside other tests.
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
 }

@@ -1,6 +1,7 @@
 //! What a pipeline would do, without opening anything: for `millstream check`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use serde::Serialize;
@@ -100,8 +101,8 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
         planner: registry.planner.clone(),
         functions: registry.functions.clone(),
     };
-    let line =
-        Line::new(blueprint).map_err(|errors: Vec<ViewError>| pipeline.check_views(errors))?;
+    let line = Line::new(blueprint, Arc::default())
+        .map_err(|errors: Vec<ViewError>| pipeline.check_views(errors))?;
     Ok(Plan {
         pipeline: pipeline.name.clone(),
         sources: sources(pipeline, &line),

@@ -18,7 +18,6 @@ use millstream_core::{Error, Result};
 
 use crate::dead_letters::Entry;
 use crate::deliver::{Item, News, Seal};
-use crate::digest::Digest;
 use crate::lanes::{Lanes, Way};
 use crate::line::{Ground, Line, State};
 use crate::pins::Wait;
@@ -26,7 +25,7 @@ use crate::seal::{self, Book, Rendezvous, Sealed, Shared, Work};
 use crate::status::Doing;
 use crate::tasks::{self, Child};
 
-/// Bytes of frames in an epoch before it must be sealed.
+/// Bytes in an epoch, of frames and of what they became, before it must be sealed: lanes hold its rows.
 const EPOCH_BYTES_MAX: usize = 32 << 20;
 
 /// How long to go on, after a sink broke for good, to bring its siblings to the end of an epoch.
@@ -152,32 +151,40 @@ impl Processor {
         let mut ground = Ground::default();
         let first = self.next;
         for (offset, frame) in &slab.frames {
-            if !self.take(*offset, frame, &mut ground).await? {
+            if !self.take(*offset, frame, &mut ground, None).await? {
                 break;
             }
-            self.bytes += frame.bytes();
+            self.bytes += frame.bytes() + std::mem::take(&mut ground.bytes);
             self.next = offset.next();
+            if self.bytes > EPOCH_BYTES_MAX {
+                break;
+            }
         }
         if self.next == first {
             return Ok(false);
         }
         self.dirty = true;
         self.shared.status.step_seconds.observe(started.elapsed().as_secs_f64());
-        let Ground { rows, letters, ledger, took } = ground;
+        let Ground { mut rows, letters, ledger, took, .. } = ground;
         self.lanes.count(&ledger, &took, &self.shared.status);
         for (edge, account) in &ledger.0 {
             self.work.ledger.account(edge.stage, &edge.part).add(account);
         }
         self.work.letters.extend(letters.into_iter().map(Entry::Letter));
-        for (sink, rows) in rows {
-            self.send(sink, rows).await?;
-        }
+        self.send_all(&mut rows, None).await?;
         self.shared.status.saw_queue(self.shared.queue.status(), self.next.0);
         Ok(true)
     }
 
-    /// Takes one frame; `false` if it has to wait for the columns of some source.
-    async fn take(&mut self, offset: Offset, frame: &Frame, ground: &mut Ground) -> Result<bool> {
+    /// Takes one frame, of a committed epoch that is repeated or of a new one; `false` if it has to
+    /// wait for the columns of some source.
+    async fn take(
+        &mut self,
+        offset: Offset,
+        frame: &Frame,
+        ground: &mut Ground,
+        repeat: Option<Epoch>,
+    ) -> Result<bool> {
         match &frame.body {
             Body::Block(block) => {
                 if !self.pinned(offset, &frame.source).await? {
@@ -185,12 +192,29 @@ impl Processor {
                 }
                 self.work.arrivals.push(frame.arrival);
                 self.line.take(offset, frame, block, ground)?;
+                while self.line.grind(ground)? {
+                    self.send_all(&mut ground.rows, repeat).await?;
+                }
             }
             Body::Pin(json) => self.see_pin(&frame.source, json)?,
             // Event time is not kept yet; these frames are for the views that will.
             Body::Idle | Body::Ended => {}
         }
         Ok(true)
+    }
+
+    /// Sends rows to the lanes; those of an epoch that is repeated only where it is lacking.
+    async fn send_all(
+        &mut self,
+        rows: &mut Vec<(usize, Rows)>,
+        repeat: Option<Epoch>,
+    ) -> Result<()> {
+        for (sink, rows) in rows.drain(..) {
+            if repeat.is_none_or(|epoch| self.lanes.lacks(sink, epoch)) {
+                self.send(sink, rows).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
@@ -384,9 +408,10 @@ impl Processor {
             while self.next < checkpoint.next {
                 let slab = self.shared.queue.read(self.next, self.step_bytes).await?;
                 let mut ground = Ground::default();
+                let epoch = Some(checkpoint.epoch);
                 for (offset, frame) in &slab.frames {
                     if *offset < checkpoint.next {
-                        if !self.take(*offset, frame, &mut ground).await? {
+                        if !self.take(*offset, frame, &mut ground, epoch).await? {
                             return Err(Error::stop(format!(
                                 "the columns that epoch {} was made with are gone",
                                 checkpoint.epoch
@@ -401,11 +426,7 @@ impl Processor {
                         self.next, checkpoint.epoch
                     )));
                 }
-                for (sink, rows) in ground.rows {
-                    if self.lanes.lacks(sink, checkpoint.epoch) {
-                        self.send(sink, rows).await?;
-                    }
-                }
+                self.send_all(&mut ground.rows, epoch).await?;
             }
             let lanes = self.meet(self.mark(checkpoint.epoch, checkpoint.next)).await?;
             tracing::info!(epoch = checkpoint.epoch.0, sinks = lanes.len(), "epoch repeated");
@@ -432,28 +453,6 @@ async fn joined(sealing: &mut Option<Child<Result<Sealed>>>) -> Result<Sealed> {
             *sealing = None;
             result.unwrap_or_else(|e| Err(Error::stop("sealing an epoch panicked").because(e)))
         }
-    }
-}
-
-/// Rows and digest of the epoch for one lane.
-#[derive(Default)]
-pub(crate) struct Tally {
-    digest: Digest,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, rows: &Rows) {
-        self.digest.add(&rows.batch);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.digest.rows() == 0
-    }
-
-    /// What was sent in `epoch`; begins the next.
-    pub(crate) fn take(&mut self, epoch: Epoch) -> Sent {
-        let (rows, digest) = self.digest.take();
-        Sent { epoch, rows, digest }
     }
 }
 

@@ -30,6 +30,9 @@ use crate::tasks::{Placement, Stopper, finish, panicked};
 /// With more frames left than this, a few pins among them do not matter.
 const TAIL_FRAMES_MAX: u64 = 1_000;
 
+/// How long a run that did not end in time may take to let go.
+const KILLED_WITHIN: Duration = Duration::from_millis(500);
+
 /// What of a pipeline one process does, where several share its queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Only {
@@ -385,7 +388,12 @@ async fn drain(d: Drain<'_>) -> Result<Book> {
         Ok(processed) => processed,
         Err(_) => {
             kill.send_replace(true);
-            processing.await
+            shared.busy.give_up();
+            // A view that computes sees nothing of it: its thread is left behind.
+            match tokio::time::timeout(KILLED_WITHIN, processing).await {
+                Ok(processed) => processed,
+                Err(_) => Err(shared.busy.left_behind()),
+            }
         }
     };
     match failed {

@@ -17,6 +17,7 @@ use millstream_core::record::Offset;
 use millstream_core::{Error, Remedy, Result};
 
 use crate::back_off::BackOff;
+use crate::busy::Busy;
 use crate::dead_letters::{self, Entry};
 use crate::deliver::{Done, Prepared};
 use crate::drain::Drained;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) dead: Arc<dyn SideStream>,
     pub(crate) dead_bytes_max: u64,
     pub(crate) status: Arc<Status>,
+    pub(crate) busy: Arc<Busy>,
     pub(crate) queue_status: Arc<PartStatus>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retry_max: Duration,
@@ -51,6 +53,7 @@ impl Shared {
             queue_status: status.part(Kind::Queue, "queue"),
             queue,
             dead_bytes_max,
+            busy: Arc::default(),
             status,
             clock,
             retry_max,

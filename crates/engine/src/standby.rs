@@ -21,7 +21,7 @@ use crate::process::{self, Finish};
 use crate::recover;
 use crate::seal::{Book, Shared};
 use crate::status::Doing;
-use crate::tasks::{Placement, tell};
+use crate::tasks::{Child, Placement, tell};
 
 /// How long to wait before asking again whether it is our turn.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ impl Standby {
     async fn begin(self) -> Result<Running> {
         let checkpoints = recover::with_origin(self.shared.queue.checkpoints().await?);
         let sources = pinned(self.blueprint.sources, &checkpoints)?;
-        let line = Line::new(Blueprint { sources, ..self.blueprint });
+        let line = Line::new(Blueprint { sources, ..self.blueprint }, self.shared.busy.clone());
         let line = line.map_err(|e| view_errors(&e))?;
         let (asks, asks_hear) = mpsc::channel(64);
         let begun = begin(Parts {
@@ -148,6 +148,7 @@ async fn turn(shared: &Shared, mut finish: watch::Receiver<Finish>) -> Result<bo
 /// Waits for the end of processing, or of the turn.
 async fn watched(running: Running, shared: &Shared, kill: &watch::Sender<bool>) -> Result<Book> {
     let Running { mut processing, control } = running;
+    let _looking = Child::spawn(shared.busy.clone().keep_looking(shared.status.clone()));
     let panicked = |_| {
         Err(Error::stop("the processing thread panicked")
             .fix("this is a bug in Millstream or a plugin; nothing is lost, start again"))
@@ -159,6 +160,7 @@ async fn watched(running: Running, shared: &Shared, kill: &watch::Sender<bool>) 
             // A queue that broke takes the roles along: why it broke is worth more than that.
             let why = tokio::time::timeout(WHY_WITHIN, &mut processing).await;
             kill.send_replace(true);
+            shared.busy.give_up();
             match why {
                 Ok(Ok(Err(e))) => Err(e),
                 Ok(_) => Err(taken_over()),

@@ -4,8 +4,8 @@
 
 mod stage;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
@@ -19,7 +19,7 @@ use millstream_core::queue::Mark;
 use millstream_core::sink::{Held, Promise, Refused, Sink};
 use millstream_core::source::{Pulled, Replay, Source, SplitPositions};
 use millstream_core::{Error, Remedy, Result};
-use millstream_engine::{Engine, Options};
+use millstream_engine::{Engine, Options, Placement};
 use millstream_testkit::fakes::{Chain, Fault};
 
 use stage::expect::verdict;
@@ -347,4 +347,64 @@ fn a_sink_that_says_so_is_opened_by_having_it_forget_and_only_by_a_persons_order
         assert_eq!(ended.is_ok(), goes_on, "{resume} {forgets}");
         assert_eq!(forgot.load(Ordering::Relaxed), goes_on);
     }
+}
+
+/// Plans views that compute until they are let go.
+struct Endless(Arc<Mutex<()>>);
+
+struct Computing(SchemaRef, Arc<Mutex<()>>);
+
+impl Operator for Computing {
+    fn schema(&self) -> SchemaRef {
+        self.0.clone()
+    }
+    fn process(&mut self, _: usize, input: Rows, _: Timestamp, out: &mut Output) -> Result<()> {
+        drop(self.1.lock().unwrap());
+        out.account.r#in += input.len() as u64;
+        out.account.out += input.len() as u64;
+        out.rows.push(input);
+        Ok(())
+    }
+}
+
+impl Planner for Endless {
+    fn plan(&self, tables: &[Table], views: &[View], functions: &[Arc<dyn Function>]) -> Planned {
+        let mut planned = Chain.plan(tables, views, functions);
+        for view in &mut planned.views {
+            view.operator = Box::new(Computing(view.schema.clone(), self.0.clone()));
+        }
+        planned
+    }
+    fn reads(&self, view: &View) -> Result<std::collections::BTreeSet<String>, ViewError> {
+        Chain.reads(view)
+    }
+}
+
+#[test]
+fn a_view_that_does_not_return_is_left_behind_and_named() {
+    let mut plot = Plot::new(1).source("a", &["1", "2"]).view("v", "all of a").tracking("d", "v");
+    plot.stop_within = Duration::from_millis(500);
+    let busy = Arc::new(Mutex::new(()));
+    let held = busy.lock().unwrap();
+    let mut endless = registry();
+    endless.planner = Arc::new(Endless(busy.clone()));
+    let mut engine = engine_with(plot.pipeline(), endless, Options::default());
+    engine.options_mut().placement = Placement::OwnThread;
+    let stopper = engine.stopper();
+    // A thread of its own and no paused clock: the view is really at work.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let closing = runtime.block_on(async {
+        let run = tokio::spawn(engine.run());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stopper.stop();
+        tokio::time::timeout(Duration::from_secs(10), run).await.unwrap().unwrap().unwrap()
+    });
+    let trouble = closing.trouble.unwrap();
+    assert!(trouble.contains("view `v` has been at work on one step"), "{trouble}");
+    assert_eq!((closing.epoch.0, plot.target("d").values().len()), (0, 0));
+    drop(held);
+    drop(runtime);
+    let closing = plot.run().unwrap();
+    verdict(&plot, &closing).unwrap();
+    assert_eq!(plot.target("d").values(), [1, 2]);
 }

@@ -14,6 +14,7 @@ use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 
 use crate::arrival::Arrival;
+use crate::bounded;
 use crate::json::JsonPlanner;
 
 /// The functions there are, by every name they have.
@@ -41,6 +42,7 @@ impl Functions {
     }
 
     pub(crate) fn add(&mut self, f: Arc<ScalarUDF>) {
+        let f = bounded::wrap(f);
         for alias in f.aliases() {
             self.by_name.insert(alias.clone(), f.clone());
         }

@@ -212,6 +212,7 @@ fn quotes(text: &str) -> String {
 
 const WORDS: &[(&str, &str)] = &[
     ("Divide by zero error", "division by zero"),
+    ("Int64Array overflow", "overflow happened"),
     ("does not support zero arguments", "needs arguments"),
     ("expects 1 arguments", "expects 1 argument"),
     (" user-defined coercion failed with:", ":"),
@@ -278,8 +279,15 @@ fn special(text: &str, subject: Option<&str>) -> Option<Error> {
         return Some(Error::stop(format!("{here}there is no `{types}`")).fix(cast));
     }
     if let Some(name) = text.strip_prefix("unsupported SQL type ") {
+        let meant = match name.to_lowercase().as_str() {
+            "datetime" | "datetime2" | "smalldatetime" | "timestamp_ntz" => {
+                "did you mean TIMESTAMP? "
+            }
+            _ => "",
+        };
         let fix = "known: BIGINT, INT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP, DATE, TIME, INTERVAL, DECIMAL(p, s), BYTEA";
-        return Some(Error::stop(format!("there is no type `{name}`")).fix(fix));
+        let error = Error::stop(format!("there is no type `{name}`"));
+        return Some(error.fix(format!("{meant}{fix}")));
     }
     if text.starts_with("projections require unique expression names") {
         let what = "two columns have the same name";

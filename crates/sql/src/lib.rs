@@ -14,22 +14,27 @@
 )]
 
 mod arrival;
+mod bounded;
 mod catalog;
 mod chain;
+mod checked;
 mod complain;
 mod dialect;
 mod explain;
 mod json;
 mod lateral;
 mod lower;
+mod measure;
 mod names;
 mod parse;
 mod plan;
 mod planner;
+mod quiet;
 mod refuse;
 mod rewrite;
 mod sample;
 mod search;
+mod size;
 mod step;
 mod unnest;
 mod user;

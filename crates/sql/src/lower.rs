@@ -14,6 +14,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::chain::Chain;
+use crate::checked::{checked, constants};
 use crate::explain::{column, list, node, show};
 use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
@@ -79,7 +80,7 @@ impl Lower {
                 "the steps of the query add up to an expression nested deeper than {COMPUTED_DEPTH_MAX} levels; split it into several views"
             );
         }
-        Ok(e)
+        checked(e, schema.as_arrow())
     }
 
     fn scan(&self, scan: &TableScan) -> Result<Vec<Chain>> {
@@ -97,10 +98,12 @@ impl Lower {
     fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
-        fails_always(predicate_physical.as_ref(), &chain.schema)?;
+        fails_always(&predicate_physical, &chain.schema)?;
+        let constants = constants(&predicate_physical)?;
         chain.explain.push(format!("filter {}", show(predicate)));
         chain.steps.push(Step::Filter {
             predicate: predicate_physical,
+            constants,
             keep,
             schema: chain.schema.clone(),
         });
@@ -117,7 +120,7 @@ impl Lower {
                 .map(|e| self.expr(e, projection.input.schema()))
                 .collect::<Result<Vec<_>>>()?;
             for e in &exprs {
-                fails_always(e.as_ref(), &chain.schema)?;
+                fails_always(e, &chain.schema)?;
             }
             let fields = exprs.iter().zip(schema.fields()).map(|(e, f)| {
                 let nullable = e.nullable(&chain.schema)?;
@@ -127,7 +130,9 @@ impl Lower {
             });
             let schema = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
             chain.explain.push(format!("project {}", list(&projection.expr)));
-            chain.steps.push(Step::Project { exprs, schema: schema.clone() });
+            let sums = exprs.iter().map(constants).collect::<Result<Vec<_>>>()?;
+            let constants = sums.into_iter().sum();
+            chain.steps.push(Step::Project { exprs, constants, schema: schema.clone() });
             chain.schema = schema;
         }
         Ok(chains)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, Result};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
@@ -17,7 +18,9 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Query, Statement};
 
+use crate::bounded::is_bare;
 use crate::catalog::{Catalog, Functions};
+use crate::checked::no_overflow;
 use crate::lateral::graft_all;
 
 /// How DataFusion is set up.
@@ -52,11 +55,30 @@ pub(crate) fn plan(
     let catalog = Catalog::new(tables, functions, options.clone());
     let plan = SqlToRel::new_with_options(&catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
-    let plan = graft_all(plan)?;
+    let plan = graft_all(bind(plan, &catalog.functions)?)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
+    no_overflow(&plan, options)?;
     optimize(plan, options)
+}
+
+/// Puts the functions of the catalog where the planner has put its own: `[a, b]`, `a || b`.
+fn bind(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
+    let bound = plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|e| {
+            e.transform_up(|e| match e {
+                Expr::ScalarFunction(mut f) if is_bare(&f.func) => {
+                    if let Some(bound) = functions.get(f.func.name()) {
+                        f.func = bound.clone();
+                    }
+                    Ok(Transformed::yes(Expr::ScalarFunction(f)))
+                }
+                e => Ok(Transformed::no(e)),
+            })
+        })
+    })?;
+    Ok(bound.data)
 }
 
 fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {

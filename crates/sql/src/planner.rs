@@ -118,6 +118,7 @@ impl<'a> Plan<'a> {
             }
         }
         let mut left: Vec<&View> = self.views.iter().collect();
+        let mut turned = false;
         loop {
             let before = left.len();
             left.retain(|view| match parsed.get(view.name.as_str()) {
@@ -127,6 +128,12 @@ impl<'a> Plan<'a> {
             if left.is_empty() || left.len() == before {
                 break;
             }
+            // Views that stand in the file before what they read are mostly all of them so.
+            left.reverse();
+            turned = !turned;
+        }
+        if turned {
+            left.reverse();
         }
         for view in left {
             self.circle(view, &parsed);

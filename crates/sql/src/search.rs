@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::{Column, DataFusionError, Result};
+use datafusion_common::{Column, DataFusionError, Result, plan_err};
 use datafusion_sql::sqlparser::ast::{Expr, Query};
 use datafusion_sql::sqlparser::keywords::Keyword;
 
@@ -15,6 +15,7 @@ use crate::complain::{Complaint, missing_column, root, translate};
 use crate::lower::lower;
 use crate::parse::Tokens;
 use crate::plan::plan;
+use crate::quiet;
 use crate::rewrite::{Spot, blame, expressions, replace, without};
 
 /// No more errors of one view are looked for.
@@ -75,8 +76,12 @@ impl Search<'_> {
     }
 
     fn attempt(&self, query: &Query) -> Result<Vec<Chain>> {
-        let plan = plan(query, self.tables, self.functions.clone(), self.options)?;
-        lower(&plan, self.options)
+        // Constants are computed while planning, by functions that may panic.
+        let attempt = quiet::catch(|| {
+            let plan = plan(query, self.tables, self.functions.clone(), self.options)?;
+            lower(&plan, self.options)
+        });
+        attempt.unwrap_or_else(|panic| plan_err!("a function panicked: {panic}"))
     }
 
     fn blame(&self, query: &Query, e: &DataFusionError) -> Option<Spot> {

@@ -12,14 +12,21 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use millstream_core::codec::Rows;
 
-use crate::unnest::UnnestStep;
+use crate::size::{argument_bytes, bounded};
+use crate::unnest::{Pieces, UnnestStep};
 
 /// What a chain does with rows, one after the other.
 pub(crate) enum Step {
     /// Lets rows pass for which the predicate is true, with the columns `keep`.
-    Filter { predicate: Arc<dyn PhysicalExpr>, keep: Vec<usize>, schema: SchemaRef },
+    Filter {
+        predicate: Arc<dyn PhysicalExpr>,
+        /// Bytes of large constants, which may be given for each row.
+        constants: u64,
+        keep: Vec<usize>,
+        schema: SchemaRef,
+    },
     /// Computes columns.
-    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
+    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, constants: u64, schema: SchemaRef },
     /// The same columns under other names.
     Rename { schema: SchemaRef },
     /// Makes a row for each item of a list.
@@ -34,33 +41,61 @@ pub(crate) struct Counts {
 }
 
 impl Step {
-    /// Runs the step; `None` when no row is left.
-    pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Option<Rows>> {
-        match self {
-            Self::Filter { predicate, keep, schema } => {
-                filter(rows, predicate.as_ref(), keep, schema, counts)
+    /// Runs the step.
+    pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Became<'_>> {
+        Ok(match self {
+            Self::Filter { predicate, constants, keep, schema } => {
+                bounded(CONSTANTS, constants.saturating_mul(rows.len() as u64))?;
+                match filter(rows, predicate.as_ref(), keep, schema, counts)? {
+                    Some(rows) => Became::Rows(rows),
+                    None => Became::Nothing,
+                }
             }
-            Self::Project { exprs, schema } => {
-                let batch = &rows.batch;
-                let columns =
-                    exprs.iter().map(|e| column(e.as_ref(), batch)).collect::<Result<Vec<_>>>()?;
-                let batch = batch_of(schema, columns, batch.num_rows())?;
-                Ok(Some(Rows { batch, origin: rows.origin }))
+            Self::Project { exprs, constants, schema } => {
+                bounded(CONSTANTS, constants.saturating_mul(rows.len() as u64))?;
+                let batch = project(&rows.batch, exprs, schema)?;
+                Became::Rows(Rows { batch, origin: rows.origin })
             }
-            Self::Unnest(unnest) => unnest.run(rows, counts),
+            Self::Unnest(unnest) => Became::Pieces(unnest.pieces(rows, counts)?),
             Self::Rename { schema } => {
                 let batch = batch_of(schema, rows.batch.columns().to_vec(), rows.batch.num_rows())?;
-                Ok(Some(Rows { batch, origin: rows.origin }))
+                Became::Rows(Rows { batch, origin: rows.origin })
             }
-        }
+        })
     }
 }
 
-fn column(e: &dyn PhysicalExpr, batch: &RecordBatch) -> Result<ArrayRef> {
-    if let Some(c) = e.downcast_ref::<Column>() {
-        return Ok(batch.column(c.index()).clone());
+const CONSTANTS: &str = "the constants of one row";
+
+/// What rows became by a step.
+pub(crate) enum Became<'a> {
+    /// No row is left.
+    Nothing,
+    /// Other rows.
+    Rows(Rows),
+    /// More rows than should be made at once.
+    Pieces(Pieces<'a>),
+}
+
+fn project(
+    batch: &RecordBatch,
+    exprs: &[Arc<dyn PhysicalExpr>],
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let len = batch.num_rows();
+    let mut columns = Vec::with_capacity(exprs.len());
+    let mut sum = 0;
+    for e in exprs {
+        if let Some(c) = e.downcast_ref::<Column>() {
+            columns.push(batch.column(c.index()).clone());
+            continue;
+        }
+        let value = e.evaluate(batch)?;
+        sum += argument_bytes(&value, len)?;
+        bounded("the columns of one row", sum)?;
+        columns.push(value.into_array(len)?);
     }
-    e.evaluate(batch)?.into_array(batch.num_rows())
+    batch_of(schema, columns, len)
 }
 
 pub(crate) fn batch_of(

@@ -1,17 +1,23 @@
-//! One row into several: UNNEST.
+//! One row into several: UNNEST, a bounded piece at a time.
 
 use std::sync::Arc;
 
 use arrow::compute::{cast, take};
 use arrow_array::builder::UInt64Builder;
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, UInt64Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, UInt64Array};
 use arrow_schema::{DataType, Field, SchemaRef};
-use datafusion_common::{NullHandling, Result};
+use datafusion_common::{NullHandling, Result, exec_err};
 use datafusion_expr::logical_plan::Unnest;
 use millstream_core::codec::Rows;
 
+use crate::size::{BYTES_MAX, item_bytes};
 use crate::step::{Counts, batch_of};
+
+/// A piece has no more rows than this.
+const PIECE_ROWS: usize = 8_192;
+/// No more rows than this are made of one row, nor of a batch at once.
+const ROWS_MAX: usize = 1 << 20;
 
 /// Takes lists (and structs) apart.
 pub(crate) struct UnnestStep {
@@ -57,131 +63,206 @@ impl UnnestStep {
         }
     }
 
-    pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Option<Rows>> {
-        let Rows { batch, origin } = rows;
-        let before = batch.num_rows();
-        let mut work = Work { whole: batch.columns().to_vec(), items: Vec::new(), rows: None };
-        for (column, comes) in self.columns.iter().enumerate() {
+    /// What the rows become, piece by piece: together they would be as long as the longest list is
+    /// wide, for every column beside it.
+    pub(crate) fn pieces(&self, input: Rows, counts: &mut Counts) -> Result<Pieces<'_>> {
+        let mut items = Vec::new();
+        for (column, comes) in input.batch.columns().iter().zip(&self.columns) {
             if let Comes::Items(depths) = comes {
-                let items = depths.iter().map(|depth| Items { column, depth: *depth, now: None });
-                work.items.extend(items);
+                for depth in depths {
+                    items.push(Items { depth: *depth, list: list(column)?, taken: false });
+                }
             }
         }
+        let mut level = Level { items, of: (0..input.len()).collect() };
         // A list that is taken apart twice is first taken apart alone, then along with the others.
-        for depth in (1..=self.depth_max).rev() {
-            work.level(depth, &self.nulls)?;
+        for depth in (2..=self.depth_max).rev() {
+            level = level.down(depth, &self.nulls)?;
         }
-        let len = work.rows.as_ref().map_or(before, Vec::len);
-        count(work.rows.as_deref(), before, counts);
-        if len == 0 {
-            return Ok(None);
-        }
-        let batch = self.build(&work, len)?;
-        let origin = match work.rows {
-            Some(rows) => origin.take(rows.into_iter()),
-            None => origin,
+        let longest = if self.depth_max == 0 {
+            vec![1; input.len()]
+        } else {
+            level.longest(1, &self.nulls)?
         };
-        Ok(Some(Rows { batch, origin }))
+        count(&longest, &level.of, input.len(), counts);
+        let weights = self.weights(&input);
+        Ok(Pieces { step: self, input, level, longest, weights, row: 0, item: 0 })
     }
 
-    fn build(&self, work: &Work, len: usize) -> Result<RecordBatch> {
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        let mut items = work.items.iter();
-        for (comes, whole) in self.columns.iter().zip(&work.whole) {
-            match comes {
-                Comes::Whole => columns.push(whole.clone()),
-                Comes::Items(depths) => {
-                    columns.extend(items.by_ref().take(depths.len()).filter_map(|i| i.now.clone()));
-                }
-                Comes::Fields => columns.extend(fields(whole)?),
-            }
-        }
-        batch_of(&self.schema, columns, len)
+    /// How many bytes of each row are repeated for each row made of it.
+    fn weights(&self, input: &Rows) -> Vec<u64> {
+        // Items of a list that goes less deep than another are repeated too; no item is larger than its list.
+        let repeated = input.batch.columns().iter().zip(&self.columns).filter(|(_, c)| match c {
+            Comes::Whole | Comes::Fields => true,
+            Comes::Items(depths) => depths.iter().any(|d| *d < self.depth_max),
+        });
+        let repeated: Vec<&ArrayRef> = repeated.map(|(column, _)| column).collect();
+        let weight = |row| repeated.iter().map(|c| item_bytes(c.as_ref(), row)).sum();
+        (0..input.len()).map(weight).collect()
     }
+}
+
+/// How many rows were left out, and how many more made than there were.
+fn count(longest: &[usize], of: &[usize], before: usize, counts: &mut Counts) {
+    let (mut kept, mut made, mut last) = (0, 0, None);
+    // The rows come in order, so those of one row stand together.
+    for (longest, of) in longest.iter().zip(of).filter(|(longest, _)| **longest > 0) {
+        made += *longest;
+        kept += usize::from(last != Some(*of));
+        last = Some(*of);
+    }
+    counts.filtered += (before - kept) as u64;
+    counts.made += (made - kept) as u64;
 }
 
 /// The fields of a struct column, null where the struct is.
 fn fields(of: &ArrayRef) -> Result<Vec<ArrayRef>> {
     let of = of.as_struct();
     let Some(nulls) = of.nulls() else { return Ok(of.columns().to_vec()) };
-    let hide = arrow_array::BooleanArray::new(!nulls.inner(), None);
+    let hide = BooleanArray::new(!nulls.inner(), None);
     of.columns().iter().map(|c| Ok(arrow::compute::nullif(c, &hide)?)).collect()
 }
 
-/// How many rows were left out, and how many more made than there were.
-fn count(made_of: Option<&[usize]>, before: usize, counts: &mut Counts) {
-    let Some(made_of) = made_of else { return };
-    // The rows come in order, so equal ones stand together.
-    let kept = made_of.chunk_by(|a, b| a == b).count();
-    counts.filtered += (before - kept) as u64;
-    counts.made += (made_of.len() - kept) as u64;
-}
-
-struct Work {
-    /// The columns of the input, with as many rows as there are by now.
-    whole: Vec<ArrayRef>,
-    items: Vec<Items>,
-    /// Which row of the input each row is made of.
-    rows: Option<Vec<usize>>,
-}
-
+/// A list column that is taken apart.
 struct Items {
-    column: usize,
     depth: usize,
-    now: Option<ArrayRef>,
+    list: ListArray,
+    /// It has been taken apart before: it has a list for each row there is by now, not for each of the input.
+    taken: bool,
 }
 
-impl Work {
-    /// Takes apart once every list that is to be taken apart at least `depth` times.
-    fn level(&mut self, depth: usize, nulls: &NullHandling) -> Result<()> {
-        let mut lists = Vec::new();
-        for items in self.items.iter().filter(|i| i.depth >= depth) {
-            let of = items.now.as_ref().or_else(|| self.whole.get(items.column));
-            if let Some(of) = of {
-                lists.push(list(of)?);
-            }
+impl Items {
+    /// Where the items of a row begin, and how many they are.
+    fn range(&self, row: usize, of: usize) -> (u64, usize) {
+        let row = if self.taken { row } else { of };
+        if self.list.is_null(row) {
+            return (0, 0);
         }
-        let rows = lists.first().map_or(0, Array::len);
-        let mut made_of = Vec::new();
-        let mut picks: Vec<UInt64Builder> = lists.iter().map(|_| UInt64Builder::new()).collect();
-        for row in 0..rows {
-            let longest = lists.iter().map(|l| len(l, row)).max().unwrap_or(0);
-            let all_null = lists.iter().all(|l| l.is_null(row));
-            let longest = match nulls {
-                NullHandling::PreserveAndExpandEmpty if longest == 0 => 1,
-                NullHandling::Preserve if all_null => 1,
-                _ => longest,
-            };
-            made_of.extend(std::iter::repeat_n(row, longest));
-            for (list, pick) in lists.iter().zip(&mut picks) {
-                let start =
-                    list.value_offsets().get(row).map_or(0, |o| u64::try_from(*o).unwrap_or(0));
-                let len = len(list, row);
-                for i in 0..longest {
-                    pick.append_option((i < len).then_some(start + i as u64));
-                }
-            }
-        }
-        let repeat = UInt64Array::from_iter_values(made_of.iter().map(|r| *r as u64));
-        let mut lists = lists.iter().zip(&mut picks);
-        for items in self.items.iter_mut().filter(|i| i.depth >= depth) {
-            if let Some((list, pick)) = lists.next() {
-                items.now = Some(take(list.values(), &pick.finish(), None)?);
-            }
-        }
-        for whole in &mut self.whole {
-            *whole = take(whole, &repeat, None)?;
-        }
-        self.rows = Some(match &self.rows {
-            Some(before) => made_of.iter().filter_map(|r| before.get(*r).copied()).collect(),
-            None => made_of,
-        });
-        Ok(())
+        let start = self.list.value_offsets().get(row).and_then(|o| u64::try_from(*o).ok());
+        (start.unwrap_or(0), usize::try_from(self.list.value_length(row)).unwrap_or(0))
+    }
+
+    fn is_null(&self, row: usize, of: usize) -> bool {
+        self.list.is_null(if self.taken { row } else { of })
     }
 }
 
-fn len(list: &ListArray, row: usize) -> usize {
-    if list.is_null(row) { 0 } else { usize::try_from(list.value_length(row)).unwrap_or(0) }
+/// The rows there are by now.
+struct Level {
+    items: Vec<Items>,
+    /// Which row of the input each is made of.
+    of: Vec<usize>,
+}
+
+impl Level {
+    /// How many rows are made of each, when all lists that go at least so deep are taken apart.
+    fn longest(&self, depth: usize, nulls: &NullHandling) -> Result<Vec<usize>> {
+        let mut sum = 0_usize;
+        let mut longest = Vec::with_capacity(self.of.len());
+        for (row, of) in self.of.iter().enumerate() {
+            let lists = || self.items.iter().filter(|i| i.depth >= depth);
+            let len = lists().map(|i| i.range(row, *of).1).max().unwrap_or(0);
+            let len = match nulls {
+                NullHandling::PreserveAndExpandEmpty if len == 0 => 1,
+                NullHandling::Preserve if lists().all(|i| i.is_null(row, *of)) => 1,
+                _ => len,
+            };
+            sum = sum.saturating_add(len);
+            longest.push(len);
+        }
+        if sum > ROWS_MAX {
+            return exec_err!("`UNNEST` would make {sum} rows of one, and {ROWS_MAX} are the most");
+        }
+        Ok(longest)
+    }
+
+    /// Takes apart once every list that goes at least so deep.
+    fn down(mut self, depth: usize, nulls: &NullHandling) -> Result<Self> {
+        let longest = self.longest(depth, nulls)?;
+        for items in self.items.iter_mut().filter(|i| i.depth >= depth) {
+            let mut picks = UInt64Builder::new();
+            for ((row, of), longest) in self.of.iter().enumerate().zip(&longest) {
+                pick(items.range(row, *of), 0..*longest, &mut picks);
+            }
+            items.list = list(&take(items.list.values(), &picks.finish(), None)?)?;
+            items.taken = true;
+        }
+        let of = self.of.iter().zip(&longest);
+        self.of = of.flat_map(|(of, longest)| std::iter::repeat_n(*of, *longest)).collect();
+        Ok(self)
+    }
+}
+
+/// The items of a list from one to another, null beyond its end.
+fn pick((start, len): (u64, usize), items: std::ops::Range<usize>, picks: &mut UInt64Builder) {
+    for i in items {
+        picks.append_option((i < len).then_some(start + i as u64));
+    }
+}
+
+/// What is left of the rows to make.
+pub(crate) struct Pieces<'a> {
+    step: &'a UnnestStep,
+    input: Rows,
+    level: Level,
+    /// How many rows are made of each of the level.
+    longest: Vec<usize>,
+    weights: Vec<u64>,
+    /// Where the next piece begins: a row of the level, and its item.
+    row: usize,
+    item: usize,
+}
+
+impl Pieces<'_> {
+    /// The next rows, in order; `None` after the last.
+    pub(crate) fn next(&mut self) -> Result<Option<Rows>> {
+        let mut rows: Vec<usize> = Vec::new();
+        let mut picks: Vec<UInt64Builder> =
+            self.level.items.iter().map(|_| UInt64Builder::new()).collect();
+        let mut bytes = 0;
+        while rows.len() < PIECE_ROWS && bytes < BYTES_MAX {
+            let (Some(of), Some(longest)) =
+                (self.level.of.get(self.row).copied(), self.longest.get(self.row).copied())
+            else {
+                break;
+            };
+            let weight = self.weights.get(of).copied().unwrap_or(0).max(1);
+            let fit = usize::try_from((BYTES_MAX - bytes).div_ceil(weight)).unwrap_or(usize::MAX);
+            let len = (longest - self.item).min(PIECE_ROWS - rows.len()).min(fit);
+            for (items, picks) in self.level.items.iter().zip(&mut picks) {
+                pick(items.range(self.row, of), self.item..self.item + len, picks);
+            }
+            rows.extend(std::iter::repeat_n(of, len));
+            bytes += weight * len as u64;
+            self.item += len;
+            if self.item == longest {
+                (self.row, self.item) = (self.row + 1, 0);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        self.build(rows, picks).map(Some)
+    }
+
+    fn build(&self, rows: Vec<usize>, mut picks: Vec<UInt64Builder>) -> Result<Rows> {
+        let index = UInt64Array::from_iter_values(rows.iter().map(|r| *r as u64));
+        let mut columns = Vec::with_capacity(self.step.schema.fields().len());
+        let mut items = self.level.items.iter().zip(&mut picks);
+        for (comes, whole) in self.step.columns.iter().zip(self.input.batch.columns()) {
+            match comes {
+                Comes::Whole => columns.push(take(whole, &index, None)?),
+                Comes::Items(depths) => {
+                    for (items, picks) in items.by_ref().take(depths.len()) {
+                        columns.push(take(items.list.values(), &picks.finish(), None)?);
+                    }
+                }
+                Comes::Fields => columns.extend(fields(&take(whole, &index, None)?)?),
+            }
+        }
+        let batch = batch_of(&self.step.schema, columns, rows.len())?;
+        Ok(Rows { batch, origin: self.input.origin.take(rows.into_iter()) })
+    }
 }
 
 /// Any kind of list as the common kind.

@@ -1,12 +1,11 @@
 //! A view at work: chains of steps as one operator.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use datafusion_common::DataFusionError;
+use datafusion_common::{DataFusionError, exec_err};
 use millstream_core::codec::Rows;
 use millstream_core::operator::{Operator, Output};
 use millstream_core::{Error, Result, Timestamp};
@@ -14,7 +13,9 @@ use millstream_core::{Error, Result, Timestamp};
 use crate::arrival::Arrival;
 use crate::chain::Chain;
 use crate::complain::reason;
-use crate::step::Counts;
+use crate::quiet;
+use crate::size::{BYTES_MAX, bytes};
+use crate::step::{Became, Counts, Step};
 
 /// The operator of a stateless view.
 pub(crate) struct ViewOperator {
@@ -55,7 +56,6 @@ impl Operator for ViewOperator {
         out: &mut Output,
     ) -> Result<()> {
         self.arrival.set(arrival);
-        out.account.r#in += input.len() as u64;
         if input.is_empty() {
             return Ok(());
         }
@@ -65,7 +65,8 @@ impl Operator for ViewOperator {
             return Err(Error::stop(what));
         };
         port.locate(&self.name, &input.batch.schema())?;
-        port.run(&input, out)
+        port.run(&input, out);
+        Ok(())
     }
 }
 
@@ -108,61 +109,96 @@ impl Port {
     }
 
     /// Runs all steps over all rows. When a step fails, each half is tried alone, down to the rows
-    /// that fail by themselves: so the result for a row never depends on its neighbours.
-    fn run(&self, input: &Rows, out: &mut Output) -> Result<()> {
-        let mut counts = Counts::default();
-        match self.attempt(input, &mut counts) {
-            Ok(rows) => {
-                out.account.filtered += counts.filtered;
-                out.account.made += counts.made;
-                if let Some(rows) = rows {
-                    out.account.out += rows.len() as u64;
-                    out.rows.push(rows);
+    /// that fail by themselves: so the result for a row never depends on its neighbours. When there
+    /// is much of it already, what is left is given back.
+    fn run(&self, input: &Rows, out: &mut Output) {
+        let mut bytes = 0;
+        let mut ranges: Vec<Range<usize>> = std::iter::once(0..input.len()).collect();
+        while let Some(range) = ranges.pop() {
+            if bytes >= BYTES_MAX {
+                out.left = Some(part(input, range.start..input.len()));
+                return;
+            }
+            let rows = part(input, range.clone());
+            match self.attempt(&rows) {
+                Ok(made) => {
+                    bytes += made.bytes;
+                    out.account.r#in += rows.len() as u64;
+                    out.account.filtered += made.counts.filtered;
+                    out.account.made += made.counts.made;
+                    out.account.out += made.rows.iter().map(|r| r.len() as u64).sum::<u64>();
+                    out.rows.extend(made.rows);
                 }
-                Ok(())
-            }
-            Err(reason) if input.len() == 1 => {
-                out.account.set_aside += 1;
-                out.refused.push((input.clone(), reason));
-                Ok(())
-            }
-            Err(_) => {
-                let half = input.len() / 2;
-                self.run(&part(input, 0, half), out)?;
-                self.run(&part(input, half, input.len() - half), out)
+                Err(reason) if rows.len() == 1 => {
+                    out.account.r#in += 1;
+                    out.account.set_aside += 1;
+                    out.refused.push((rows, reason));
+                }
+                Err(_) => {
+                    let half = range.start + rows.len() / 2;
+                    ranges.push(half..range.end);
+                    ranges.push(range.start..half);
+                }
             }
         }
     }
 
     /// Runs all steps over all rows, or says why it cannot.
-    fn attempt(&self, input: &Rows, counts: &mut Counts) -> Result<Option<Rows>, String> {
+    fn attempt(&self, input: &Rows) -> Result<Made, String> {
+        let mut made = Made::default();
         // A library function may panic on odd values; that is the row's misfortune, not the process's.
-        let attempt = catch_unwind(AssertUnwindSafe(|| {
-            let mut rows = self.scan(input)?;
-            for step in &self.chain.steps {
-                match step.run(rows, counts)? {
-                    Some(next) => rows = next,
-                    None => return Ok(None),
-                }
-            }
-            Ok(Some(rows))
-        }));
+        let attempt = quiet::catch(|| {
+            let rows = self.scan(input)?;
+            flow(&self.chain.steps, rows, input.len(), &mut made)
+        });
         match attempt {
-            Ok(Ok(rows)) => Ok(rows),
+            Ok(Ok(())) => Ok(made),
             Ok(Err(e)) => Err(reason(&e)),
-            Err(panic) => Err(format!("a function panicked: {}", panic_text(panic.as_ref()))),
+            Err(panic) => Err(format!("a function panicked: {panic}")),
         }
     }
 }
 
-fn part(rows: &Rows, from: usize, len: usize) -> Rows {
-    Rows { batch: rows.batch.slice(from, len), origin: rows.origin.slice(from, len) }
+/// What an attempt made.
+#[derive(Default)]
+struct Made {
+    rows: Vec<Rows>,
+    bytes: u64,
+    counts: Counts,
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+/// The most bytes of rows that are made of one row.
+const ONE_BYTES_MAX: u64 = 4 * BYTES_MAX;
+
+/// Takes rows through steps. `of` is how many rows all of this is made of.
+fn flow(steps: &[Step], mut rows: Rows, of: usize, made: &mut Made) -> Result<(), DataFusionError> {
+    let mut steps = steps.iter();
+    while let Some(step) = steps.next() {
+        match step.run(rows, &mut made.counts)? {
+            Became::Nothing => return Ok(()),
+            Became::Rows(next) => rows = next,
+            Became::Pieces(mut pieces) => {
+                while let Some(piece) = pieces.next()? {
+                    flow(steps.as_slice(), piece, of, made)?;
+                }
+                return Ok(());
+            }
+        }
+    }
+    made.bytes += rows.batch.columns().iter().map(|c| bytes(c.as_ref())).sum::<u64>();
+    made.rows.push(rows);
+    // Rows that only pass through are as large as they came.
+    let most = if of == 1 { ONE_BYTES_MAX } else { BYTES_MAX };
+    if made.rows.len() > 1 && made.bytes > most {
+        return exec_err!("one row would become rows of more than {most} bytes");
+    }
+    Ok(())
+}
+
+fn part(rows: &Rows, range: Range<usize>) -> Rows {
+    if range == (0..rows.len()) {
+        return rows.clone();
+    }
+    let (from, len) = (range.start, range.len());
+    Rows { batch: rows.batch.slice(from, len), origin: rows.origin.slice(from, len) }
 }

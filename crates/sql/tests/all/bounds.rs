@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use millstream_core::clock::{Clock as _, SystemClock};
 use millstream_core::operator::Planner;
 use millstream_sql::SqlPlanner;
 
@@ -97,5 +98,24 @@ fn the_deepest_that_is_let_in_runs_on_a_thread_of_two_megabytes() {
             assert_eq!(rows.account.r#in, 2);
         };
         thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
+    }
+}
+
+#[test]
+fn a_thousand_views_on_each_other_are_planned_in_no_time_in_whatever_order() {
+    let chain = (0..1_000).map(|i| {
+        let input = if i == 0 { "t".to_owned() } else { format!("v{}", i - 1) };
+        view(&format!("v{i}"), &format!("SELECT id, s || 'x' AS s FROM {input}"))
+    });
+    let mut chain = chain.collect::<Vec<_>>();
+    for _ in 0..2 {
+        let start = SystemClock.now();
+        let planned = plan(&[input()], &chain, &[]);
+        assert_eq!((planned.views.len(), planned.errors.len()), (1_000, 0));
+        // In a debug build, beside other tests.
+        let took = SystemClock.now().since(start);
+        assert!(took.as_secs() < 10, "{took:?}");
+        eprintln!("{took:?}");
+        chain.reverse();
     }
 }

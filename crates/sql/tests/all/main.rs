@@ -7,6 +7,7 @@
 )]
 //! One binary for all tests of views, so that DataFusion is linked once.
 
+mod amounts;
 mod bounds;
 mod contract;
 mod golden;

@@ -105,7 +105,11 @@ fn step(
         let mut out = Output::default();
         for (port, input) in view.inputs.iter().enumerate() {
             for rows in ready.get(input).into_iter().flatten() {
-                view.operator.process(port, rows.clone(), arrival, &mut out).unwrap();
+                let mut left = Some(rows.clone());
+                while let Some(rows) = left {
+                    view.operator.process(port, rows, arrival, &mut out).unwrap();
+                    left = out.left.take();
+                }
             }
         }
         let result = results.entry(view.name.clone()).or_default();

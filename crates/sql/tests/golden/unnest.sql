@@ -243,3 +243,15 @@ SELECT id, t.* FROM posts CROSS JOIN UNNEST(posts.items) AS t(item)
 -- row 0/0/3 {"id":4,"item":null}
 -- row 0/0/3 {"id":4,"item":{"k":"r","v":5}}
 -- account in 4 + made 2 = out 4 + filtered 2 + set aside 0
+
+-- Nothing is carried through UNNEST that nobody asks for above it.
+SELECT num FROM (SELECT * FROM posts CROSS JOIN UNNEST(nums) AS n(num)) AS x WHERE id > 1
+-- columns num Int64?
+-- plan scan posts (id, nums)
+-- plan   filter id > 1
+-- plan   project nums
+-- plan   unnest(nums)
+-- plan   project unnest(nums) AS num
+-- row 0/0/3 {"num":7}
+-- row 0/0/3 {"num":8}
+-- account in 4 + made 1 = out 2 + filtered 3 + set aside 0

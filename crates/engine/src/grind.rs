@@ -1,0 +1,294 @@
+//! Rows through the views, one after the other, and on to the sinks.
+
+use std::fmt::Arguments;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use millstream_core::Result;
+use millstream_core::clock::Timestamp;
+use millstream_core::codec::Rows;
+use millstream_core::ledger::Stage;
+use millstream_core::operator::{Operator, Output, PlannedView};
+
+use crate::busy::Busy;
+use crate::dead_letters::DeadLetter;
+use crate::line::Ground;
+use crate::tasks::panicked;
+
+/// Rows for sinks are sent on once there are so many bytes of them, before more are made.
+const ROWS_BYTES_MAX: usize = 64 << 20;
+
+/// More than this is not made of one frame: its epoch is held in memory until it is sealed.
+const FRAME_BYTES_MAX: usize = 512 << 20;
+
+/// Where rows go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    View { index: usize, port: usize },
+    Sink(usize),
+}
+
+struct Mill {
+    name: Arc<str>,
+    operator: Box<dyn Operator>,
+    ways: Vec<Way>,
+}
+
+/// Rows on one way.
+struct Sack {
+    way: Way,
+    rows: Rows,
+    arrival: Timestamp,
+}
+
+/// All views, and the rows between them.
+#[derive(Default)]
+pub(crate) struct Mills {
+    mills: Vec<Mill>,
+    /// The next is last. Not a recursion: views can stand on each other a thousand high.
+    sacks: Vec<Sack>,
+    busy: Arc<Busy>,
+    /// Bytes of rows for sinks that were made of the frame so far.
+    made: usize,
+}
+
+impl Mills {
+    /// Each view with the ways of its rows.
+    pub(crate) fn new(
+        views: impl IntoIterator<Item = (PlannedView, Vec<Way>)>,
+        busy: Arc<Busy>,
+    ) -> Self {
+        let mills = views.into_iter().map(|(view, ways)| Mill {
+            name: view.name.into(),
+            operator: view.operator,
+            ways,
+        });
+        Self { mills: mills.collect(), busy, ..Self::default() }
+    }
+
+    /// Every view's operator by name.
+    pub(crate) fn operators(
+        &mut self,
+    ) -> impl Iterator<Item = (&str, &mut (dyn Operator + 'static))> {
+        self.mills.iter_mut().map(|m| (m.name.as_ref(), m.operator.as_mut()))
+    }
+
+    /// Takes in the rows of a frame.
+    pub(crate) fn begin(&mut self, ways: &[Way], rows: &Rows, arrival: Timestamp) {
+        self.made = 0;
+        self.bring(ways, rows, arrival);
+    }
+
+    /// Puts rows at the beginning of their ways.
+    fn bring(&mut self, ways: &[Way], rows: &Rows, arrival: Timestamp) {
+        if !rows.is_empty() {
+            let sacks = ways.iter().rev();
+            self.sacks.extend(sacks.map(|way| Sack { way: *way, rows: rows.clone(), arrival }));
+        }
+    }
+
+    /// Takes rows down their ways, depth first, in the order of the plan, until none are left
+    /// (`false`) or so many have reached the sinks that these should be sent first (`true`).
+    pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<bool> {
+        let before = self.made;
+        while let Some(Sack { way, rows, arrival }) = self.sacks.pop() {
+            match way {
+                Way::Sink(sink) => {
+                    let bytes = bytes(&rows);
+                    self.made += bytes;
+                    ground.bytes += bytes;
+                    ground.rows.push((sink, rows));
+                }
+                Way::View { index, port } => self.mill(index, port, rows, arrival, ground)?,
+            }
+            if self.made - before > ROWS_BYTES_MAX {
+                return Ok(!self.sacks.is_empty());
+            }
+        }
+        Ok(false)
+    }
+
+    fn mill(
+        &mut self,
+        index: usize,
+        port: usize,
+        rows: Rows,
+        arrival: Timestamp,
+        ground: &mut Ground,
+    ) -> Result<()> {
+        let Some(mill) = self.mills.get_mut(index) else { return Ok(()) };
+        let mut out = Output::default();
+        if self.made > FRAME_BYTES_MAX {
+            out.account.r#in = rows.len() as u64;
+            out.account.set_aside = rows.len() as u64;
+            let reason = format!("the rows of its block became more than {FRAME_BYTES_MAX} bytes");
+            out.refused.push((rows, reason));
+        } else {
+            let started = Instant::now();
+            let operator = &mut mill.operator;
+            self.busy.begin(&mill.name);
+            let done = guarded(&format_args!("views.{}", mill.name), || {
+                operator
+                    .process(port, rows, arrival, &mut out)
+                    .map_err(|e| e.at(format!("views.{}", mill.name)))
+            });
+            if !self.busy.end() {
+                return Err(self.busy.left_behind());
+            }
+            done?;
+            ground.took.push((mill.name.to_string(), started.elapsed()));
+        }
+        assert!(
+            out.account.balances(),
+            "view `{}` lost count of its rows: {:?}",
+            mill.name,
+            out.account
+        );
+        ground.ledger.account(Stage::View, &mill.name).add(&out.account);
+        set_aside(&mill.name, &out.refused, arrival, ground)?;
+        let onward = mill.ways.clone();
+        if let Some(rows) = out.left {
+            self.sacks.push(Sack { way: Way::View { index, port }, rows, arrival });
+        }
+        for rows in out.rows.iter().rev() {
+            self.bring(&onward, rows, arrival);
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of rows, whatever the buffers were made with room for: what is set aside depends on it.
+fn bytes(rows: &Rows) -> usize {
+    let columns = rows.batch.columns().iter();
+    columns.map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum()
+}
+
+/// Runs code of a part; a panic becomes an error that names it.
+pub(crate) fn guarded<T>(part: &Arguments<'_>, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    // After a panic the run ends: nothing half changed is looked at again.
+    catch_unwind(AssertUnwindSafe(act))
+        .unwrap_or_else(|panic| Err(panicked(&part.to_string(), panic.as_ref())))
+}
+
+fn set_aside(
+    view: &str,
+    refused: &[(Rows, String)],
+    arrival: Timestamp,
+    ground: &mut Ground,
+) -> Result<()> {
+    for (rows, reason) in refused {
+        for row in 0..rows.len() {
+            ground.letters.push(DeadLetter::of_arrow(
+                Stage::View,
+                view,
+                rows.origin.id(row),
+                reason.clone(),
+                &rows.batch.slice(row, 1),
+                arrival,
+            )?);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
+    use arrow_schema::SchemaRef;
+    use millstream_core::codec::Origin;
+    use millstream_core::record::Offset;
+
+    use super::*;
+
+    /// Gives one row a call, beside it a value of so many bytes, and the others back.
+    struct One(usize);
+
+    impl Operator for One {
+        fn schema(&self) -> SchemaRef {
+            rows(&[], 0).batch.schema()
+        }
+
+        fn process(&mut self, _: usize, input: Rows, _: Timestamp, out: &mut Output) -> Result<()> {
+            let number = input.batch.column(0).as_primitive::<Int64Type>().value(0);
+            out.rows.push(rows(&[number], self.0));
+            out.account.r#in += 1;
+            out.account.out += 1;
+            if input.len() > 1 {
+                let (from, len) = (1, input.len() - 1);
+                let origin = input.origin.slice(from, len);
+                out.left = Some(Rows { batch: input.batch.slice(from, len), origin });
+            }
+            Ok(())
+        }
+    }
+
+    fn rows(numbers: &[i64], bytes: usize) -> Rows {
+        let beside = vec![0; bytes];
+        let columns: [(&str, ArrayRef); 2] = [
+            ("n", Arc::new(Int64Array::from(numbers.to_vec()))),
+            ("b", Arc::new(BinaryArray::from_vec(vec![&beside; numbers.len()]))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        Rows { batch, origin: Origin::new(Offset(0), [0].into(), None) }
+    }
+
+    /// Views on each other, the last before a sink, that make values of so many bytes.
+    fn mills(high: usize, bytes: usize) -> Mills {
+        let views = (0..high).map(|i| {
+            let way = if i + 1 < high { Way::View { index: i + 1, port: 0 } } else { Way::Sink(0) };
+            let operator = Box::new(One(bytes));
+            let view = PlannedView {
+                name: format!("v{i}"),
+                inputs: vec![],
+                schema: operator.schema(),
+                operator,
+                explain: String::new(),
+            };
+            (view, vec![way])
+        });
+        Mills::new(views, Arc::default())
+    }
+
+    fn numbers(ground: &Ground) -> Vec<i64> {
+        let columns = ground.rows.iter().map(|(_, r)| r.batch.column(0));
+        columns.flat_map(|c| c.as_primitive::<Int64Type>().values().to_vec()).collect()
+    }
+
+    #[test]
+    fn what_a_view_leaves_comes_after_the_rows_it_made() {
+        let (mut mills, mut ground) = (mills(3, 0), Ground::default());
+        mills.begin(&[Way::View { index: 0, port: 0 }], &rows(&[5, 6, 7], 0), Timestamp(0));
+        assert!(!mills.grind(&mut ground).unwrap());
+        assert_eq!(numbers(&ground), [5, 6, 7]);
+        let account = ground.ledger.account(Stage::View, "v2");
+        assert_eq!((account.r#in, account.out), (3, 3));
+    }
+
+    #[test]
+    fn views_stand_on_each_other_however_high() {
+        let (mut mills, mut ground) = (mills(20_000, 0), Ground::default());
+        mills.begin(&[Way::View { index: 0, port: 0 }], &rows(&[5], 0), Timestamp(0));
+        assert!(!mills.grind(&mut ground).unwrap());
+        assert_eq!(numbers(&ground), [5]);
+    }
+
+    #[test]
+    fn many_bytes_are_sent_on_before_more_are_made_and_too_many_are_not_made_at_all() {
+        let (mut mills, mut ground) = (mills(1, 65 << 20), Ground::default());
+        let numbers: Vec<i64> = (0..12).collect();
+        mills.begin(&[Way::View { index: 0, port: 0 }], &rows(&numbers, 0), Timestamp(0));
+        let mut sent = 0;
+        while mills.grind(&mut ground).unwrap() {
+            assert_eq!(ground.rows.drain(..).count(), 1);
+            sent += 1;
+        }
+        assert_eq!((sent, ground.rows.len(), ground.letters.len()), (8, 0, 4));
+        let account = ground.ledger.account(Stage::View, "v0");
+        assert_eq!((account.r#in, account.out, account.set_aside), (12, 8, 4));
+        assert!(ground.letters.iter().all(|l| l.reason.contains("more than 536870912 bytes")));
+    }
+}
