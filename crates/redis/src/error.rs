@@ -106,14 +106,8 @@ pub fn is_refusal(cause: &RedisError) -> bool {
     matches!(cause.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether the server refused it for lack of memory.
-#[must_use]
-pub fn is_out_of_memory(cause: &RedisError) -> bool {
-    code(cause) == "OOM"
-}
-
 /// Whether the server is a replica, which takes no writes.
 #[must_use]
-pub fn is_read_only(cause: &RedisError) -> bool {
+pub(crate) fn is_read_only(cause: &RedisError) -> bool {
     code(cause) == "READONLY"
 }

@@ -14,7 +14,7 @@ mod server;
 mod session;
 
 pub use address::Address;
-pub use error::{explain, is_out_of_memory, is_read_only, is_refusal};
+pub use error::{explain, is_refusal};
 pub use link::Link;
 pub use redis;
 pub use server::{Server, Tls};
