@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::codec::Rows;
 use crate::error::{Error, Result};
 use crate::ledger::Account;
+use crate::lookup::Answers;
 
 /// What an operator gives back: rows, in order, and rows it could not compute.
 #[derive(Debug, Default)]
@@ -22,6 +23,9 @@ pub struct Output {
     pub refused: Vec<(Rows, String)>,
     /// What became of what came in. The operator counts; the engine adds up and checks.
     pub account: Account,
+    /// Answers of a lookup are not at hand. Nothing else in here counts, and the operator's state is as it was:
+    /// it is called again with the same rows once they are.
+    pub waits: bool,
 }
 
 /// Changed state chunks by key; `None` means the chunk is gone.
@@ -74,13 +78,23 @@ pub trait Operator: Send {
     }
 }
 
-/// A table that a view can read: a source with its columns.
+/// A table that a view can read: a source with its columns, or a lookup.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// The source's name.
+    /// Its name.
     pub name: String,
     /// All its columns; `None` while they are not pinned, so that no view over it can be planned yet.
     pub schema: Option<SchemaRef>,
+    /// Of a lookup: what its rows are asked of. It has no rows of its own, and can only be joined by its key.
+    pub lookup: Option<Arc<dyn Answers>>,
+}
+
+impl Table {
+    /// A source with its columns, if they are known.
+    #[must_use]
+    pub fn source(name: impl Into<String>, schema: Option<SchemaRef>) -> Self {
+        Self { name: name.into(), schema, lookup: None }
+    }
 }
 
 /// A view as the file has it.
@@ -133,7 +147,7 @@ pub struct Planned {
     /// In an order in which every view comes after what it reads. Views that wait for a table's
     /// columns are left out.
     pub views: Vec<PlannedView>,
-    /// The columns of each source that some view reads (top-level names, in the table's order).
+    /// The columns of each table that some view reads (top-level names, in the table's order).
     pub used: BTreeMap<String, BTreeSet<String>>,
     /// Views left out, with the tables each waits for.
     pub waiting: BTreeMap<String, BTreeSet<String>>,

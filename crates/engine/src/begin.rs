@@ -13,6 +13,7 @@ use millstream_core::{Error, Result};
 use crate::config::SinkPart;
 use crate::lanes::{Lanes, Waiting};
 use crate::line::{Line, State, view_errors};
+use crate::lookup::Lookups;
 use crate::outbox::Outbox;
 use crate::process::{self, Finish, Processor};
 use crate::recover;
@@ -24,6 +25,7 @@ pub(crate) const SCAN_BYTES: usize = 4 << 20;
 /// What a run is made of.
 pub(crate) struct Parts {
     pub(crate) line: Line,
+    pub(crate) lookups: Lookups,
     pub(crate) sinks: Vec<SinkPart>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) checkpoints: Vec<Checkpoint>,
@@ -44,6 +46,7 @@ pub(crate) struct Begun {
 pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
     let Parts {
         mut line,
+        lookups,
         sinks,
         shared,
         checkpoints,
@@ -85,6 +88,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
     let processor = Processor {
         shared,
         line,
+        lookups,
         lanes,
         identity,
         step_bytes,
@@ -99,6 +103,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         sealed_at: None,
         settle: false,
         pinning: None,
+        away: None,
         own: Offset(0),
         state,
         broken: None,

@@ -23,6 +23,7 @@ mod digest;
 mod drain;
 mod lanes;
 mod line;
+mod lookup;
 mod outbox;
 mod pins;
 pub mod plan;
@@ -34,6 +35,7 @@ mod share;
 pub mod snapshot;
 mod standby;
 pub mod status;
+mod step;
 mod tasks;
 
 pub use config::Pipeline;

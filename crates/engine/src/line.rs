@@ -22,6 +22,7 @@ use millstream_core::record::{Block, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
 use crate::dead_letters::DeadLetter;
+use crate::lookup::Lookups;
 use crate::tasks::panicked;
 
 /// Where rows go on.
@@ -61,6 +62,7 @@ pub(crate) type State = BTreeMap<String, BTreeMap<String, Bytes>>;
 /// What a line is built from.
 pub(crate) struct Blueprint {
     pub(crate) sources: Vec<(String, Arc<dyn Codec>, Option<Columns>)>,
+    pub(crate) lookups: Lookups,
     pub(crate) views: Vec<View>,
     /// Name, and the source or view it takes.
     pub(crate) sinks: Vec<(String, String)>,
@@ -76,6 +78,8 @@ pub(crate) struct Line {
     doors: Vec<Door>,
     explained: Vec<Explained>,
     waiting: BTreeMap<String, BTreeSet<String>>,
+    /// The lookups that the rows of each view depend on, for views that depend on any.
+    looked_up: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A planned view in words.
@@ -97,6 +101,20 @@ pub(crate) struct Ground {
     pub(crate) ledger: Ledger,
     /// How long each view took for a batch: for metrics only, no row depends on it.
     pub(crate) took: Vec<(String, Duration)>,
+    /// Answers of a lookup were not at hand: nothing else in here counts.
+    pub(crate) waits: bool,
+}
+
+impl Ground {
+    /// Adds what came of the frames after these.
+    pub(crate) fn add(&mut self, next: Self) {
+        self.rows.extend(next.rows);
+        self.letters.extend(next.letters);
+        for (edge, account) in &next.ledger.0 {
+            self.ledger.account(edge.stage, &edge.part).add(account);
+        }
+        self.took.extend(next.took);
+    }
 }
 
 impl Line {
@@ -112,6 +130,7 @@ impl Line {
             doors: Vec::new(),
             explained: Vec::new(),
             waiting: BTreeMap::new(),
+            looked_up: BTreeMap::new(),
         };
         for (name, codec, columns) in &line.blueprint.sources {
             line.stations.insert(
@@ -143,14 +162,11 @@ impl Line {
             .blueprint
             .sources
             .iter()
-            .map(|(name, _, _)| Table {
-                name: name.clone(),
-                schema: self
-                    .stations
-                    .get(name)
-                    .and_then(|s| s.columns.as_ref())
-                    .map(Columns::schema),
+            .map(|(name, _, _)| {
+                let columns = self.stations.get(name).and_then(|s| s.columns.as_ref());
+                Table::source(name, columns.map(Columns::schema))
             })
+            .chain(self.blueprint.lookups.tables())
             .collect();
         let planned =
             self.blueprint.planner.plan(&tables, &self.blueprint.views, &self.blueprint.functions);
@@ -161,6 +177,10 @@ impl Line {
     }
 
     fn wire(&mut self, planned: Planned) -> Result<(), Vec<ViewError>> {
+        self.blueprint.lookups.use_columns(&planned.used).map_err(|error| {
+            let view = error.place().unwrap_or_default().to_owned();
+            vec![ViewError { view, place: None, error }]
+        })?;
         let index: BTreeMap<String, (usize, SchemaRef)> = planned
             .views
             .iter()
@@ -177,6 +197,7 @@ impl Line {
             ways_of.entry(rows.clone()).or_default().push(Way::Sink(i));
         }
         let reads = self.reads()?;
+        self.looked_up = self.looked_up(&reads);
         let direct: BTreeSet<&str> = self.blueprint.sinks.iter().map(|(_, r)| r.as_str()).collect();
         for (name, station) in &mut self.stations {
             station.ways = ways_of.get(name).cloned().unwrap_or_default();
@@ -250,6 +271,27 @@ impl Line {
             }
         }
         Ok(reads)
+    }
+
+    /// Of what each view reads, the lookups.
+    fn looked_up(
+        &self,
+        reads: &BTreeMap<String, BTreeSet<String>>,
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let lookups: BTreeSet<&str> = self.blueprint.lookups.names().collect();
+        let of = |tables: &BTreeSet<String>| -> BTreeSet<String> {
+            tables.iter().filter(|t| lookups.contains(t.as_str())).cloned().collect()
+        };
+        let all = reads.iter().map(|(view, tables)| (view.clone(), of(tables)));
+        all.filter(|(_, lookups)| !lookups.is_empty()).collect()
+    }
+
+    /// Sinks whose rows depend on lookups, with those.
+    pub(crate) fn looked_up_for(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let sinks = self.blueprint.sinks.iter();
+        sinks
+            .filter_map(|(sink, rows)| Some((sink.clone(), self.looked_up.get(rows)?.clone())))
+            .collect()
     }
 
     /// Sinks with the schema of their rows; `None` while columns are missing.
@@ -378,6 +420,11 @@ impl Line {
                             .process(port, rows.clone(), arrival, &mut out)
                             .map_err(|e| e.at(format!("views.{}", mill.name)))
                     })?;
+                    if out.waits {
+                        // The other ways go on, so that whatever they lack is asked for at the same time.
+                        ground.waits = true;
+                        continue;
+                    }
                     ground.took.push((mill.name.clone(), started.elapsed()));
                     assert!(
                         out.account.balances(),

@@ -1,10 +1,12 @@
 //! What a pipeline would do, without opening anything: for `millstream check`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use serde::Serialize;
 
+use millstream_core::clock::SystemClock;
 use millstream_core::operator::ViewError;
 use millstream_core::plugin::Registry;
 use millstream_core::sink::Promise;
@@ -12,6 +14,8 @@ use millstream_core::source::Replay;
 
 use crate::config::{Pipeline, Problems};
 use crate::line::{Blueprint, Line};
+use crate::lookup::Lookups;
+use crate::status::Status;
 
 /// A checked pipeline in words: what each part does, which columns are read, what is promised.
 #[derive(Clone, Debug, Serialize)]
@@ -89,6 +93,8 @@ pub struct SinkPlan {
 /// # Errors
 /// Everything that is wrong with its views and promises, each with its place in the file.
 pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> {
+    let status = Status::new(Arc::new(SystemClock));
+    let lookups = Lookups::new(&pipeline.lookups, &status, pipeline.limits.retry_max.0);
     let blueprint = Blueprint {
         sources: pipeline
             .sources
@@ -97,6 +103,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
             .collect(),
         views: pipeline.views.clone(),
         sinks: pipeline.sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
+        lookups: lookups.clone(),
         planner: registry.planner.clone(),
         functions: registry.functions.clone(),
     };

@@ -13,14 +13,15 @@ use tokio::time::Instant;
 
 use millstream_core::codec::Rows;
 use millstream_core::queue::{Checkpoint, Epoch, LogId, Mark, Sent, Slab};
-use millstream_core::record::{Body, Frame, Offset};
+use millstream_core::record::Offset;
 use millstream_core::{Error, Result};
 
 use crate::dead_letters::Entry;
 use crate::deliver::{Item, News, Seal};
 use crate::digest::Digest;
 use crate::lanes::{Lanes, Way};
-use crate::line::{Ground, Line, State};
+use crate::line::{Line, State};
+use crate::lookup::Lookups;
 use crate::pins::Wait;
 use crate::seal::{self, Book, Rendezvous, Sealed, Shared, Work};
 use crate::status::Doing;
@@ -57,6 +58,7 @@ pub(crate) struct Finish {
 pub(crate) struct Processor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) line: Line,
+    pub(crate) lookups: Lookups,
     pub(crate) lanes: Lanes,
     pub(crate) identity: (LogId, u32),
     /// Bytes of frames taken in one step.
@@ -77,6 +79,8 @@ pub(crate) struct Processor {
     pub(crate) settle: bool,
     /// Rows that wait until the columns of some source are known.
     pub(crate) pinning: Option<Wait>,
+    /// A lookup is away, and the next frame needs it: when to ask again.
+    pub(crate) away: Option<Instant>,
     /// The end of the frames that the loop itself has appended.
     pub(crate) own: Offset,
     /// The views' state, while views may still be planned anew.
@@ -131,7 +135,7 @@ impl Processor {
 
     /// Frames up to where the loop shall end.
     async fn read(&mut self) -> Result<Slab> {
-        if self.bytes > EPOCH_BYTES_MAX {
+        if self.bytes > EPOCH_BYTES_MAX || self.away.is_some_and(|until| until > Instant::now()) {
             return Ok(Slab { frames: Vec::new(), next: self.next });
         }
         let mut slab = self.shared.queue.read(self.next, self.step_bytes).await?;
@@ -146,54 +150,7 @@ impl Processor {
         self.finish.borrow().upto.map(|upto| upto.max(self.own))
     }
 
-    /// Takes frames through the line and sends the rows to the lanes. Says whether it took any.
-    async fn step(&mut self, slab: Slab) -> Result<bool> {
-        let started = Instant::now();
-        let mut ground = Ground::default();
-        let first = self.next;
-        for (offset, frame) in &slab.frames {
-            if !self.take(*offset, frame, &mut ground).await? {
-                break;
-            }
-            self.bytes += frame.bytes();
-            self.next = offset.next();
-        }
-        if self.next == first {
-            return Ok(false);
-        }
-        self.dirty = true;
-        self.shared.status.step_seconds.observe(started.elapsed().as_secs_f64());
-        let Ground { rows, letters, ledger, took } = ground;
-        self.lanes.count(&ledger, &took, &self.shared.status);
-        for (edge, account) in &ledger.0 {
-            self.work.ledger.account(edge.stage, &edge.part).add(account);
-        }
-        self.work.letters.extend(letters.into_iter().map(Entry::Letter));
-        for (sink, rows) in rows {
-            self.send(sink, rows).await?;
-        }
-        self.shared.status.saw_queue(self.shared.queue.status(), self.next.0);
-        Ok(true)
-    }
-
-    /// Takes one frame; `false` if it has to wait for the columns of some source.
-    async fn take(&mut self, offset: Offset, frame: &Frame, ground: &mut Ground) -> Result<bool> {
-        match &frame.body {
-            Body::Block(block) => {
-                if !self.pinned(offset, &frame.source).await? {
-                    return Ok(false);
-                }
-                self.work.arrivals.push(frame.arrival);
-                self.line.take(offset, frame, block, ground)?;
-            }
-            Body::Pin(json) => self.see_pin(&frame.source, json)?,
-            // Event time is not kept yet; these frames are for the views that will.
-            Body::Idle | Body::Ended => {}
-        }
-        Ok(true)
-    }
-
-    async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
+    pub(crate) async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
         let way = self.lanes.way(sink, &rows)?;
         self.give(&way, Item::Rows(rows)).await
     }
@@ -252,7 +209,10 @@ impl Processor {
         let due = (self.dirty || self.settle) && self.sealing.is_none();
         let queue = self.shared.queue.clone();
         let next = self.pinning.as_ref().map_or(self.next, |p| p.at);
-        let more = self.bytes <= EPOCH_BYTES_MAX && self.upto().is_none_or(|upto| next < upto);
+        let away = self.away;
+        let more = away.is_none()
+            && self.bytes <= EPOCH_BYTES_MAX
+            && self.upto().is_none_or(|upto| next < upto);
         tokio::select! {
             biased;
             sealed = joined(&mut self.sealing) => self.sealed(sealed)?,
@@ -261,6 +221,7 @@ impl Processor {
             Some(ask) = self.asks.recv() => self.hear_ask(ask),
             Ok(()) = self.finish.changed() => {}
             there = queue.wait(next), if more => there?,
+            () = tokio::time::sleep_until(away.unwrap_or_else(Instant::now)), if away.is_some() => {}
             () = tokio::time::sleep(pace), if due => {}
         }
         Ok(())
@@ -299,7 +260,7 @@ impl Processor {
     }
 
     /// Tells every lane that has rows of it that the epoch ends here.
-    async fn meet(&mut self, mark: Mark) -> Result<Vec<Rendezvous>> {
+    pub(crate) async fn meet(&mut self, mark: Mark) -> Result<Vec<Rendezvous>> {
         let (ends, lanes) = self.lanes.seal(mark, self.begun);
         self.begun = mark.next;
         for (way, end) in ends {
@@ -308,7 +269,7 @@ impl Processor {
         Ok(lanes)
     }
 
-    fn mark(&self, epoch: Epoch, next: Offset) -> Mark {
+    pub(crate) fn mark(&self, epoch: Epoch, next: Offset) -> Mark {
         Mark { log: self.identity.0, incarnation: self.identity.1, epoch, next }
     }
 
@@ -322,11 +283,26 @@ impl Processor {
 
     fn finished(&self) -> bool {
         let next = self.pinning.as_ref().map_or(self.next, |p| p.at);
-        self.upto().is_some_and(|upto| next >= upto)
-            && !self.dirty
-            && !self.settle
-            && self.sealing.is_none()
-            && self.outboxes_done()
+        let done = self.upto().is_some_and(|upto| next >= upto) || self.leaves_rest();
+        done && !self.dirty && !self.settle && self.sealing.is_none() && self.outboxes_done()
+    }
+
+    /// Whether the frames that are left wait for a lookup that is away, and the run was told to stop.
+    fn leaves_rest(&self) -> bool {
+        let finish = *self.finish.borrow();
+        self.away.is_some() && finish.upto.is_some() && !finish.outboxes
+    }
+
+    /// What a person should know when the run ends before everything was processed.
+    fn trouble(&self) -> Option<String> {
+        if let Some(wait) = &self.pinning {
+            return Some(wait.text());
+        }
+        let away = self.lookups.away().iter().map(|l| format!("`{l}`")).collect::<Vec<_>>();
+        (self.away.is_some()).then(|| {
+            let (next, away) = (self.next, away.join(", "));
+            format!("rows from offset {next} on wait for an answer of the lookup {away}")
+        })
     }
 
     /// Whether what waits for sinks that were down is delivered, as far as this run can.
@@ -345,7 +321,7 @@ impl Processor {
         if self.dirty {
             self.seal_rest().await?;
         }
-        let trouble = self.pinning.as_ref().map(Wait::text);
+        let trouble = self.trouble();
         let mut book =
             self.book.take().ok_or_else(|| Error::stop("the book was not given back"))?;
         book.trouble = trouble;
@@ -374,52 +350,6 @@ impl Processor {
             Err(_) => tracing::warn!("the last epoch could not be sealed in time"),
         }
         broken
-    }
-
-    /// Repeats committed epochs for the sinks that lack them.
-    async fn repeat(&mut self, start: Offset, repeats: Vec<Checkpoint>) -> Result<()> {
-        let upto = self.next;
-        (self.next, self.begun) = (start, start);
-        for checkpoint in repeats {
-            while self.next < checkpoint.next {
-                let slab = self.shared.queue.read(self.next, self.step_bytes).await?;
-                let mut ground = Ground::default();
-                for (offset, frame) in &slab.frames {
-                    if *offset < checkpoint.next {
-                        if !self.take(*offset, frame, &mut ground).await? {
-                            return Err(Error::stop(format!(
-                                "the columns that epoch {} was made with are gone",
-                                checkpoint.epoch
-                            )));
-                        }
-                        self.next = offset.next();
-                    }
-                }
-                if slab.frames.is_empty() {
-                    return Err(Error::stop(format!(
-                        "the queue ends at offset {} before epoch {} does",
-                        self.next, checkpoint.epoch
-                    )));
-                }
-                for (sink, rows) in ground.rows {
-                    if self.lanes.lacks(sink, checkpoint.epoch) {
-                        self.send(sink, rows).await?;
-                    }
-                }
-            }
-            let lanes = self.meet(self.mark(checkpoint.epoch, checkpoint.next)).await?;
-            tracing::info!(epoch = checkpoint.epoch.0, sinks = lanes.len(), "epoch repeated");
-            self.settle |= self.lanes.untracked(&lanes);
-            let Some(book) = self.book.as_mut() else { continue };
-            self.dirty |= seal::repeat(&self.shared, book, &checkpoint, lanes).await?;
-            // The state at this point is in the checkpoint.
-            self.line.snapshot()?;
-        }
-        assert_eq!(self.next, upto, "repeats end where the last checkpoint does");
-        // Accounts, letters and pins of these epochs are in the checkpoint already; what lanes told is not.
-        let Work { drained, told, .. } = std::mem::take(&mut self.work);
-        self.work = Work { drained, told, ..Work::default() };
-        Ok(())
     }
 }
 

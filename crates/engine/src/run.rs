@@ -20,6 +20,7 @@ use crate::begin::SCAN_BYTES;
 use crate::collect::{Collector, Ending, no_source_ends};
 use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
 use crate::line::Blueprint;
+use crate::lookup::Lookups;
 use crate::process::Finish;
 use crate::seal::{Book, Shared};
 use crate::share::Share;
@@ -128,7 +129,14 @@ impl Engine {
     async fn run_inner(self) -> Result<Closing> {
         let Self { pipeline, registry, options, status, stopper, clock } = self;
         let Pipeline {
-            name, sources, views, sinks, queue: QueuePart { opener, .. }, limits, ..
+            name,
+            sources,
+            lookups,
+            views,
+            sinks,
+            queue: QueuePart { opener, .. },
+            limits,
+            ..
         } = pipeline;
         let collects = options.only != Only::Process;
         if options.once && collects && finite(&sources) == 0 {
@@ -142,7 +150,8 @@ impl Engine {
         let shared = Arc::new(Shared::new(queue.clone(), status, clock, bounds)?);
         let (finish_tell, finish_hear) = watch::channel(Finish::default());
         let kill = Arc::new(watch::channel(false).0);
-        let blueprint = blueprint(&sources, views, &sinks, registry);
+        let lookups = Lookups::new(&lookups, &shared.status, limits.retry_max.0);
+        let blueprint = blueprint(&sources, lookups, views, &sinks, registry);
         let standby = Standby {
             pipeline: name,
             blueprint,
@@ -241,6 +250,7 @@ fn finite(sources: &[SourcePart]) -> usize {
 
 fn blueprint(
     sources: &[SourcePart],
+    lookups: Lookups,
     views: Vec<View>,
     sinks: &[SinkPart],
     registry: Registry,
@@ -250,6 +260,7 @@ fn blueprint(
             .iter()
             .map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone()))
             .collect(),
+        lookups,
         views,
         sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
         planner: registry.planner,

@@ -1,6 +1,6 @@
 //! Seals an epoch: every sink prepares, the checkpoint is made durable, every sink flushes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -323,6 +323,45 @@ async fn commit(shared: &Shared, book: &Book) -> Result<()> {
     Ok(())
 }
 
+/// Books rows of a repeated epoch that were looked up anew, and so may be others and more or fewer than were booked.
+/// Says whether they are.
+fn sent_anew(book: &mut Book, sink: &str, was: Sent, now: Sent) -> bool {
+    if was == now {
+        return false;
+    }
+    tracing::info!(
+        sink,
+        was = was.rows,
+        now = now.rows,
+        "a lookup has answered otherwise this time"
+    );
+    let before = if was.epoch == now.epoch { was.rows } else { 0 };
+    let account = book.ledger.account(Stage::Sink, sink);
+    // Rows that were refused the first time stay in the dead letters, and so in the account.
+    account.out = (account.out + now.rows).saturating_sub(before);
+    account.r#in = account.out + account.set_aside + account.in_flight;
+    if book.sent.get(sink).is_none_or(|sent| sent.epoch <= now.epoch) {
+        book.sent.insert(sink.to_owned(), now);
+    }
+    true
+}
+
+/// Books that sinks which were sent rows of an epoch get none now that it is repeated, as a lookup answers otherwise.
+/// Says whether there are any.
+pub(crate) fn sent_nothing(
+    book: &mut Book,
+    checkpoint: &Checkpoint,
+    silent: &[(String, Epoch)],
+) -> bool {
+    for (sink, holds) in silent {
+        let was = checkpoint.sent.get(sink).copied().unwrap_or_default();
+        sent_anew(book, sink, was, Sent { epoch: checkpoint.epoch, ..Sent::default() });
+        // It lacks nothing, though its mark stays where it is.
+        book.sent.insert(sink.clone(), Sent { epoch: *holds, ..Sent::default() });
+    }
+    !silent.is_empty()
+}
+
 /// Repeats a committed epoch for the sinks that lack it. It is booked already, but for rows that went
 /// into an outbox this time, or that only now were refused. Says whether a commit has to tell.
 ///
@@ -333,12 +372,15 @@ pub(crate) async fn repeat(
     book: &mut Book,
     checkpoint: &Checkpoint,
     lanes: Vec<Rendezvous>,
+    live: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<bool> {
     let mut commit_again = false;
     for lane in lanes {
         let prepared = lane.prepared.await.map_err(|_| lane_gone(&lane.sink))??;
         let was = checkpoint.sent.get(&lane.sink).copied().unwrap_or_default();
-        if was != lane.sent {
+        if live.contains_key(&lane.sink) {
+            commit_again |= sent_anew(book, &lane.sink, was, lane.sent);
+        } else if was != lane.sent {
             return Err(does_not_repeat(checkpoint, &lane.sink, was, lane.sent));
         }
         let known = || dead_letters::of_sink(shared.dead.as_ref(), &lane.sink, &lane.offsets);

@@ -107,11 +107,13 @@ impl Standby {
     async fn begin(self) -> Result<Running> {
         let checkpoints = recover::with_origin(self.shared.queue.checkpoints().await?);
         let sources = pinned(self.blueprint.sources, &checkpoints)?;
+        let lookups = self.blueprint.lookups.clone();
         let line = Line::new(Blueprint { sources, ..self.blueprint });
         let line = line.map_err(|e| view_errors(&e))?;
         let (asks, asks_hear) = mpsc::channel(64);
         let begun = begin(Parts {
             line,
+            lookups,
             sinks: self.sinks,
             shared: self.shared.clone(),
             checkpoints,

@@ -21,6 +21,7 @@ mod dialect;
 mod explain;
 mod json;
 mod lateral;
+mod lookup;
 mod lower;
 mod names;
 mod parse;

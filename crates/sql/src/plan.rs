@@ -19,6 +19,7 @@ use datafusion_sql::sqlparser::ast::{Query, Statement};
 
 use crate::catalog::{Catalog, Functions};
 use crate::lateral::graft_all;
+use crate::lookup::{Lookups, join_all};
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -46,13 +47,14 @@ fn parser_options() -> ParserOptions {
 pub(crate) fn plan(
     query: &Query,
     tables: &BTreeMap<String, SchemaRef>,
+    lookups: &Lookups,
     functions: Functions,
     options: &Arc<ConfigOptions>,
 ) -> Result<LogicalPlan> {
     let catalog = Catalog::new(tables, functions, options.clone());
     let plan = SqlToRel::new_with_options(&catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
-    let plan = graft_all(plan)?;
+    let plan = graft_all(join_all(plan, lookups)?)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;

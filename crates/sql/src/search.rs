@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use crate::catalog::Functions;
 use crate::chain::Chain;
 use crate::complain::{Complaint, missing_column, root, translate};
+use crate::lookup::Lookups;
 use crate::lower::lower;
 use crate::parse::Tokens;
 use crate::plan::plan;
@@ -27,6 +28,7 @@ const EXPRESSIONS_MAX: usize = 400;
 /// What a query is planned over.
 pub(crate) struct Search<'a> {
     pub tables: &'a BTreeMap<String, SchemaRef>,
+    pub lookups: &'a Lookups,
     pub functions: &'a Functions,
     pub options: &'a Arc<ConfigOptions>,
     pub tokens: &'a Tokens,
@@ -75,8 +77,8 @@ impl Search<'_> {
     }
 
     fn attempt(&self, query: &Query) -> Result<Vec<Chain>> {
-        let plan = plan(query, self.tables, self.functions.clone(), self.options)?;
-        lower(&plan, self.options)
+        let plan = plan(query, self.tables, self.lookups, self.functions.clone(), self.options)?;
+        lower(&plan, self.lookups, self.options)
     }
 
     fn blame(&self, query: &Query, e: &DataFusionError) -> Option<Spot> {

@@ -12,6 +12,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use millstream_core::codec::Rows;
 
+use crate::lookup::LookupStep;
 use crate::unnest::UnnestStep;
 
 /// What a chain does with rows, one after the other.
@@ -24,13 +25,17 @@ pub(crate) enum Step {
     Rename { schema: SchemaRef },
     /// Makes a row for each item of a list.
     Unnest(UnnestStep),
+    /// Adds the columns of a lookup.
+    Lookup(LookupStep),
 }
 
-/// Rows that a step left out or made.
+/// Rows that a step left out or made, and whether it came to its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub filtered: u64,
     pub made: u64,
+    /// Answers of a lookup are not at hand, so that the rest counts for nothing.
+    pub waits: bool,
 }
 
 impl Step {
@@ -48,6 +53,7 @@ impl Step {
                 Ok(Some(Rows { batch, origin: rows.origin }))
             }
             Self::Unnest(unnest) => unnest.run(rows, counts),
+            Self::Lookup(lookup) => lookup.run(rows, counts),
             Self::Rename { schema } => {
                 let batch = batch_of(schema, rows.batch.columns().to_vec(), rows.batch.num_rows())?;
                 Ok(Some(Rows { batch, origin: rows.origin }))

@@ -112,6 +112,10 @@ impl Port {
     fn run(&self, input: &Rows, out: &mut Output) -> Result<()> {
         let mut counts = Counts::default();
         match self.attempt(input, &mut counts) {
+            Ok(_) if counts.waits => {
+                out.waits = true;
+                Ok(())
+            }
             Ok(rows) => {
                 out.account.filtered += counts.filtered;
                 out.account.made += counts.made;

@@ -27,7 +27,7 @@ impl Input {
     }
 
     pub(crate) fn table(&self) -> Table {
-        Table { name: self.name.clone(), schema: Some(self.schema.clone()) }
+        Table::source(&self.name, Some(self.schema.clone()))
     }
 
     pub(crate) fn batch(&self) -> RecordBatch {
