@@ -54,12 +54,60 @@ fn a_row_that_does_not_fit_is_refused_alone_with_its_header() {
 }
 
 #[test]
+fn quotes_that_do_not_match_refuse_their_row_alone() {
+    let record = "a,b,c\n5,\"q\"x,5\n6,y\"y,\"\"\"\"\n7,\"open\n8,p,p\n9,\"r\",r\n10,\"s\" ,s\n11,\"t\nu\",t\n12,\"\nv\nw\n";
+    let columns = r#"{"a":"int64","b":"string","c":"string"}"#;
+    let decoded = decode(&codec(Csv::default()), columns, record);
+    let want = [Some("y\"y".to_owned()), Some("t\nu".into())];
+    assert_eq!(texts(&decoded, "b"), want);
+    assert_eq!(texts(&decoded, "c"), [Some("\"".to_owned()), Some("t".into())]);
+    let refused: Vec<_> =
+        decoded.refused.iter().map(|r| (r.bytes.clone(), r.reason.as_str())).collect();
+    assert_eq!(
+        refused,
+        [
+            ("a,b,c\n5,\"q\"x,5".into(), "text follows a quote that closes"),
+            (
+                "a,b,c\n7,\"open\n8,p,p\n9,\"r\",r".into(),
+                "text follows a quote that closes, and the row goes over 3 lines"
+            ),
+            ("a,b,c\n10,\"s\" ,s".into(), "text follows a quote that closes"),
+            (
+                "a,b,c\n12,\"\nv\nw\n".into(),
+                "a quote is never closed: it takes in all 3 lines to the end of the record"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_header_without_any_declared_column_refuses_the_record_whatever_is_used() {
+    let columns: Columns = serde_json::from_str(r#"{"id":"int64","name":"string"}"#).unwrap();
+    for used in [&[][..], &["id"], &["id", "name"]] {
+        let used = used.iter().map(|n| (*n).to_owned()).collect();
+        let codec = codec(Csv::default());
+        let mut decoder = codec.decoder(&columns, Some(&used)).unwrap();
+        for (record, refused) in [("ID,Name\n1,a", 1), ("name\na", 0), ("id\n1", 0)] {
+            let block = Block::pack(&[Record::new(record)]).unwrap();
+            let decoded = decoder.decode(&block).unwrap();
+            assert_eq!(decoded.refused_records.len(), refused, "{record} {used:?}");
+            assert_eq!(decoded.batch.num_rows(), 1 - refused);
+        }
+    }
+}
+
+#[test]
 fn a_header_that_does_not_fit_refuses_the_record() {
     let columns = r#"{"id":{"type":"int64","required":true},"name":"string"}"#;
     for (record, reason) in [
         ("name\na", "the header has no `id`, which is required"),
         ("id,name,id\n1,a,2", "the header names `id` twice"),
-        ("id,\"name\n1,a", "a quote in the header is never closed"),
+        (
+            "id,\"name\n1,a",
+            "in the header a quote is never closed: it takes in all 2 lines to the end of the record",
+        ),
+        ("id,\"na\"me\n1,a", "in the header text follows a quote that closes"),
+        ("\u{feff}a;b\n1;2", "the header has none of the columns `id`, `name`: it names `a;b`"),
     ] {
         let decoded = decode(&codec(Csv::default()), columns, record);
         assert_eq!(decoded.refused_records.first().unwrap().reason, reason);

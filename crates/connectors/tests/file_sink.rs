@@ -10,11 +10,12 @@ use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use millstream_connectors::FileSink;
+use millstream_core::Remedy;
 use millstream_core::codec::{Origin, Rows};
 use millstream_core::plugin::{Config, Env};
 use millstream_core::queue::Epoch;
 use millstream_core::record::Offset;
-use millstream_core::sink::Sink;
+use millstream_core::sink::{Held, Sink};
 use millstream_testkit::laws::sink::{self as laws, Subject};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use tempfile::TempDir;
@@ -32,6 +33,19 @@ impl Folder {
     fn build(&self) -> millstream_core::Result<Box<dyn Sink>> {
         let file: FileSink = serde_json::from_str(&self.options).unwrap();
         file.build(&Env::test("store", self.folder.path()))
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.folder.path().join("out/.test.store.part")
+    }
+
+    /// All hidden files with what they hold.
+    fn hidden(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let found = fs::read_dir(self.folder.path().join("out")).unwrap();
+        let mut files: Vec<_> = found.map(|e| e.unwrap().path()).collect();
+        files.retain(|f| f.file_name().unwrap().to_string_lossy().starts_with('.'));
+        files.sort();
+        files.into_iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -168,11 +182,140 @@ async fn two_sinks_of_one_name_on_one_folder_are_told_of_each_other() {
     let folder = Folder::new(r#"{"path":"out/rows-{n}.ndjson"}"#);
     let (mut one, mut two) = (folder.sink(), folder.sink());
     one.open(laws::schema()).await.unwrap();
+    one.write(&laws::rows(1, &[1])).await.unwrap();
+    one.prepare(&laws::mark(1)).await.unwrap();
+    one.flush(&laws::mark(1)).await.unwrap();
+    let before = folder.hidden();
     let error = two.open(laws::schema()).await.unwrap_err();
-    assert_eq!(error.remedy(), millstream_core::Remedy::Stop);
-    assert!(error.to_string().contains("another pipeline of the same name"), "{error}");
+    assert_eq!(error.remedy(), Remedy::Retry);
+    let text = error.to_string();
+    assert!(text.contains("another process has this sink open at"), "{text}");
+    assert!(text.contains(".test.store.part.lock"), "{text}");
+    assert_eq!(two.forget().await.unwrap_err().remedy(), Remedy::Retry);
+    assert_eq!(folder.hidden(), before, "it touched what is not its own");
+    // The one that has it is not disturbed, also while it begins a new spool.
+    one.close(Epoch(1)).await.unwrap();
+    two.open(laws::schema()).await.unwrap_err();
+    one.write(&laws::rows(2, &[2])).await.unwrap();
+    one.prepare(&laws::mark(2)).await.unwrap();
+    one.flush(&laws::mark(2)).await.unwrap();
     drop(one);
-    two.open(laws::schema()).await.unwrap();
+    assert_eq!(two.open(laws::schema()).await.unwrap(), Held::Upto(laws::mark(2)));
+}
+
+#[tokio::test]
+async fn a_lock_that_was_deleted_is_noticed_before_anything_is_flushed() {
+    let folder = Folder::new(r#"{"path":"out/rows-{n}.ndjson"}"#);
+    let mut sink = folder.sink();
+    sink.open(laws::schema()).await.unwrap();
+    fs::remove_file(folder.folder.path().join("out/.test.store.part.lock")).unwrap();
+    let mut other = folder.sink();
+    assert_eq!(other.open(laws::schema()).await.unwrap(), Held::Fresh);
+    sink.write(&laws::rows(1, &[1])).await.unwrap();
+    sink.prepare(&laws::mark(1)).await.unwrap();
+    let error = sink.flush(&laws::mark(1)).await.unwrap_err();
+    assert_eq!(error.remedy(), Remedy::Reopen, "{error}");
+    assert_eq!(sink.open(laws::schema()).await.unwrap_err().remedy(), Remedy::Retry);
+}
+
+/// A spool with three flushed epochs and rows behind them, and where the last of the three ends.
+async fn spool(options: &str) -> (Folder, Vec<u8>, usize) {
+    let folder = Folder::new(options);
+    let mut sink = folder.sink();
+    sink.open(laws::schema()).await.unwrap();
+    for epoch in 1..=4 {
+        let first = i64::try_from(epoch).unwrap() * 10;
+        sink.write(&laws::rows(epoch, &[first, first + 1])).await.unwrap();
+        sink.prepare(&laws::mark(epoch)).await.unwrap();
+        if epoch == 4 {
+            break;
+        }
+        sink.flush(&laws::mark(epoch)).await.unwrap();
+    }
+    let whole = fs::read(folder.spool()).unwrap();
+    drop(sink);
+    // Opened again, it is cut where what is held ends.
+    folder.sink().open(laws::schema()).await.unwrap();
+    let held_len = fs::read(folder.spool()).unwrap().len();
+    assert!(held_len < whole.len());
+    (folder, whole, held_len)
+}
+
+const FORMATS: [&str; 3] = [
+    r#"{"path":"out/rows-{n}.ndjson"}"#,
+    r#"{"path":"out/rows-{n}.csv"}"#,
+    r#"{"path":"out/rows-{n}.parquet"}"#,
+];
+
+#[tokio::test]
+async fn a_flipped_bit_below_what_is_held_stops_and_changes_nothing() {
+    for options in FORMATS {
+        let (folder, whole, held_len) = spool(options).await;
+        let step = whole.len() / 150 + 1;
+        for at in (0..whole.len()).step_by(step) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (at % 8);
+            fs::write(folder.spool(), &flipped).unwrap();
+            match folder.sink().open(laws::schema()).await {
+                Ok(held) => {
+                    assert!(
+                        at >= held_len,
+                        "{options}: {held:?} after a flip at {at} of {held_len}"
+                    );
+                    assert_eq!(held, Held::Upto(laws::mark(3)));
+                    assert_eq!(fs::read(folder.spool()).unwrap(), whole[..held_len]);
+                }
+                Err(e) => {
+                    assert!(at < held_len, "{options}: {e} after a flip at {at} of {held_len}");
+                    assert_eq!(e.remedy(), Remedy::Stop, "{e}");
+                    assert!(e.is_mended_by_forgetting());
+                    let text = e.to_string();
+                    assert!(text.contains(".test.store.part") && text.contains(" byte"), "{text}");
+                    assert!(text.contains("--resume store"), "{text}");
+                    assert_eq!(fs::read(folder.spool()).unwrap(), flipped);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_torn_last_epoch_is_cut_though_its_mark_is_whole() {
+    for options in FORMATS {
+        let (folder, whole, held_len) = spool(options).await;
+        // As after a power cut: the mark was written, the rows before it were not.
+        let marks: Vec<usize> =
+            (0..held_len).filter(|i| whole[*i..].starts_with(b"{\"mark\"")).collect();
+        assert_eq!(marks.len(), 3);
+        let mut torn = whole[..held_len].to_vec();
+        torn[marks[2] - 12..marks[2] - 9].iter_mut().for_each(|b| *b ^= 0xff);
+        fs::write(folder.spool(), &torn).unwrap();
+        let held = folder.sink().open(laws::schema()).await.unwrap();
+        assert_eq!(held, Held::Upto(laws::mark(2)), "{options}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_spool_that_is_forgotten_is_moved_aside_and_the_sink_goes_on() {
+    for options in FORMATS {
+        let (folder, mut bytes, _) = spool(options).await;
+        let rows = bytes.windows(3).position(|w| w == b"row").unwrap();
+        for (at, aside) in [(rows, ".test.store.part.damaged-1"), (3, ".test.store.part.damaged-2")]
+        {
+            bytes[at] ^= 4;
+            fs::write(folder.spool(), &bytes).unwrap();
+            let mut sink = folder.sink();
+            assert_eq!(sink.open(laws::schema()).await.unwrap_err().remedy(), Remedy::Stop);
+            sink.forget().await.unwrap();
+            assert_eq!(fs::read(folder.folder.path().join("out").join(aside)).unwrap(), bytes);
+            assert_eq!(sink.open(laws::schema()).await.unwrap(), Held::Fresh);
+            sink.write(&laws::rows(9, &[90])).await.unwrap();
+            sink.prepare(&laws::mark(9)).await.unwrap();
+            sink.flush(&laws::mark(9)).await.unwrap();
+            sink.close(Epoch(9)).await.unwrap();
+        }
+        assert_eq!(folder.ids().await, [90, 90], "{options}");
+    }
 }
 
 #[tokio::test]

@@ -30,12 +30,14 @@ struct Inner {
     place: Option<String>,
     fix: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
+    mended_by_forgetting: bool,
 }
 
 impl Error {
     /// An error with its remedy and what happened.
     pub fn new(remedy: Remedy, what: impl Into<String>) -> Self {
-        Self(Box::new(Inner { remedy, what: what.into(), place: None, fix: None, cause: None }))
+        let (place, fix, cause, mended_by_forgetting) = (None, None, None, false);
+        Self(Box::new(Inner { remedy, what: what.into(), place, fix, cause, mended_by_forgetting }))
     }
 
     /// An error after which the same call may succeed.
@@ -77,6 +79,19 @@ impl Error {
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
         self
+    }
+
+    /// Says that a sink which was told to forget what it holds (`--resume`, by a person) can be opened all the same.
+    #[must_use]
+    pub fn mended_by_forgetting(mut self) -> Self {
+        self.0.mended_by_forgetting = true;
+        self
+    }
+
+    /// Whether the sink that says so has to forget what it holds to go on.
+    #[must_use]
+    pub fn is_mended_by_forgetting(&self) -> bool {
+        self.0.mended_by_forgetting
     }
 
     /// The same error with another remedy.

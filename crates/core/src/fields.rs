@@ -41,10 +41,17 @@ const BYTES: &[(&str, u64)] = &[
     ("TB", 1_000_000_000_000),
 ];
 
-/// Adds up a run of `number unit` pairs, each with at most six digits of fraction.
-fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+/// Units that are read only to say that so much is too much.
+const BEYOND: &[&str] = &["PiB", "EiB", "ZiB", "PB", "EB", "ZB"];
+
+/// A text that is written as it should be, and stands for more than can be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TooMuch;
+
+/// Adds up a run of `number unit` pairs, each with at most six digits of fraction. `None` is a text of another form.
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<Result<u64, TooMuch>> {
     let mut rest = text.trim();
-    let mut sum: u64 = 0;
+    let mut sum = Some(0u64);
     if rest.is_empty() {
         return None;
     }
@@ -54,33 +61,45 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
         let after = after.trim_start();
         let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(unit_end)?;
-        let (_, scale) = units.iter().find(|(u, _)| *u == unit)?;
+        let beyond = || (BEYOND.contains(&unit) && units == BYTES).then_some(u64::MAX);
+        let scale = units.iter().find(|(u, _)| *u == unit).map(|(_, scale)| *scale);
+        let scale = scale.or_else(beyond)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if fraction.len() > 6 || (whole.is_empty() && fraction.is_empty()) {
             return None;
         }
-        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let mut part = whole.checked_mul(*scale)?;
+        if !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let whole = if whole.is_empty() { Some(0) } else { whole.parse::<u64>().ok() };
+        sum = sum.zip(whole.and_then(|n| n.checked_mul(scale))).and_then(|(a, b)| a.checked_add(b));
         if !fraction.is_empty() {
             let digits: u128 = fraction.parse::<u64>().ok()?.into();
             let tens = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-            let micro = digits * u128::from(*scale);
-            if !micro.is_multiple_of(tens) {
+            let micro = digits * u128::from(scale);
+            if !micro.is_multiple_of(tens) && scale != u64::MAX {
                 return None;
             }
-            part = part.checked_add(u64::try_from(micro / tens).ok()?)?;
+            let part = u64::try_from(micro / tens).ok();
+            sum = sum.zip(part).and_then(|(a, b)| a.checked_add(b));
         }
-        sum = sum.checked_add(part)?;
+        if scale == u64::MAX {
+            sum = None;
+        }
         rest = after.trim_start();
     }
-    Some(sum)
+    Some(sum.ok_or(TooMuch))
 }
 
 impl Span {
     /// Reads `1m30s` and its like.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        parse(text, SPANS).map(|us| Self(Duration::from_micros(us)))
+        Self::read(text)?.ok()
+    }
+
+    fn read(text: &str) -> Option<Result<Self, TooMuch>> {
+        Some(parse(text, SPANS)?.map(|us| Self(Duration::from_micros(us))))
     }
 }
 
@@ -88,7 +107,11 @@ impl Bytes {
     /// Reads `64MiB` and its like.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        parse(text, BYTES).map(Self)
+        Self::read(text)?.ok()
+    }
+
+    fn read(text: &str) -> Option<Result<Self, TooMuch>> {
+        Some(parse(text, BYTES)?.map(Self))
     }
 }
 
@@ -117,7 +140,12 @@ impl fmt::Display for Bytes {
                 return if self.0.is_multiple_of(scale) {
                     write!(f, "{} {unit}", self.0 / scale)
                 } else {
-                    write!(f, "{:.1} {unit}", self.0 as f64 / scale as f64)
+                    let number = self.0 as f64 / scale as f64;
+                    // So many digits that it does not look like a whole number, which it is not.
+                    let texts = (1..=3).map(|digits| format!("{number:.digits$}"));
+                    let text = texts
+                        .reduce(|a, b| if a.trim_end_matches('0').ends_with('.') { b } else { a });
+                    write!(f, "{} {unit}", text.unwrap_or_default())
                 };
             }
         }
@@ -137,7 +165,8 @@ impl fmt::Debug for Bytes {
     }
 }
 
-struct Text<T>(&'static str, fn(&str) -> Option<T>);
+/// What is expected, how it is read, and what is said of too much.
+struct Text<T>(&'static str, fn(&str) -> Option<Result<T, TooMuch>>, &'static str);
 
 impl<T> Visitor<'_> for Text<T> {
     type Value = T;
@@ -147,7 +176,11 @@ impl<T> Visitor<'_> for Text<T> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        (self.1)(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        match (self.1)(text) {
+            Some(Ok(read)) => Ok(read),
+            Some(Err(TooMuch)) => Err(E::custom(format_args!("`{text}` is {}", self.2))),
+            None => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+        }
     }
 }
 
@@ -155,7 +188,8 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         d.deserialize_str(Text(
             "a span of time with its unit, such as `250ms`, `5s` or `1h30m`",
-            Self::parse,
+            Self::read,
+            "too long: the longest span of time is 213503982d",
         ))
     }
 }
@@ -164,7 +198,8 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         d.deserialize_str(Text(
             "a number of bytes with its unit, such as `512B`, `64MiB` or `2GB`",
-            Self::parse,
+            Self::read,
+            "too much: the greatest number of bytes is 16777215TiB",
         ))
     }
 }
@@ -284,6 +319,32 @@ mod tests {
         assert_eq!(Bytes::parse("64MiB").unwrap().to_string(), "64 MiB");
         assert_eq!(serde_json::to_string(&Bytes(64 << 20)).unwrap(), "\"64MiB\"");
         assert_eq!(Bytes::parse("-1B"), None);
+        assert_eq!(Bytes((8 << 30) - (32 << 20)).to_string(), "7.97 GiB");
+        assert_eq!(Bytes(3 << 29).to_string(), "1.5 GiB");
+        assert_eq!(Bytes(1025).to_string(), "1.001 KiB");
+    }
+
+    #[test]
+    fn what_is_too_much_is_told_as_such() {
+        let span = |text| serde_json::from_value::<Span>(serde_json::Value::from(text));
+        let bytes = |text| serde_json::from_value::<Bytes>(serde_json::Value::from(text));
+        for text in ["999999999999d", "99999999999999999999s", "213503982d24h", "213503983d"] {
+            let error = span(text).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("`{text}` is too long: the longest span of time is 213503982d")
+            );
+        }
+        assert_eq!(span("213503982d").unwrap().to_string(), "213503982d");
+        for text in ["17EiB", "1.5 PiB", "16777216TiB", "99999999999999999999GiB"] {
+            let error = bytes(text).unwrap_err().to_string();
+            assert!(error.contains("is too much: the greatest number"), "{error}");
+        }
+        assert_eq!(bytes("16777215TiB").unwrap().0, 16_777_215 << 40);
+        for text in ["1.2.3s", "5", "-1s", "1EiB", ".s"] {
+            let error = span(text).unwrap_err().to_string();
+            assert!(error.contains("expected a span of time with its unit"), "{error}");
+        }
     }
 
     #[test]

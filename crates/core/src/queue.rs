@@ -244,6 +244,16 @@ pub trait Queue: Send + Sync {
         Err(crate::Error::stop("this queue has no incarnations"))
     }
 
+    /// The least offset at which a later incarnation than this one began: what a mark of this one says of frames
+    /// from there on is of frames that were lost. `None` if nothing was.
+    ///
+    /// # Errors
+    /// As [`Queue::positions`].
+    async fn lost_from(&self, incarnation: u32) -> Result<Option<Offset>> {
+        let _ = incarnation;
+        Ok(None)
+    }
+
     /// Tries to take a role that one process at a time has; true if it is now this one's, or was already.
     ///
     /// It stays so, renewed by the queue itself, until it is given up or lost: when this process was

@@ -50,7 +50,9 @@ pub trait Sink: Send {
     /// says what is held.
     ///
     /// # Errors
-    /// `Stop` when the target has another shape; `Retry` when it is away or locked.
+    /// `Stop` when the target has another shape; `Retry` when it is away or locked. `Stop` with
+    /// [`Error::mended_by_forgetting`](crate::Error::mended_by_forgetting) when it is damaged, or has lost what it
+    /// should hold, and `forget` would let it go on.
     async fn open(&mut self, schema: SchemaRef) -> Result<Held>;
 
     /// Takes rows; they count only after `flush`.
@@ -99,6 +101,11 @@ pub trait Sink: Send {
 
     /// What can be promised of its rows.
     fn promise(&self) -> Promise;
+
+    /// Whether it writes to a disk of this host, so that no process on another host can go on with it.
+    fn local(&self) -> bool {
+        false
+    }
 
     /// One line for `check`: where it writes and within which bounds.
     fn describe(&self) -> String;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use millstream_core::codec::Columns;
 use millstream_core::queue::{Checkpoint, ChunkRef};
 use millstream_core::record::{Body, Offset};
+use millstream_core::sink::Held;
 use millstream_core::{Error, Result};
 
 use crate::config::SinkPart;
@@ -16,7 +17,7 @@ use crate::line::{Line, State, view_errors};
 use crate::lookup::Lookups;
 use crate::outbox::Outbox;
 use crate::process::{self, Finish, Processor};
-use crate::recover;
+use crate::recover::{self, SinkStand};
 use crate::seal::{Book, Shared, Work};
 
 /// Bytes of frames read at a time while looking for pins.
@@ -69,6 +70,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
     let ready = lanes.ready(&line);
     let opened = lanes.open(ready, &shared).await?;
     let stands: Vec<_> = opened.iter().map(|o| o.stand.clone()).collect();
+    all_belong(&stands, &shared, &latest).await?;
     let identity = shared.queue.identity();
     let restart = recover::restart(identity, shared.queue.durable(), &checkpoints, &stands)?;
     let mut book = book(&latest, pinned, &shared).await?;
@@ -139,6 +141,16 @@ async fn book(
         }
     }
     Ok(book)
+}
+
+/// Whether what sinks hold is of this queue, and of frames that it still knows.
+async fn all_belong(stands: &[SinkStand], shared: &Shared, latest: &Checkpoint) -> Result<()> {
+    for stand in stands.iter().filter(|s| !s.resume) {
+        if let Some(Held::Upto(mark)) = &stand.held {
+            recover::belongs(shared.queue.as_ref(), &stand.name, mark, latest.epoch).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The chunks of a checkpoint by view and key.

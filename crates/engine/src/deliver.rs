@@ -18,7 +18,7 @@ use millstream_core::clock::Clock;
 use millstream_core::codec::Rows;
 use millstream_core::ledger::Stage;
 use millstream_core::plugin::{Act, Report};
-use millstream_core::queue::{Epoch, LogId, Mark, SideStream};
+use millstream_core::queue::{Epoch, LogId, Mark, Queue, SideStream};
 use millstream_core::sink::{Held, Refused, Sink};
 use millstream_core::{Error, Remedy, Result};
 
@@ -89,6 +89,7 @@ pub(crate) struct Lane {
     pub(crate) schema: SchemaRef,
     /// The queue whose epochs these are.
     pub(crate) identity: (LogId, u32),
+    pub(crate) queue: Arc<dyn Queue>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) outbox_bytes_max: u64,
     pub(crate) dead: Arc<dyn SideStream>,
@@ -221,6 +222,7 @@ impl Lane {
             name: self.name.clone(),
             schema: self.schema.clone(),
             identity: self.identity,
+            queue: self.queue.clone(),
             outbox: self.outbox.clone(),
             dead: self.dead.clone(),
             committed: self.committed.clone(),

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use millstream_core::clock::Clock;
 use millstream_core::plugin::Report;
-use millstream_core::queue::{Epoch, LogId, Mark, SideStream};
+use millstream_core::queue::{Epoch, LogId, Mark, Queue, SideStream};
 use millstream_core::record::Offset;
 use millstream_core::sink::{Held, Sink};
 use millstream_core::{Error, Remedy, Result};
@@ -17,6 +17,7 @@ use crate::back_off::BackOff;
 use crate::dead_letters::{self, DeadLetter, Payload};
 use crate::deliver::{News, held_epoch, refused_letters};
 use crate::outbox::{Outbox, Parcel, batch_to_ipc};
+use crate::recover;
 use crate::status::PartStatus;
 use crate::tasks::{Child, panicked};
 
@@ -41,6 +42,7 @@ pub(crate) struct Drainer {
     pub(crate) name: String,
     pub(crate) schema: SchemaRef,
     pub(crate) identity: (LogId, u32),
+    pub(crate) queue: Arc<dyn Queue>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) dead: Arc<dyn SideStream>,
     pub(crate) committed: watch::Receiver<Epoch>,
@@ -120,6 +122,10 @@ impl Drainer {
 
     /// Delivers the outbox, one epoch after the other, until nothing is left in it.
     async fn empty(&mut self, sink: &mut dyn Sink, held: &Held) -> Result<()> {
+        if let Held::Upto(mark) = held {
+            let latest = *self.committed.borrow();
+            recover::belongs(self.queue.as_ref(), &self.name, mark, latest).await?;
+        }
         let held = held_epoch(held);
         while let Some(waiting) = self.next_epoch().await? {
             self.until_committed(waiting.epoch).await?;

@@ -123,9 +123,10 @@ impl Lanes {
         let outbox = Outbox::new(shared.queue.side(&outbox::stream_name(&name))?);
         let resume = self.resume.contains(&name);
         let opening = async {
-            let held = sink.open(schema.clone()).await?;
-            if !resume || !matches!(held, Held::Upto(_)) {
-                return Ok(held);
+            match sink.open(schema.clone()).await {
+                Ok(Held::Upto(_)) if resume => {}
+                Err(e) if resume && e.is_mended_by_forgetting() => {}
+                other => return other,
             }
             sink.forget().await?;
             sink.open(schema.clone()).await
@@ -153,6 +154,7 @@ impl Lanes {
             name: name.clone(),
             schema,
             identity: shared.queue.identity(),
+            queue: shared.queue.clone(),
             outbox: outbox.clone(),
             dead: shared.dead.clone(),
             outbox_bytes_max: self.outbox_bytes_max,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use millstream_core::clock::Timestamp;
-use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, RefusedRecord, Rows};
+use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
 use millstream_core::ledger::{Ledger, Stage};
 use millstream_core::operator::{
     Chunks, Function, Operator, Output, Planned, Planner, Table, View, ViewError,
@@ -23,6 +23,7 @@ use millstream_core::{Error, Result};
 
 use crate::dead_letters::DeadLetter;
 use crate::lookup::Lookups;
+use crate::pins::without_columns;
 use crate::tasks::panicked;
 
 /// Where rows go on.
@@ -473,31 +474,6 @@ fn set_aside(
         }
     }
     Ok(())
-}
-
-/// Rows of a source whose columns nothing has told yet, `{}` say: there is nowhere they could go, so their
-/// records are set aside.
-fn without_columns(block: &Block, decoded: &Decoded) -> Decoded {
-    let ordinals = decoded.batch.num_rows() + decoded.refused.len();
-    let start = |record: usize| {
-        decoded.starts.get(record).map_or(ordinals, |s| usize::try_from(*s).unwrap_or(usize::MAX))
-    };
-    let mut refused_records = decoded.refused_records.clone();
-    for (record, number) in (0..block.len()).zip(0..) {
-        let refused = refused_records.iter().any(|r| r.record == number);
-        if !refused && start(record) < start(record + 1) {
-            let reason = "no columns are known yet, and none of its rows tells any".to_owned();
-            refused_records.push(RefusedRecord { record: number, reason });
-        }
-    }
-    refused_records.sort_by_key(|r| r.record);
-    Decoded {
-        batch: decoded.batch.slice(0, 0),
-        starts: vec![0; block.len()].into(),
-        ordinals: None,
-        refused: Vec::new(),
-        refused_records,
-    }
 }
 
 /// Books what a block became and gives back the rows that go on.

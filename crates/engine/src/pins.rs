@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_core::codec::Columns;
+use millstream_core::codec::{Columns, Decoded, RefusedRecord};
 use millstream_core::operator::ViewError;
 use millstream_core::queue::Slab;
 use millstream_core::record::{Block, Body, Frame, Offset};
@@ -164,6 +164,31 @@ impl Processor {
             self.work.chunks.entry(view).or_default().extend(chunks);
         }
         Ok(())
+    }
+}
+
+/// Rows of a source whose columns nothing has told yet, `{}` say: there is nowhere they could go, so their
+/// records are set aside.
+pub(crate) fn without_columns(block: &Block, decoded: &Decoded) -> Decoded {
+    let ordinals = decoded.batch.num_rows() + decoded.refused.len();
+    let start = |record: usize| {
+        decoded.starts.get(record).map_or(ordinals, |s| usize::try_from(*s).unwrap_or(usize::MAX))
+    };
+    let mut refused_records = decoded.refused_records.clone();
+    for (record, number) in (0..block.len()).zip(0..) {
+        let refused = refused_records.iter().any(|r| r.record == number);
+        if !refused && start(record) < start(record + 1) {
+            let reason = "no columns are known yet, and none of its rows tells any".to_owned();
+            refused_records.push(RefusedRecord { record: number, reason });
+        }
+    }
+    refused_records.sort_by_key(|r| r.record);
+    Decoded {
+        batch: decoded.batch.slice(0, 0),
+        starts: vec![0; block.len()].into(),
+        ordinals: None,
+        refused: Vec::new(),
+        refused_records,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a pipeline would do, without opening anything: for `millstream check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -12,7 +12,7 @@ use millstream_core::plugin::Registry;
 use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
 
-use crate::config::{Pipeline, Problems};
+use crate::config::{LookupPart, OnFailure, Pipeline, Problem, Problems};
 use crate::line::{Blueprint, Line};
 use crate::lookup::Lookups;
 use crate::status::Status;
@@ -26,6 +26,8 @@ pub struct Plan {
     pub sources: Vec<SourcePlan>,
     /// The queue: where, promises, bounds.
     pub queue: Vec<String>,
+    /// In the file's order.
+    pub lookups: Vec<LookupPlan>,
     /// In the order in which they are computed.
     pub views: Vec<ViewPlan>,
     /// In the file's order.
@@ -58,6 +60,21 @@ pub struct ColumnPlan {
     pub r#type: String,
     /// Whether any view or sink reads it, so that it is decoded.
     pub decoded: bool,
+}
+
+/// A lookup.
+#[derive(Clone, Debug, Serialize)]
+pub struct LookupPlan {
+    /// Its name.
+    pub name: String,
+    /// What it asks.
+    pub asks: String,
+    /// Its columns and their types, `key` not among them.
+    pub columns: Vec<(String, String)>,
+    /// How long answers are kept, and how many.
+    pub keeps: String,
+    /// What becomes of rows whose answer cannot be had.
+    pub on_failure: String,
 }
 
 /// A view.
@@ -109,12 +126,14 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
     };
     let line =
         Line::new(blueprint).map_err(|errors: Vec<ViewError>| pipeline.check_views(errors))?;
+    asked_for_too_much(pipeline, &line)?;
     Ok(Plan {
         pipeline: pipeline.name.clone(),
         sources: sources(pipeline, &line),
         queue: pipeline.queue.opener.describe(),
+        lookups: pipeline.lookups.iter().map(lookup).collect(),
         views: views(pipeline, &line),
-        sinks: sinks(pipeline),
+        sinks: sinks(pipeline, &line),
         bounds: bounds(pipeline),
     })
 }
@@ -198,7 +217,50 @@ fn type_name(r#type: &arrow_schema::DataType) -> String {
     }
 }
 
-fn sinks(pipeline: &Pipeline) -> Vec<SinkPlan> {
+fn lookup(part: &LookupPart) -> LookupPlan {
+    let keeps = if part.ttl.0.is_zero() {
+        "nothing: each batch asks anew".to_owned()
+    } else {
+        let (ttl, bytes) = (part.ttl, part.cache_bytes);
+        format!("answers for {ttl}, up to {bytes}; at the bound those used longest ago leave")
+    };
+    let on_failure = match part.on_failure {
+        OnFailure::Retry => {
+            "rows wait until it answers; a row whose answer does not fit the columns is set aside"
+        }
+        OnFailure::Nulls => "its columns are null, and the key is counted as unanswered",
+    };
+    LookupPlan {
+        name: part.name.clone(),
+        asks: part.lookup.describe(),
+        columns: part.columns.0.iter().map(|c| (c.name.clone(), c.r#type.to_string())).collect(),
+        keeps,
+        on_failure: on_failure.to_owned(),
+    }
+}
+
+/// No sink whose rows depend on a lookup can promise that they are the same when they are made again.
+fn asked_for_too_much(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
+    let looked_up = line.looked_up_for();
+    let wanted = pipeline.sinks.iter().filter(|s| s.wanted == Some(Promise::EffectivelyOnce));
+    let problems = wanted.filter_map(|sink| {
+        let lookups = list(looked_up.get(&sink.name)?);
+        let what = format!(
+            "rows that are looked up in {lookups} cannot be `effectively_once`: after a crash those of the last epoch are looked up anew, and may be others"
+        );
+        let problem = pipeline.text.problem(&["sinks", &sink.name, "promise"], what);
+        Some(problem.fix("leave the promise out, or ask for `at_least_once`"))
+    });
+    let problems: Vec<Problem> = problems.collect();
+    if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn sinks(pipeline: &Pipeline, line: &Line) -> Vec<SinkPlan> {
+    let looked_up = line.looked_up_for();
     pipeline
         .sinks
         .iter()
@@ -206,7 +268,22 @@ fn sinks(pipeline: &Pipeline) -> Vec<SinkPlan> {
             name: s.name.clone(),
             rows: s.rows.clone(),
             writes: s.sink.describe(),
-            promise: promise(s.sink.promise(), pipeline.queue.opener.durable()).to_owned(),
+            promise: {
+                let opener = &pipeline.queue.opener;
+                let promised = promise(s.sink.promise(), opener.durable());
+                let promise = match looked_up.get(&s.name) {
+                    Some(lookups) if opener.durable() => format!(
+                        "rows as they were looked up the last time: after a crash, those of the last epoch are looked up anew in {}, and may come twice or be others",
+                        list(lookups)
+                    ),
+                    _ => promised.to_owned(),
+                };
+                if opener.shared() && s.sink.local() {
+                    format!("{promise}. It is on this host's disk: only a process on this host can take over")
+                } else {
+                    promise
+                }
+            },
         })
         .collect()
 }

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use millstream_core::queue::{Checkpoint, Epoch, LogId, Mark};
+use millstream_core::queue::{Checkpoint, Epoch, LogId, Mark, Queue};
+use millstream_core::record::Offset;
 use millstream_core::sink::Held;
 use millstream_core::{Error, Result};
 
@@ -103,6 +104,41 @@ fn needs_after(
     Ok(held.max(outbox))
 }
 
+/// Whether a mark can be trusted, as far as the queue knows its own past.
+///
+/// # Errors
+/// `Stop` when the sink holds rows of another queue, or of frames that this one lost.
+pub(crate) async fn belongs(
+    queue: &dyn Queue,
+    sink: &str,
+    mark: &Mark,
+    latest: Epoch,
+) -> Result<()> {
+    let identity = queue.identity();
+    if !queue.durable() {
+        return Ok(());
+    }
+    if mark.log != identity.0 || mark.incarnation > identity.1 {
+        return Err(foreign_or_ahead(identity, sink, mark, latest));
+    }
+    match queue.lost_from(mark.incarnation).await? {
+        Some(lost) if mark.next > lost => Err(holds_lost(sink, mark, lost)),
+        _ => Ok(()),
+    }
+}
+
+fn holds_lost(sink: &str, mark: &Mark, lost: Offset) -> Error {
+    Error::stop(format!(
+        "sink `{sink}` holds rows up to offset {} (epoch {}), and the queue lost what it had from offset {lost} on: \
+         what it has there now is something else",
+        mark.next, mark.epoch
+    ))
+    .fix(format!(
+        "run once with `--resume {sink}` to keep the sink's rows and go on from where the queue stands \
+         (rows that sources bring again may then be there twice), or point the sink to a fresh place"
+    ))
+}
+
 fn foreign_or_ahead(identity: (LogId, u32), sink: &str, mark: &Mark, latest: Epoch) -> Error {
     let choices = format!(
         "either put back the queue that belongs to it (or the sink's own backup that belongs to this queue), \
@@ -147,7 +183,6 @@ fn lacks(checkpoints: &[Checkpoint], sink: &SinkStand, need: Epoch) -> Error {
 #[cfg(test)]
 mod tests {
     use millstream_core::queue::Sent;
-    use millstream_core::record::Offset;
 
     use super::*;
 

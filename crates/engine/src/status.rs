@@ -92,7 +92,7 @@ pub struct PartStatus {
     pub up: Gauge,
     /// How long its characteristic act takes: a request (sources), a flush (sinks), an fsync (queue), a request (lookups).
     pub seconds: Histogram,
-    troubles: Mutex<BTreeMap<String, String>>,
+    troubles: Mutex<Troubles>,
     ended: AtomicBool,
     clock: Arc<dyn Clock>,
     last_trouble: AtomicI64,
@@ -109,7 +109,8 @@ impl PartStatus {
     /// What fails now: which split, and why.
     #[must_use]
     pub fn troubles(&self) -> BTreeMap<String, String> {
-        self.troubles.lock().clone()
+        let now = &self.troubles.lock().now;
+        now.iter().map(|(what, trouble)| (what.clone(), trouble.text.clone())).collect()
     }
 
     /// Whether it has ended by itself.
@@ -130,32 +131,62 @@ impl PartStatus {
     }
 }
 
+/// What fails, and what was said of it.
+#[derive(Debug, Default)]
+struct Troubles {
+    now: BTreeMap<String, Trouble>,
+    /// When each was last told, for as long as it is not told again.
+    told: BTreeMap<String, Timestamp>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    text: String,
+    told: bool,
+}
+
+/// What fails at every other try is told once in this time.
+const QUIET: Duration = Duration::from_secs(60);
+
+impl Troubles {
+    /// Keeps a trouble, and says whether to tell it: once when it begins, and not when the one before of the same
+    /// place was told just now; then when it has lasted. All others are only counted.
+    fn begin(&mut self, what: &str, text: String, now: Timestamp) -> bool {
+        self.told.retain(|_, at| now.since(*at) < QUIET);
+        let before = self.now.get(what).is_some_and(|trouble| trouble.told);
+        let tell = !before && !self.told.contains_key(what);
+        if tell {
+            self.told.insert(what.to_owned(), now);
+        }
+        self.now.insert(what.to_owned(), Trouble { text, told: before || tell });
+        tell
+    }
+}
+
 impl Report for PartStatus {
     fn trouble(&self, what: &str, error: &Error) {
         self.errors.inc();
         self.last_trouble.store(self.clock.now().0, Ordering::Relaxed);
         let secrets = self.secrets.lock().clone();
         let (what, text) = (secrets.redact(what), secrets.redact(&error.line()).into_owned());
-        let began = self.troubles.lock().insert(what.to_string(), text.clone()).is_none();
         self.up.set(0);
-        // Once when it begins: the same trouble again is only counted.
-        if began {
+        if self.troubles.lock().begin(&what, text.clone(), self.clock.now()) {
             let fix = error.how_to_fix();
-            tracing::warn!(part = %format_args!("{} {}", self.kind.word(), self.name), split = %what, error = text, fix, "trouble, trying again");
+            tracing::warn!(part = %format_args!("{} {}", self.kind.word(), self.name), split = %what, error = text, fix, "trouble");
         }
     }
 
     fn fine(&self, what: &str) {
         let mut troubles = self.troubles.lock();
-        if troubles.is_empty() {
+        if troubles.now.is_empty() {
             return;
         }
         let secrets = self.secrets.lock().clone();
         let what = secrets.redact(what);
-        if troubles.remove(what.as_ref()).is_some() {
+        if troubles.now.remove(what.as_ref()).is_some_and(|trouble| trouble.told) {
             tracing::info!(part = %format_args!("{} {}", self.kind.word(), self.name), split = %what, "works again");
         }
-        if troubles.is_empty() {
+        if troubles.now.is_empty() {
             self.up.set(1);
         }
     }
@@ -397,5 +428,35 @@ impl Status {
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Status").field("elapsed", &self.elapsed()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_at_every_other_try_is_told_once_a_minute_and_what_lasts_is_told() {
+        let mut troubles = Troubles::default();
+        let mut told = Vec::new();
+        for second in 0..200 {
+            let now = Timestamp(second * 1_000_000);
+            if second % 2 == 0 && troubles.begin("a", "429".into(), now) {
+                told.push(second);
+            }
+            if second % 2 == 1 {
+                troubles.now.remove("a");
+            }
+        }
+        assert_eq!(told, [0, 60, 120, 180]);
+        // Down for good soon after it was told and worked again: not silent for ever, and told once.
+        let lasting =
+            (200..400).filter(|s| troubles.begin("a", "503".into(), Timestamp(s * 1_000_000)));
+        assert_eq!(lasting.collect::<Vec<_>>(), [240]);
+        assert!(troubles.begin(
+            "b",
+            "another place is told at once".into(),
+            Timestamp(400_000_000)
+        ));
     }
 }

@@ -5,6 +5,7 @@
 mod stage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
@@ -17,7 +18,7 @@ use millstream_core::operator::{
 use millstream_core::queue::Mark;
 use millstream_core::sink::{Held, Promise, Refused, Sink};
 use millstream_core::source::{Pulled, Replay, Source, SplitPositions};
-use millstream_core::{Remedy, Result};
+use millstream_core::{Error, Remedy, Result};
 use millstream_engine::{Engine, Options};
 use millstream_testkit::fakes::{Chain, Fault};
 
@@ -293,4 +294,57 @@ fn a_part_that_panics_is_named_and_nothing_is_lost() {
     assert!(error.contains("views.v") && error.contains("the view is dizzy"), "{error}");
     let closing = plot.run().unwrap();
     verdict(&plot, &closing).unwrap();
+}
+
+/// Has lost what it held, until it is told to forget that.
+struct Damaged {
+    forgets: bool,
+    forgot: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Sink for Damaged {
+    async fn open(&mut self, _: SchemaRef) -> Result<Held> {
+        if self.forgot.load(Ordering::Relaxed) {
+            return Ok(Held::Fresh);
+        }
+        let error = Error::stop("it is damaged");
+        Err(if self.forgets { error.mended_by_forgetting() } else { error })
+    }
+    async fn write(&mut self, _: &Rows) -> Result<()> {
+        Ok(())
+    }
+    async fn prepare(&mut self, _: &Mark) -> Result<Vec<Refused>> {
+        Ok(Vec::new())
+    }
+    async fn flush(&mut self, _: &Mark) -> Result<()> {
+        Ok(())
+    }
+    async fn forget(&mut self) -> Result<()> {
+        self.forgot.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+    fn promise(&self) -> Promise {
+        Promise::EffectivelyOnce
+    }
+    fn describe(&self) -> String {
+        "damaged".into()
+    }
+}
+
+#[test]
+fn a_sink_that_says_so_is_opened_by_having_it_forget_and_only_by_a_persons_order() {
+    for (resume, forgets, goes_on) in
+        [(false, true, false), (true, false, false), (true, true, true)]
+    {
+        let mut pipeline = plot().pipeline();
+        let name = pipeline.sinks[0].name.clone();
+        let forgot = Arc::new(AtomicBool::new(false));
+        pipeline.sinks[0].sink = Box::new(Damaged { forgets, forgot: forgot.clone() });
+        let mut options = once();
+        options.resume.extend(resume.then(|| name.to_string()));
+        let ended = alone(engine(pipeline, options).run());
+        assert_eq!(ended.is_ok(), goes_on, "{resume} {forgets}");
+        assert_eq!(forgot.load(Ordering::Relaxed), goes_on);
+    }
 }

@@ -1,7 +1,7 @@
 //! What an error of Redis means for whoever met it.
 
 use millstream_core::{Error, Remedy};
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError};
 
 /// The error in the words of Millstream, with what to do about it.
 #[must_use]
@@ -35,7 +35,7 @@ fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
             ),
         ),
         ErrorKind::InvalidClientConfig => (Remedy::Stop, None),
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => (
+        _ if code == "READONLY" => (
             Remedy::Retry,
             Some(
                 "this is a read-only replica: name the primary, or let Sentinel or the cluster name it",
@@ -61,26 +61,30 @@ fn remedy(cause: &RedisError) -> (Remedy, Option<&'static str>) {
         | ErrorKind::Parse
         | ErrorKind::ClusterConnectionNotFound
         | ErrorKind::MasterNameNotFoundBySentinel
-        | ErrorKind::NoValidReplicasFoundBySentinel
-        | ErrorKind::Server(
-            ServerErrorKind::BusyLoading
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::MasterDown
-            | ServerErrorKind::Moved
-            | ServerErrorKind::Ask,
-        ) => (Remedy::Retry, None),
-        _ if matches!(code, "NOREPLICAS" | "UNBLOCKED" | "BUSY" | "LOADING") => {
-            (Remedy::Retry, None)
-        }
+        | ErrorKind::NoValidReplicasFoundBySentinel => (Remedy::Retry, None),
+        _ if RETRY.contains(&code) => (Remedy::Retry, None),
         _ => (Remedy::Stop, None),
     }
 }
 
-/// The server's code, also of the first command that failed of several.
+/// What passes by itself.
+const RETRY: &[&str] = &[
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MOVED",
+    "NOREPLICAS",
+    "TRYAGAIN",
+    "UNBLOCKED",
+];
+
+/// The server's code, also of the first command that failed of several, in a transaction or not.
 fn code(cause: &RedisError) -> String {
-    let of_several = || Some(cause.clone().into_server_errors()?.first()?.1.code().to_owned());
-    cause.code().map(str::to_owned).or_else(of_several).unwrap_or_default()
+    let failed = cause.clone().into_server_errors();
+    let first = failed.as_deref().and_then(<[_]>::first);
+    first.map(|(_, e)| e.code()).or(cause.code()).unwrap_or_default().to_owned()
 }
 
 /// Whether a script did what the user may not do. Redis 7.0 has no code of its own for that.
@@ -111,5 +115,5 @@ pub fn is_out_of_memory(cause: &RedisError) -> bool {
 /// Whether the server is a replica, which takes no writes.
 #[must_use]
 pub fn is_read_only(cause: &RedisError) -> bool {
-    cause.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+    code(cause) == "READONLY"
 }

@@ -113,11 +113,7 @@ impl<'a> Plan<'a> {
             match parse(&view.sql) {
                 Ok(mut p) => {
                     let mut complaints = self.unknown_tables(&p);
-                    complaints.extend(refuse(
-                        &p,
-                        &self.functions,
-                        self.lookups.keys().cloned().collect(),
-                    ));
+                    complaints.extend(refuse(&p, &self.functions, self.lookups.clone()));
                     complaints.extend(name_columns(&mut p.query));
                     complaints.sort_by_key(|c| c.place);
                     self.complain(&view.name, complaints);

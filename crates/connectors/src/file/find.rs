@@ -8,7 +8,8 @@ use millstream_core::record::Name;
 use tokio::time::Instant;
 
 use super::listing::Entry;
-use super::place::{FileId, Place};
+use super::place::{FileId, Heads, Place, changed};
+use super::reader::LOOKS;
 use super::watch::{RESTING_MAX, Watch};
 
 /// A file to read, from where, as which split.
@@ -43,7 +44,8 @@ impl Watch {
         }
         let open: BTreeSet<FileId> = self.open.iter().map(|f| f.reader.place.id).collect();
         let known = self.known_by_id();
-        let mut all = if self.first { self.find_away(&listed) } else { Vec::new() };
+        let first = std::mem::replace(&mut self.first, false);
+        let mut all = if first { self.find_away(&listed) } else { Vec::new() };
         let (mut cut, mut new, mut before) = (Vec::new(), Vec::new(), self.before_cut());
         for entry in entries.iter().filter(|e| !open.contains(&e.id)) {
             let Some((split, place)) = known.get(&entry.id) else {
@@ -52,7 +54,8 @@ impl Watch {
             };
             let read = place.at == entry.metadata.len();
             let crowded = self.open.len() + all.len() >= RESTING_MAX;
-            if read && (place.ended || self.task.follow && crowded) {
+            let rests = read && (place.ended || self.task.follow && crowded);
+            if rests && self.is_unchanged(entry, place) {
                 continue;
             }
             let whole = is_whole(entry, place);
@@ -75,8 +78,12 @@ impl Watch {
         names.extend(
             known.iter().filter(|(id, _)| listed.contains_key(id)).map(|(_, k)| k.0.clone()),
         );
+        if first {
+            self.early.extend(new.iter().map(|e| e.id));
+        }
+        let heads = Heads::of(self.open.iter().map(|f| &f.reader.place));
         for entry in new {
-            if let Some(place) = self.origin(entry, &before, now, &listed) {
+            if let Some(place) = self.origin(entry, (&before, &heads), now, &listed) {
                 let split = self.name(entry, &names);
                 names.insert(split.clone());
                 let path = entry.path.clone();
@@ -84,11 +91,22 @@ impl Watch {
             }
         }
         self.waiting.retain(|id, _| listed.contains_key(id));
+        self.early.retain(|id| listed.contains_key(id));
+        self.looks.retain(|id, _| listed.contains_key(id));
         all.extend(cut);
         if !self.task.follow {
             all.sort_by(|a, b| (a.listed, &a.path).cmp(&(b.listed, &b.path)));
         }
         all
+    }
+
+    /// Whether a file that has the length which was read of it holds just that.
+    fn is_unchanged(&mut self, entry: &Entry, place: &Place) -> bool {
+        let changed = changed(&entry.metadata);
+        let looks = self.looks.entry(entry.id).or_insert((changed, 0));
+        *looks =
+            if looks.0 == changed { (changed, looks.1.saturating_add(1)) } else { (changed, 1) };
+        looks.1 > LOOKS || is_whole(entry, place)
     }
 
     fn known_by_id(&self) -> BTreeMap<FileId, (Name, Place)> {
@@ -116,7 +134,7 @@ impl Watch {
     fn origin(
         &mut self,
         entry: &Entry,
-        before: &[Place],
+        (before, heads): (&[Place], &Heads),
         now: Instant,
         listed: &BTreeMap<FileId, &Entry>,
     ) -> Option<Option<Place>> {
@@ -135,9 +153,9 @@ impl Watch {
             return Some(Some(place.clone()));
         }
         // While a file is copied, the copy looks like a file of its own, or like the beginning of one.
-        let begins = |place: &Place| place.begins(&file).unwrap_or(false);
         let empty = entry.metadata.len() == 0;
-        if self.task.follow && (empty || self.open.iter().any(|f| begins(&f.reader.place))) {
+        let alike = || !self.early.contains(&entry.id) && heads.begin(&file).unwrap_or(false);
+        if self.task.follow && (empty || alike()) {
             let since = *self.waiting.entry(entry.id).or_insert(now);
             if now.duration_since(since) < self.task.times.copy {
                 return None;

@@ -50,7 +50,8 @@ impl Lines {
         self.dropped + self.held().len() as u64
     }
 
-    fn held(&self) -> &[u8] {
+    /// Of these, the bytes of a line that may still be taken.
+    pub(crate) fn held(&self) -> &[u8] {
         self.buffer.get(self.header.len()..).unwrap_or_default()
     }
 

@@ -1,7 +1,8 @@
 //! Where reading stands in a file, and which file that is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use millstream_core::record::Position;
@@ -43,6 +44,50 @@ impl Print {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(e) => Err(e),
         }
+    }
+}
+
+/// When a file was changed, in nanoseconds since 1970.
+pub(super) fn changed(metadata: &Metadata) -> i64 {
+    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+}
+
+/// Whether these bytes, or the last of them, end at `end` in the file.
+pub(super) fn ends_at(file: &File, bytes: &[u8], end: u64) -> io::Result<bool> {
+    let known = bytes.len().min(usize::try_from(PRINT_BYTES).unwrap_or(0));
+    let known = bytes.get(bytes.len() - known..).unwrap_or_default();
+    let mut found = vec![0; known.len()];
+    match file.read_exact_at(&mut found, end.saturating_sub(known.len() as u64)) {
+        Ok(()) => Ok(found == known),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// How several files begin, by the number of bytes that are known of each.
+#[derive(Debug, Default)]
+pub(super) struct Heads(BTreeMap<u64, BTreeSet<u64>>);
+
+impl Heads {
+    /// Those of the files that have been read up to these places.
+    pub(super) fn of<'a>(places: impl Iterator<Item = &'a Place>) -> Self {
+        let mut heads = Self::default();
+        for place in places.filter(|p| p.at > 0) {
+            heads.0.entry(place.head.bytes).or_default().insert(place.head.xxh3);
+        }
+        heads
+    }
+
+    /// Whether a file begins like one of them. It is read once, however many they are.
+    pub(super) fn begin(&self, file: &File) -> io::Result<bool> {
+        let mut bytes = Vec::new();
+        let mut from = file.take(PRINT_BYTES);
+        io::Seek::rewind(&mut from.get_mut())?;
+        from.read_to_end(&mut bytes)?;
+        Ok(self.0.iter().any(|(length, prints)| {
+            let head = usize::try_from(*length).ok().and_then(|length| bytes.get(..length));
+            head.is_some_and(|head| prints.contains(&xxhash_rust::xxh3::xxh3_64(head)))
+        }))
     }
 }
 
@@ -107,11 +152,6 @@ impl Place {
         let from = self.at.saturating_sub(PRINT_BYTES);
         let head = Print::of(file, 0, self.head.bytes)? == Some(self.head);
         Ok(self.at == 0 || (head && Print::of(file, from, self.at)? == Some(self.tail)))
-    }
-
-    /// Whether the file begins as the one that was read.
-    pub(super) fn begins(&self, file: &File) -> io::Result<bool> {
-        Ok(self.at > 0 && Print::of(file, 0, self.head.bytes)? == Some(self.head))
     }
 
     /// Reads a position back.

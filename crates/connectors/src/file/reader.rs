@@ -1,6 +1,6 @@
 //! Reads one file from where it stands.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use millstream_core::source::Pulled;
 use rustix::buffer::spare_capacity;
 
 use super::lines::{Lines, READ_BYTES, Taken};
-use super::place::{FileId, Place};
+use super::place::{FileId, Place, changed, ends_at};
 
 /// A file that lines are read from.
 #[derive(Debug)]
@@ -25,9 +25,14 @@ pub(super) struct Reader {
     repeats: bool,
     /// Whether all that was there has been read, so that the file has to be looked at before reading on.
     rests: bool,
+    /// When the file was changed, as of the last looks at it, and how many of them found just that.
+    looks: (i64, u8),
     /// Where it stood before it was cut: a copy of it may turn up.
     pub(super) before_cut: Option<Place>,
 }
+
+/// Looks at the bytes of a file whose time of change is new, and whose length is not.
+pub(super) const LOOKS: u8 = 2;
 
 /// How lines are read.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +85,7 @@ impl Reader {
             options,
             repeats: false,
             rests: false,
+            looks: (0, 0),
             before_cut: None,
         };
         if reader.place.at > 0 {
@@ -125,19 +131,35 @@ impl Reader {
 
     /// Whether there is more to read; begins again if the file was cut or written anew.
     fn wakes(&mut self) -> io::Result<bool> {
-        let length = self.file.metadata()?.len();
-        if length == self.place.at + self.lines.waiting() {
+        let metadata = self.file.metadata()?;
+        let (length, known) = (metadata.len(), self.place.at + self.lines.waiting());
+        if length == known && self.is_as_looked_at(&metadata) {
             return Ok(false);
         }
-        let cut = length < self.place.at + self.lines.waiting();
-        if cut || !self.place.is_in(&self.file)? {
+        if length < known || !self.holds_what_was_read()? {
             let begin = Place::begin(self.place.id);
             self.before_cut = Some(std::mem::replace(&mut self.place, begin));
             self.lines = Lines::new(self.options.line_max);
             self.repeats = false;
+        } else if length == known {
+            return Ok(false);
         }
         self.rests = false;
         Ok(true)
+    }
+
+    /// Whether two looks before this one have found the same time of change. One is not enough: a file system's
+    /// clock stands still for some milliseconds, in which a file can be written anew.
+    fn is_as_looked_at(&mut self, metadata: &Metadata) -> bool {
+        let changed = changed(metadata);
+        let looks = if self.looks.0 == changed { self.looks.1.saturating_add(1) } else { 1 };
+        self.looks = (changed, looks);
+        looks > LOOKS
+    }
+
+    fn holds_what_was_read(&self) -> io::Result<bool> {
+        let end = self.place.at + self.lines.waiting();
+        Ok(self.place.is_in(&self.file)? && ends_at(&self.file, self.lines.held(), end)?)
     }
 
     fn finish(&mut self) -> io::Result<Read> {

@@ -21,7 +21,9 @@ use super::watch::Watch;
 ///
 /// A record is a run of whole lines, up to some 256 KiB. Each file is a split; what was read of it is known
 /// by the file itself, not by its name, so that nothing is read twice or left out when a log is rotated, be it by
-/// renaming or by copying and cutting (what is written between the two is lost to any reader).
+/// renaming or by copying and cutting (what is written between the two is lost to any reader). A file that was cut and
+/// written anew is told by its length, or by its time of change and the first and last 256 bytes of what was read: one
+/// that agrees in all of these is taken for unchanged, and so is the part that agrees of one that has grown.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSource {

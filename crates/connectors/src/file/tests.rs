@@ -293,6 +293,83 @@ async fn a_log_copied_and_cut_while_nobody_looked_is_not_read_twice() {
 }
 
 #[tokio::test]
+async fn a_log_cut_and_written_anew_to_the_same_length_is_read_again() {
+    let bench = Bench::new();
+    let options = r#"{"path":"*.log","follow":true}"#;
+    bench.write("a.log", "one\n");
+    bench.write("b.log", "half");
+    let mut follow = bench.follow(options, &SplitPositions::new()).await;
+    follow.brings("one\n").await;
+    // Longer than the clock of a file system stands still.
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    bench.write("a.log", "two\n");
+    bench.write("b.log", "flah");
+    follow.brings("two\n").await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    bench.append("b.log", "\n");
+    follow.brings("flah\n").await;
+    // A change of time alone is none of what is in it.
+    let touched = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    OpenOptions::new()
+        .write(true)
+        .open(bench.path("a.log"))
+        .unwrap()
+        .set_modified(touched)
+        .unwrap();
+    follow.brings("").await;
+    // While nobody looked.
+    let after = follow.after.clone();
+    drop(follow);
+    bench.write("a.log", "six\n");
+    bench.follow(options, &after).await.brings("six\n").await;
+    let mut once = bench.follow(r#"{"path":"*.log"}"#, &SplitPositions::new()).await;
+    once.ends("b.log").await;
+    bench.write("a.log", "ten\n");
+    let mut again = bench.follow(r#"{"path":"*.log"}"#, &once.after).await;
+    again.ends("a.log").await;
+    assert_eq!(again.rows[&Name::from("a.log")], "ten\n");
+}
+
+#[tokio::test]
+async fn many_files_are_begun_without_waiting_for_the_next_listing() {
+    let bench = Bench::new();
+    let many = 1_300;
+    let name = |i: usize| format!("{i:04}.log");
+    // All of one header: none of them is the copy of another.
+    (0..many).for_each(|i| bench.write(&name(i), format!("header\n{i:04}\n")));
+    for (from, list) in [("start", 3600), ("end", 0)] {
+        let mut env = Env::test("files", bench.folder.path());
+        env.report = bench.heard.clone();
+        let options = format!(r#"{{"path":"*.log","follow":true,"from":"{from}"}}"#);
+        let times = Times { list: Duration::from_secs(list), ..Times::default() };
+        let files = Files::new(&serde_json::from_str(&options).unwrap(), &env, times).unwrap();
+        let mut source: Box<dyn Source> = Box::new(files);
+        source.open(&SplitPositions::new()).await.unwrap();
+        let (after, rows, ended) = (SplitPositions::new(), BTreeMap::new(), Vec::new());
+        let mut follow = Follow { source, after, rows, ended };
+        while follow.after.len() < many {
+            let one = tokio::time::timeout(Duration::from_secs(9), follow.one());
+            one.await.expect("all files are there at the first listing");
+        }
+        let rows: String = follow.rows.values().cloned().collect();
+        let wanted = if from == "end" { 0 } else { many * 12 };
+        assert_eq!(rows.len(), wanted);
+        follow.rows.clear();
+        if list == 0 {
+            // One that is read and closed, since so many are, is looked at again.
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            for i in 0..20 {
+                bench.write(&name(i * 60), format!("HEADER\n{i:04}\n"));
+            }
+            while follow.rows.len() < 20 {
+                let one = tokio::time::timeout(Duration::from_secs(9), follow.one());
+                one.await.expect("files of the same length are looked at when they were changed");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_that_begin_alike_are_all_read() {
     let bench = Bench::new();
     bench.write("a", "same\n");

@@ -1,6 +1,6 @@
 //! The thread that reads files: once each, or for as long as it is let.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -27,6 +27,10 @@ pub(super) struct Watch {
     pub(super) waiting: BTreeMap<FileId, Instant>,
     /// Whether the files have not been listed yet.
     pub(super) first: bool,
+    /// Files that were there at the first listing and have not been opened since.
+    pub(super) early: BTreeSet<FileId>,
+    /// Files that are read and closed: when each was changed, and how many looks found just that.
+    pub(super) looks: BTreeMap<FileId, (i64, u8)>,
     sender: mpsc::Sender<Result<Pulled>>,
     stopped: Receiver<()>,
 }
@@ -68,6 +72,8 @@ impl Watch {
             open: Vec::new(),
             waiting: BTreeMap::new(),
             first: true,
+            early: BTreeSet::new(),
+            looks: BTreeMap::new(),
             sender,
             stopped,
         })
@@ -87,19 +93,23 @@ impl Watch {
         let mut rest = self.find();
         let mut tries = 0;
         while !rest.is_empty() {
-            let mut failed = Vec::new();
+            let (mut failed, mut first) = (Vec::new(), None);
             for mut found in rest {
                 if let Err(error) = self.read_to_end(&mut found)? {
                     let seen = self.task.listing.seen(&found.path);
-                    self.task.report.trouble(&seen, &unreadable(&found.path, error));
+                    let error = unreadable(&found.path, error);
+                    self.task.report.trouble(&seen, &error);
+                    first.get_or_insert(error);
                     failed.push(found);
                 }
             }
             rest = failed;
-            if let Some(found) = rest.first() {
+            if let Some(error) = first {
                 tries += 1;
-                let error = io::Error::other(format!("{} files cannot be read", rest.len()));
-                let error = unreadable(&found.path, error);
+                let error = match rest.len() {
+                    1 => error,
+                    n => Error::retry(format!("{n} files cannot be read")).because(error),
+                };
                 self.sender.blocking_send(Err(error)).map_err(|_| Gone)?;
                 self.rest(TRY_AGAIN * tries.min(60))?;
             }
@@ -139,17 +149,19 @@ impl Watch {
 
     fn follow(&mut self) -> Result<(), Gone> {
         let mut listed: Option<Instant> = None;
+        let mut found = VecDeque::new();
         loop {
             let now = Instant::now();
             if listed.is_none_or(|at| now.duration_since(at) >= self.task.times.list) {
                 listed = Some(now);
-                for found in self.find() {
-                    // The others have their turn when these rest.
-                    if self.open.len() < OPEN_MAX {
-                        self.begin(&found)?;
-                    }
-                }
-                self.close_resting();
+                found = self.find().into();
+            }
+            self.close_resting();
+            // The others have their turn as soon as some of these rest.
+            while self.open.len() < OPEN_MAX
+                && let Some(next) = found.pop_front()
+            {
+                self.begin(&next)?;
             }
             let mut open = std::mem::take(&mut self.open);
             let mut busy = false;
@@ -166,7 +178,7 @@ impl Watch {
                 left.push(file);
             }
             self.open = left;
-            if !busy {
+            if !busy && found.is_empty() {
                 self.rest(self.task.times.poll)?;
             }
         }
@@ -188,7 +200,7 @@ impl Watch {
             }
         };
         let now = Instant::now();
-        if new && self.first && self.task.from == Begin::End {
+        if self.early.remove(&found.id) && new && self.task.from == Begin::End {
             match reader.skip_to_end() {
                 Ok(pulled) => self.send(pulled)?,
                 Err(e) => self.task.report.trouble(&found.split, &unreadable(&found.path, e)),
@@ -228,7 +240,6 @@ impl Watch {
     }
 
     fn close_resting(&mut self) {
-        self.first = false;
         if self.open.len() > RESTING_MAX {
             self.open.sort_by_key(|f| (f.reader.rests(), std::cmp::Reverse(f.last_read)));
             let late = self.open.split_off(RESTING_MAX);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use millstream_core::fields::Bytes;
@@ -12,7 +11,7 @@ use millstream_core::source::Pulled;
 use millstream_core::{Error, Result};
 
 use super::listing::Entry;
-use super::place::{FileId, Place};
+use super::place::{FileId, Place, changed};
 use super::watch::{Gone, Watch, unreadable};
 
 /// Between two tries of a file that cannot be read, when all others are done.
@@ -96,9 +95,8 @@ impl Watch {
 
 /// A file's length and last change stand for what is in it.
 fn place_of(id: FileId, metadata: &Metadata) -> Place {
-    let seconds = metadata.mtime().saturating_mul(1_000_000_000);
     let mut place = Place::begin(id);
     place.at = metadata.len();
-    place.changed = seconds.saturating_add(metadata.mtime_nsec());
+    place.changed = changed(metadata);
     place
 }

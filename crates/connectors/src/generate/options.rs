@@ -254,22 +254,57 @@ pub struct Rate {
 
 const RATE_MAX: f64 = 1e9;
 
+/// Why something is no rate.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    /// It is above [`RATE_MAX`].
+    TooHigh,
+    /// It is none at all.
+    None,
+}
+
+impl Wrong {
+    fn told<E: serde::de::Error>(
+        self,
+        found: serde::de::Unexpected<'_>,
+        expected: &dyn serde::de::Expected,
+    ) -> E {
+        match self {
+            Self::TooHigh => {
+                E::custom(format_args!("{found} is too high a rate: {RATE_MAX}/s at most"))
+            }
+            Self::None => E::invalid_value(found, expected),
+        }
+    }
+}
+
 impl Rate {
     /// Reads `1000/s` and its like.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text).ok()
+    }
+
+    fn read(text: &str) -> Result<Self, Wrong> {
         let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
         let seconds = match unit.trim() {
             "s" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
-            _ => return None,
+            _ => return Err(Wrong::None),
         };
-        Self::new(number.trim().parse::<f64>().ok()? / seconds)
+        let number: f64 = number.trim().parse().map_err(|_| Wrong::None)?;
+        Self::new(number / seconds)
     }
 
-    fn new(per_second: f64) -> Option<Self> {
-        (per_second > 0.0 && per_second <= RATE_MAX).then_some(Self { per_second })
+    fn new(per_second: f64) -> Result<Self, Wrong> {
+        if per_second > RATE_MAX {
+            Err(Wrong::TooHigh)
+        } else if per_second > 0.0 {
+            Ok(Self { per_second })
+        } else {
+            Err(Wrong::None)
+        }
     }
 
     /// How long `rows` take.
@@ -312,13 +347,11 @@ impl<'de> Deserialize<'de> for Rate {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Rate, E> {
-                let bad = || E::invalid_value(serde::de::Unexpected::Str(text), &self);
-                Rate::parse(text).ok_or_else(bad)
+                Rate::read(text).map_err(|w| w.told(serde::de::Unexpected::Str(text), &self))
             }
 
             fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<Rate, E> {
-                let bad = || E::invalid_value(serde::de::Unexpected::Float(n), &self);
-                Rate::new(n).ok_or_else(bad)
+                Rate::new(n).map_err(|w| w.told(serde::de::Unexpected::Float(n), &self))
             }
 
             #[expect(clippy::cast_precision_loss, reason = "the bound on rates is far below 2^53")]

@@ -146,6 +146,11 @@ fn options_that_make_no_sense_are_refused_with_a_fix() {
         let options = format!(r#"{{"rate":{rate},"fields":{{"f":"now"}}}}"#);
         serde_json::from_str::<Generate>(&options).unwrap_err();
     }
+    for rate in ["1e30", "\"2000000000/s\"", "9000000000"] {
+        let options = format!(r#"{{"rate":{rate},"fields":{{"f":"now"}}}}"#);
+        let error = serde_json::from_str::<Generate>(&options).unwrap_err().to_string();
+        assert!(error.contains("is too high a rate: 1000000000/s at most"), "{error}");
+    }
     for fields in ["{}", r#"{"a":"now","a":"now"}"#] {
         serde_json::from_str::<Generate>(&format!(r#"{{"fields":{fields}}}"#)).unwrap_err();
     }

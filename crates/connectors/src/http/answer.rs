@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use millstream_core::fields::Span;
 use millstream_core::plugin::Act;
 use millstream_core::{Error, Timestamp};
 use reqwest::header::{
-    ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
+    ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+    RETRY_AFTER,
 };
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Method;
-use super::client::causes;
+use super::client::{causes, is_polled};
 use super::poller::{Poller, VALIDATOR_BYTES_MAX, Validators};
 
 /// What one request brought.
@@ -40,8 +42,8 @@ pub(super) enum Again {
     After(Duration),
 }
 
-/// `Retry-After` beyond this is taken for a mistake.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
+/// `Retry-After` beyond this is taken for a mistake, unless `back_off_max` is longer still.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 impl Poller {
     /// Asks once.
@@ -69,7 +71,8 @@ impl Poller {
                 request = request.header(name, value);
             }
         }
-        let response = request.send().await.map_err(|e| self.broken(e, "no answer"))?;
+        let response =
+            request.send().await.map_err(|e| self.broken(e, "no answer", "no answer"))?;
         let status = response.status();
         if status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT {
             return Ok(Answer::Same);
@@ -96,8 +99,10 @@ impl Poller {
         }
         let mut whole = Bytes::new();
         let mut parts = BytesMut::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|e| self.broken(e, "the answer broke off"))?
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|e| self.broken(e, "the answer broke off", "the answer was not whole"))?
         {
             if (whole.len() + parts.len() + chunk.len()) as u64 > max.0 {
                 return Err(too_large());
@@ -116,43 +121,78 @@ impl Poller {
         Ok(if parts.is_empty() { whole } else { parts.freeze() })
     }
 
-    fn broken(&self, error: reqwest::Error, what: &str) -> Failure {
+    /// A request that came to no end: `what` happened, or it was `late`.
+    fn broken(&self, error: reqwest::Error, what: &str, late: &str) -> Failure {
+        let failure = |what: String, error, again| Failure {
+            error: Error::retry(what).at(&*self.target.name).because(causes(error)),
+            again,
+        };
+        if error.is_redirect() {
+            let failure = failure("the answer leads in circles".into(), error, Again::AsUsual);
+            let fix = "give the URL that answers; what a server wants first (a header, `auth`) may be missing";
+            return Failure { error: failure.error.fix(fix), ..failure };
+        }
         let what = if error.is_timeout() && !error.is_connect() {
-            format!("{what} within {}", self.shared.options.timeout)
-        } else if error.is_redirect() {
-            "the answer leads in circles".into()
+            format!("{late} within {}", self.shared.options.timeout)
         } else {
             what.into()
         };
-        let error = Error::retry(what).at(&*self.target.name).because(causes(error));
-        Failure { error, again: Again::BackOff }
+        failure(what, error, Again::BackOff)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
-        let error = Error::retry(format!("the server answered `{status}`")).at(&*self.target.name);
         if status.is_redirection() {
-            let fix = "give the URL it leads to; secrets are not sent on to another host";
-            return Failure { error: error.fix(fix), again: Again::AsUsual };
+            return self.misled(status, headers);
         }
         let busy =
             matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let wait = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
         let wait = wait.and_then(|text| retry_after(text, self.shared.env.clock.now()));
+        let longest = RETRY_AFTER_MAX.max(self.shared.options.back_off_max.0);
+        let mut what = format!("the server answered `{status}`");
         let again = match wait {
-            Some(wait) if busy => Again::After(wait.min(RETRY_AFTER_MAX)),
+            Some(wait) if busy => {
+                if wait > longest {
+                    let (asked, longest) = (Span(wait), Span(longest));
+                    what.push_str(&format!(
+                        ", to be asked again in {asked}, which is cut: the next try is in {longest}"
+                    ));
+                }
+                Again::After(wait.min(longest))
+            }
             _ if busy || status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                 Again::BackOff
             }
             _ => Again::AsUsual,
         };
+        let error = Error::retry(what).at(&*self.target.name);
         let error = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                error.fix("check `auth` and `headers`")
+                error.fix("check `auth` and `headers`; until then it is asked at the usual pace")
             }
             StatusCode::TOO_MANY_REQUESTS => error.fix("ask less often: raise `every`"),
             _ => error,
         };
         Failure { error, again }
+    }
+
+    /// A redirect that was not followed.
+    fn misled(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
+        let location = headers.get(LOCATION).and_then(|v| v.to_str().ok());
+        let to = location.and_then(|to| self.target.url.join(to).ok());
+        let (where_to, fix) = match &to {
+            None => (", and leads nowhere".to_owned(), "give the URL that answers"),
+            Some(to) if !is_polled(to) => (
+                format!(", and leads to a URL of scheme `{}`, which is not polled", to.scheme()),
+                "give the `http` or `https` URL that answers",
+            ),
+            Some(to) => (
+                format!(", and leads to another host, `{}`", to.host_str().unwrap_or_default()),
+                "give the URL it leads to; secrets are not sent on to another host",
+            ),
+        };
+        let error = Error::retry(format!("the server answered `{status}`{where_to}"));
+        Failure { error: error.at(&*self.target.name).fix(fix), again: Again::AsUsual }
     }
 
     fn validators_of(&self, headers: &HeaderMap) -> Validators {
@@ -170,8 +210,9 @@ impl Poller {
 /// Seconds, or the time until a date (RFC 9110, 10.2.3).
 fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than can be counted are a long time.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
     Some(Timestamp(date.timestamp_micros()).since(now))
@@ -189,5 +230,9 @@ mod tests {
         assert_eq!(retry_after(date, now), Some(Duration::from_secs(10)));
         assert_eq!(retry_after(date, now.after(Duration::from_secs(60))), Some(Duration::ZERO));
         assert_eq!(retry_after("soon", now), None);
+        assert_eq!(retry_after("-5", now), None);
+        assert_eq!(retry_after("", now), None);
+        let long = retry_after("99999999999999999999", now).unwrap();
+        assert!(long > RETRY_AFTER_MAX, "{long:?}");
     }
 }

@@ -89,7 +89,7 @@ fn make(wanted: &Wanted, pem: &[u8]) -> Result<Client> {
                     previous.first().is_some_and(|first| first.origin() != next.url().origin());
                 if previous.len() > REDIRECTS_MAX {
                     next.error(format!("more than {REDIRECTS_MAX} redirects"))
-                } else if sealed && elsewhere {
+                } else if (sealed && elsewhere) || !is_polled(next.url()) {
                     next.stop()
                 } else {
                     next.follow()
@@ -107,6 +107,11 @@ fn make(wanted: &Wanted, pem: &[u8]) -> Result<Client> {
             .because(e)
             .fix("install the machine's CA certificates, or name a PEM file at `tls.ca`")
     })
+}
+
+/// Whether it is of a scheme that is polled.
+pub(super) fn is_polled(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
 }
 
 /// The URL without its user, password, fragment and the values of its query: what people may see.

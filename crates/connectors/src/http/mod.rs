@@ -27,9 +27,10 @@ use poller::{Poller, Validators};
 /// Polls one or more URLs; each answer (status 2xx) is one record, whatever it holds.
 ///
 /// Each URL is a split with its own schedule. A URL that fails (no connection, time-out, 5xx, 429, an answer
-/// cut short or too large) is tried again after 1s, 2s, 4s and so on, while the others go on; `Retry-After`
-/// is honoured. After any other 4xx the schedule is kept. Polls keep to their rate without drifting; those
-/// missed in a stall are left out. Many URLs begin spread over `every`, or over 5s if that is shorter.
+/// cut short or too large) is tried again after 1s, 2s, 4s and so on, while the others go on. `Retry-After`
+/// is honoured up to 1h, or up to `back_off_max` if that is longer. After any other 4xx, and after redirects that
+/// lead in circles or to where they are not followed, the schedule is kept. Polls keep to their rate without drifting;
+/// those missed in a stall are left out. Many URLs begin spread over `every`, or over 5s if that is shorter.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
@@ -48,7 +49,7 @@ pub struct Http {
     /// How to ask.
     #[serde(default)]
     pub method: Method,
-    /// What to send along; its type belongs into `headers`, such as `Content-Type: application/json`.
+    /// What to send along with `method: POST`; its type belongs into `headers`, such as `Content-Type: application/json`.
     #[serde(default)]
     pub body: Option<String>,
     /// Headers to send. Their values are taken for secrets and never printed.
@@ -170,6 +171,7 @@ impl Config<dyn Source> for Http {
         if at_once == 0 {
             return Err(Error::stop("`requests_max: 0` would never poll").fix("give 1 or more"));
         }
+        self.check()?;
         for target in &targets {
             if target.every.0 < EVERY_MIN {
                 return Err(Error::stop(format!("`every: {}` is too often to poll", target.every))
@@ -203,6 +205,23 @@ impl Config<dyn Source> for Http {
 }
 
 impl Http {
+    /// Refuses what could never bring an answer, or would do nothing.
+    fn check(&self) -> Result<()> {
+        if self.timeout.0.is_zero() {
+            return Err(Error::stop("`timeout: 0s` leaves no time for an answer")
+                .fix("give a longer one, such as `30s`"));
+        }
+        if self.body_max.0 == 0 {
+            return Err(Error::stop(format!("`body_max: {}` takes no answer", self.body_max))
+                .fix("give more, such as `16MiB`"));
+        }
+        if self.body.is_some() && self.method == Method::Get {
+            return Err(Error::stop("`body` is not sent with `method: GET`")
+                .fix("give `method: POST`, or take `body` out"));
+        }
+        Ok(())
+    }
+
     fn targets(&self) -> Result<Vec<poller::Target>> {
         let listed = match (&self.url, self.urls.as_slice()) {
             (Some(url), []) => vec![Target { url: url.clone(), name: None, every: None }],
@@ -359,7 +378,7 @@ impl Address {
         let fix = "write it as `https://host/path`";
         let url = url::Url::parse(&self.0)
             .map_err(|e| Error::stop("a URL cannot be read").because(e).fix(fix))?;
-        if !matches!(url.scheme(), "http" | "https") {
+        if !client::is_polled(&url) {
             return Err(
                 Error::stop(format!("`{}` is not a scheme that is polled", url.scheme())).fix(fix)
             );

@@ -189,7 +189,7 @@ async fn bad_urls_are_told_and_do_not_hold_up_the_good_one() {
     }
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     for (name, words) in [
-        ("slow", "within 1s"),
+        ("slow", "no answer within 1s"),
         ("large", "larger than 1 MiB"),
         ("told_large", "larger than 1 MiB"),
         ("broken", "`500 Internal Server Error`"),
@@ -206,6 +206,52 @@ async fn bad_urls_are_told_and_do_not_hold_up_the_good_one() {
     }
     // Back-off for the one, the usual pace for the other.
     assert!(heard.of("denied").len() > 3 * heard.of("broken").len());
+}
+
+#[tokio::test]
+async fn what_a_server_asks_for_or_leads_to_is_told_in_the_right_words() {
+    let later = |status: StatusCode, wait: &'static str| {
+        get(move || async move { (status, [(header::RETRY_AFTER, wait)]) })
+    };
+    let drips = || async {
+        let drops = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Some((Ok::<_, std::io::Error>(vec![b'x'; 1]), ()))
+        });
+        Body::from_stream(drops)
+    };
+    let router = Router::new()
+        .route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/drips", get(drips))
+        .route("/file", get(|| async { Redirect::temporary("file:///etc/passwd") }))
+        .route("/nowhere", get(|| async { StatusCode::FOUND }))
+        .route("/circle", get(|| async { Redirect::temporary("/circle") }))
+        .route("/later", later(StatusCode::TOO_MANY_REQUESTS, "86400"))
+        .route("/never", later(StatusCode::SERVICE_UNAVAILABLE, "99999999999999999999"));
+    let (address, _) = serve(router).await;
+    let words = [
+        ("broken", "`500 Internal Server Error`"),
+        ("drips", "the answer was not whole within 1s"),
+        ("file", "leads to a URL of scheme `file`, which is not polled"),
+        ("nowhere", "leads nowhere"),
+        ("circle", "leads in circles"),
+        ("later", "to be asked again in 1d, which is cut: the next try is in 1h"),
+        ("never", "which is cut: the next try is in 1h"),
+    ];
+    let urls = words.map(|(n, _)| format!(r#"{{"url":"{address}/{n}","name":"{n}"}}"#));
+    let options = format!(r#"{{"urls":[{}],"every":"20ms","timeout":"1s"}}"#, urls.join(","));
+    let (_source, heard) = open(&options).await;
+    for (name, words) in words {
+        let error = heard.wait_for(name).await;
+        assert!(error.contains(words), "{name}: {error}");
+    }
+    // At the usual pace, since asking later would change nothing.
+    for name in ["file", "nowhere", "circle"] {
+        assert!(heard.of(name).len() > 3 * heard.of("broken").len(), "{name}");
+    }
+    for name in ["later", "never"] {
+        assert_eq!(heard.of(name).len(), 1, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -406,6 +452,9 @@ fn options_that_make_no_sense_are_refused_with_a_fix() {
         r#"{"url":"no url"}"#,
         r#"{"url":"http://a","every":"0s"}"#,
         r#"{"url":"http://a","requests_max":0}"#,
+        r#"{"url":"http://a","timeout":"0s"}"#,
+        r#"{"url":"http://a","body_max":"0B"}"#,
+        r#"{"url":"http://a","body":"x"}"#,
         r#"{"url":"http://a","headers":{"a b":"c"}}"#,
         r#"{"url":"http://a","headers":{"a":"line\nbreak"}}"#,
         r#"{"url":"http://a","headers":{"authorization":"x"},"auth":{"bearer":"y"}}"#,

@@ -7,21 +7,17 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use millstream_core::codec::{RowId, Rows};
-use millstream_core::queue::{Epoch, LogId, Mark};
-use millstream_core::record::Offset;
+use millstream_core::queue::Mark;
 use millstream_core::sink::{Held, Refused};
 use millstream_core::{Error, Remedy, Result};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OpenFlags};
 
-use super::Options;
 use super::error::explain;
 use super::insert::Insert;
 use super::neighbours::Neighbour;
 use super::table::{Table, Trouble};
+use super::{Options, mark};
 use crate::folder;
-
-/// Where marks are kept.
-pub(super) const HELD_TABLE: &str = "_millstream_held";
 
 /// How long SQLite itself waits for another program before the engine is told to retry.
 const BUSY: Duration = Duration::from_millis(500);
@@ -48,6 +44,8 @@ struct Open {
     file: Option<FileId>,
     table: Table,
     insert: Insert,
+    /// The mark that was found when it was opened, or stored since.
+    held: Option<Mark>,
     turn: Turn,
 }
 
@@ -85,9 +83,9 @@ impl Database {
         let file = file_id(&self.options.path);
         let insert = Insert::into(&conn, &table);
         let insert = self.told("cannot open the database", insert.map_err(Trouble::from))?;
-        self.open = Some(Open { conn, file, table, insert, turn: Turn::Idle });
+        self.open = Some(Open { conn, file, table, insert, held, turn: Turn::Idle });
         self.was_open = true;
-        Ok(held)
+        Ok(held.map_or(Held::Fresh, Held::Upto))
     }
 
     /// Takes rows of the current epoch.
@@ -166,6 +164,7 @@ impl Database {
             }
             open.check_file(options)?;
             open.sql(options, "cannot commit to the database", "COMMIT")?;
+            open.held = Some(mark);
             open.turn = Turn::Idle;
             Ok(())
         })
@@ -178,15 +177,8 @@ impl Database {
             return Ok(());
         }
         let conn = self.connect(false)?;
-        let Options { pipeline, sink, .. } = &self.options;
-        let forgotten = has_held_table(&conn).and_then(|there| {
-            if !there {
-                return Ok(0);
-            }
-            let sql = format!("DELETE FROM {HELD_TABLE} WHERE pipeline = ?1 AND sink = ?2");
-            conn.execute(&sql, params![pipeline, sink])
-        });
-        self.told("cannot forget what is held", forgotten.map_err(Trouble::from)).map(drop)
+        let forgotten = mark::forget(&conn, &self.options);
+        self.told("cannot forget what is held", forgotten.map_err(Trouble::from))
     }
 
     /// Does something with the open database. Whatever fails half-way is rolled back at once, so that
@@ -241,7 +233,7 @@ impl Database {
             .fix("make the folder, writable for this user, or correct `path`")
     }
 
-    fn set_up(&self, conn: &Connection, table: &mut Table) -> Result<Held, Trouble> {
+    fn set_up(&self, conn: &Connection, table: &mut Table) -> Result<Option<Mark>, Trouble> {
         conn.set_prepared_statement_cache_capacity(16);
         conn.pragma_update(None, "page_size", PAGE_BYTES)?;
         let journal: String = conn.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0))?;
@@ -255,9 +247,12 @@ impl Database {
         conn.pragma_update(None, "temp_store", "MEMORY")?;
         conn.pragma_update(None, "foreign_keys", true)?;
         let place = self.options.place();
-        if !table.is_there(conn, &place)? || !has_held_table(conn)? {
+        if !table.is_there(conn, &place)? || !mark::has_table(conn)? {
             conn.execute_batch("BEGIN IMMEDIATE")?;
             if !table.is_there(conn, &place)? {
+                if let Some(mark) = mark::held(conn, &self.options)? {
+                    return Err(self.table_is_gone(mark).into());
+                }
                 if !self.options.create {
                     return Err(Error::stop(format!("there is no table `{}`", self.options.table))
                         .at(place)
@@ -266,40 +261,27 @@ impl Database {
                 }
                 conn.execute_batch(&table.create_sql())?;
             }
-            conn.execute_batch(&format!(
-                "CREATE TABLE IF NOT EXISTS {HELD_TABLE} (pipeline TEXT NOT NULL, sink TEXT NOT NULL, \
-                 log TEXT NOT NULL, incarnation INTEGER NOT NULL, epoch INTEGER NOT NULL, \
-                 next_offset INTEGER NOT NULL, PRIMARY KEY (pipeline, sink)) WITHOUT ROWID"
-            ))?;
+            mark::make_table(conn)?;
             table.check(conn, &place)?;
             conn.execute_batch("COMMIT")?;
         } else {
             table.check(conn, &place)?;
         }
-        self.held(conn)
+        mark::held(conn, &self.options)
     }
 
-    fn held(&self, conn: &Connection) -> Result<Held, Trouble> {
-        let sql = format!(
-            "SELECT log, incarnation, epoch, next_offset FROM {HELD_TABLE} WHERE pipeline = ?1 AND sink = ?2"
-        );
-        let Options { pipeline, sink, .. } = &self.options;
-        let row = conn.query_row(&sql, params![pipeline, sink], |r| {
-            let (log, incarnation): (String, u32) = (r.get(0)?, r.get(1)?);
-            let (epoch, next): (i64, i64) = (r.get(2)?, r.get(3)?);
-            Ok((log, incarnation, epoch, next))
-        });
-        let Some((log, incarnation, epoch, next)) = row.optional()? else { return Ok(Held::Fresh) };
-        let mark = u128::from_str_radix(&log, 16).ok().and_then(|log| {
-            let (epoch, next) = (u64::try_from(epoch).ok()?, u64::try_from(next).ok()?);
-            Some(Mark { log: LogId(log), incarnation, epoch: Epoch(epoch), next: Offset(next) })
-        });
-        let damaged = || {
-            Error::stop(format!("table `{HELD_TABLE}` holds something else than marks"))
-                .at(self.options.place())
-                .fix("restore the database from a backup, or drop that table to begin afresh")
-        };
-        Ok(Held::Upto(mark.ok_or_else(damaged)?))
+    fn table_is_gone(&self, mark: Mark) -> Error {
+        let Options { table, sink, .. } = &self.options;
+        Error::stop(format!(
+            "table `{table}` is gone, and rows up to epoch {} were stored in it",
+            mark.epoch
+        ))
+        .at(self.options.place())
+        .mended_by_forgetting()
+        .fix(format!(
+            "either put the table back (from a backup, or under the name it had), or run once with `--resume {sink}` to \
+             make it anew and go on from where the queue stands (what was stored is not delivered again)"
+        ))
     }
 
     /// Puts trouble into words.
@@ -346,24 +328,32 @@ impl Open {
         Ok(refused)
     }
 
-    /// Stores the mark in the transaction.
+    /// Stores the mark in the transaction, unless another process has stored one since this sink did.
     fn hold(&self, options: &Options, mark: Mark) -> Result<()> {
-        let sql = format!("INSERT OR REPLACE INTO {HELD_TABLE} VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-        let small = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let held = self.conn.prepare_cached(&sql).and_then(|mut statement| {
-            let (epoch, next) = (small(mark.epoch.0), small(mark.next.0));
-            let log = mark.log.to_string();
-            statement.execute(params![
-                options.pipeline,
-                options.sink,
-                log,
-                mark.incarnation,
-                epoch,
-                next
-            ])
-        });
+        let found = mark::held(&self.conn, options).map_err(|trouble| match trouble {
+            Trouble::Told(error) => error,
+            Trouble::Sqlite(cause) => {
+                explain("cannot read what is held", &options.path, true, cause)
+            }
+        })?;
+        if found != self.held {
+            let told = |mark: Option<Mark>| {
+                mark.map_or("nothing".to_owned(), |m| format!("epoch {}", m.epoch))
+            };
+            // Of the same queue: this process takes over from that one, or that one from this. What is held now
+            // decides, so it is looked at anew.
+            let same = found.is_some_and(|found| found.log == mark.log);
+            let remedy = if same { Remedy::Reopen } else { Remedy::Stop };
+            return Err(Error::new(remedy, format!(
+                "another process writes rows of this sink: the database holds {}, this process left it at {}",
+                told(found),
+                told(self.held)
+            ))
+            .at(options.place())
+            .fix("let only one of them run; started again, it goes on from what the database holds. Pipelines that are not one need other names"));
+        }
         let what = "cannot store what is held";
-        held.map(drop).map_err(|e| explain(what, &options.path, true, e))
+        mark::store(&self.conn, options, mark).map_err(|e| explain(what, &options.path, true, e))
     }
 
     fn sql(&self, options: &Options, what: &str, sql: &str) -> Result<()> {
@@ -379,11 +369,6 @@ impl Open {
             .at(options.place())
             .fix("leave it in place while the pipeline runs; it is made anew or opened again"))
     }
-}
-
-fn has_held_table(conn: &Connection) -> rusqlite::Result<bool> {
-    let sql = "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-    conn.query_row(sql, [HELD_TABLE], |r| r.get(0))
 }
 
 #[cfg(unix)]

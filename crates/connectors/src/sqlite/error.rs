@@ -47,6 +47,8 @@ pub(super) fn explain(what: &str, path: &Path, was_open: bool, cause: rusqlite::
         Some(ErrorCode::NotADatabase) => {
             (Remedy::Stop, "choose another `path`: this file is something else, or encrypted")
         }
+        // SQL that SQLite does not take, which asking again does not mend.
+        Some(ErrorCode::Unknown) => (away, "look at the cause"),
         _ => (Remedy::Reopen, "look at the cause"),
     };
     Error::new(remedy, what).at(path.display().to_string()).because(cause).fix(fix)

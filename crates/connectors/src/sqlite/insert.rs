@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::cells::Cells;
 use super::error::{explain, is_of_a_row, reason};
 use super::feed::Feed;
-use super::table::Table;
+use super::table::{Table, Trouble};
 
 /// Rows to a statement. More gain nothing (`bench/src/bin/sqlite.rs`), and SQLite keeps a copy of every page
 /// that a statement changes until it ends: at most 16 MiB, if each row changes another one.
@@ -55,7 +55,8 @@ impl Insert {
             }
         }
         for rows in left.chunks(ROWS_MAX) {
-            self.chunk(conn, &cells, rows, &mut refused).map_err(|e| failed(path, e))?;
+            self.chunk(conn, table, &cells, rows, &mut refused)
+                .map_err(|e| failed(conn, path, e))?;
         }
         refused.sort_by_key(|(row, _)| *row);
         let whole = |(row, reason)| {
@@ -74,17 +75,22 @@ impl Insert {
     fn chunk(
         &self,
         conn: &Connection,
+        table: &Table,
         cells: &Cells,
         mut rows: &[usize],
         refused: &mut Vec<(usize, String)>,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), Trouble> {
         while !rows.is_empty() {
-            let (result, at) = self
-                .feed
-                .with(cells, rows, || conn.prepare_cached(&self.sql)?.raw_execute().map(drop));
-            let Err(e) = result else { return Ok(()) };
-            if !is_of_a_row(&e) {
-                return Err(e);
+            let (result, at) = self.all(conn, table, cells, rows);
+            let e = match result {
+                Ok(changes) if changes == rows.len() || !table.changes_by_each_row() => {
+                    return Ok(());
+                }
+                Ok(_) => return self.one_by_one(conn, table, cells, rows, refused),
+                Err(e) => e,
+            };
+            if !is_of_a_row(&e) || conn.is_autocommit() {
+                return Err(e.into());
             }
             if let [row] = rows {
                 refused.push((*row, reason(&e)));
@@ -93,15 +99,78 @@ impl Insert {
             // The last one read, if it can be that; else the middle.
             let cut = if at < rows.len() { at } else { rows.len() / 2 };
             let (before, from) = rows.split_at(cut);
-            self.chunk(conn, cells, before, refused)?;
+            self.chunk(conn, table, cells, before, refused)?;
             let (suspect, behind) = from.split_at(from.len().min(1));
-            self.chunk(conn, cells, suspect, refused)?;
+            self.chunk(conn, table, cells, suspect, refused)?;
             rows = behind;
+        }
+        Ok(())
+    }
+
+    /// Inserts rows by one statement; tells how many rows of the table it has changed. Where a trigger has left
+    /// some out, none is inserted.
+    fn all(
+        &self,
+        conn: &Connection,
+        table: &Table,
+        cells: &Cells,
+        rows: &[usize],
+    ) -> (rusqlite::Result<usize>, usize) {
+        let insert = || conn.prepare_cached(&self.sql)?.raw_execute();
+        self.feed.with(cells, rows, || {
+            if !table.has_triggers || rows.len() == 1 {
+                return insert();
+            }
+            conn.prepare_cached("SAVEPOINT chunk")?.raw_execute()?;
+            let changes = insert();
+            if conn.is_autocommit() {
+                return changes;
+            }
+            if !matches!(changes, Ok(n) if n == rows.len()) && table.changes_by_each_row() {
+                conn.prepare_cached("ROLLBACK TO chunk")?.raw_execute()?;
+            }
+            conn.prepare_cached("RELEASE chunk")?.raw_execute()?;
+            changes
+        })
+    }
+
+    /// Finds the rows that a trigger leaves out.
+    fn one_by_one(
+        &self,
+        conn: &Connection,
+        table: &Table,
+        cells: &Cells,
+        rows: &[usize],
+        refused: &mut Vec<(usize, String)>,
+    ) -> Result<(), Trouble> {
+        if !table.has_triggers {
+            return Err(Error::reopen("the table was given a trigger that leaves out rows").into());
+        }
+        for row in rows {
+            match self.all(conn, table, cells, std::slice::from_ref(row)).0 {
+                Ok(0) => refused.push((*row, "a trigger leaves it out, by RAISE(IGNORE)".into())),
+                Ok(_) => {}
+                Err(e) if is_of_a_row(&e) && !conn.is_autocommit() => {
+                    refused.push((*row, reason(&e)));
+                }
+                Err(e) => return Err(e.into()),
+            }
         }
         Ok(())
     }
 }
 
-fn failed(path: &Path, cause: rusqlite::Error) -> Error {
-    explain("cannot write rows to the database", path, true, cause)
+fn failed(conn: &Connection, path: &Path, trouble: Trouble) -> Error {
+    let place = path.display().to_string();
+    match trouble {
+        Trouble::Told(error) => error.at(place),
+        // Every act here is inside a transaction.
+        Trouble::Sqlite(cause) if is_of_a_row(&cause) && conn.is_autocommit() => Error::reopen(
+            "a trigger has rolled back the whole transaction, by RAISE(ROLLBACK)",
+        )
+        .at(place)
+        .because(reason(&cause))
+        .fix("write RAISE(ABORT) in the trigger, which refuses only the row; rows wait until then"),
+        Trouble::Sqlite(cause) => explain("cannot write rows to the database", path, true, cause),
+    }
 }

@@ -5,6 +5,7 @@ mod database;
 mod error;
 mod feed;
 mod insert;
+mod mark;
 mod neighbours;
 mod table;
 
@@ -34,11 +35,14 @@ use crate::lane::{Lane, Pending};
 /// that SQLite would change is refused and its row kept in the dead letters: NaN (which would become
 /// NULL), integers above 9223372036854775807, years outside 0000 to 9999. Rows that break a constraint
 /// of the table (UNIQUE, NOT NULL, CHECK, foreign keys, a trigger's RAISE) are refused likewise, and
-/// their neighbours go on.
+/// their neighbours go on; so are rows that a trigger leaves out by `RAISE(IGNORE)`. What a trigger itself
+/// changes or deletes after a row was stored cannot be told.
 ///
 /// The database is put into WAL mode with `synchronous=FULL`: what is flushed survives power loss, and
 /// others can read at any time. Other programs can write between flushes; while one holds the database
-/// longer than half a second, rows wait and are tried again.
+/// longer than half a second, rows wait and are tried again. Should a second process come to write rows of
+/// the same pipeline and sink, the one that finds the other's mark stops. So does a sink whose table is gone while
+/// its mark is there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sqlite {
@@ -113,18 +117,31 @@ impl Config<dyn Sink> for Sqlite {
 
     fn build(self, env: &Env) -> Result<Box<dyn Sink>> {
         let path = env.path(&self.path);
-        let stop = |what: &str, fix: &str| Err(Error::stop(what).at(env.name.clone()).fix(fix));
+        let stop = |what: String, fix: &str| Err(Error::stop(what).fix(fix));
         if self.mode == Mode::Upsert && self.key.is_empty() {
             return stop(
-                "`mode: upsert` has no `key`",
+                "`mode: upsert` has no `key`".into(),
                 "name the columns that tell rows apart, such as `key: [id]`",
             );
         }
-        if self.table.trim().is_empty() || self.table.eq_ignore_ascii_case(database::HELD_TABLE) {
+        for (i, name) in self.key.iter().enumerate() {
+            if self.key.iter().take(i).any(|n| n.eq_ignore_ascii_case(name)) {
+                return stop(format!("`key` names `{name}` twice"), "name each column once");
+            }
+        }
+        let lower = self.table.to_ascii_lowercase();
+        if lower.trim().is_empty() {
+            return stop("`table` is empty".into(), "name a table, such as `table: readings`");
+        }
+        if lower.starts_with("sqlite_") || lower.starts_with("_millstream_") {
+            let owner = if lower.starts_with('_') { "Millstream" } else { "SQLite" };
             return stop(
-                "`table` cannot be that",
+                format!("`table: {}` is a name that {owner} keeps for itself", self.table),
                 "choose another name, such as `table: readings`",
             );
+        }
+        if self.table.contains('\0') {
+            return stop("`table` holds a NUL".into(), "choose another name");
         }
         let Self { table, mode, key, create, timestamps, .. } = self;
         let (pipeline, sink) = (env.pipeline.clone(), env.name.clone());
@@ -210,6 +227,10 @@ impl Sink for SqliteSink {
         self.writing = None;
         self.begun = false;
         self.run(Database::forget).await
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn promise(&self) -> Promise {

@@ -21,7 +21,12 @@ pub(super) struct Table {
     pub(super) not_null: Vec<usize>,
     /// How moments are stored.
     pub(super) timestamps: Timestamps,
+    /// Whether it has triggers, which can leave out rows without a word.
+    pub(super) has_triggers: bool,
 }
+
+/// `SQLITE_MAX_COLUMN` as SQLite is built unless told otherwise.
+const COLUMNS_MAX: usize = 2_000;
 
 /// A column that is there already.
 struct Existing {
@@ -52,6 +57,12 @@ impl Table {
         if columns.is_empty() {
             return stop("there are no columns to store".into());
         }
+        if columns.len() > COLUMNS_MAX {
+            let what = format!("rows have {} columns, SQLite takes {COLUMNS_MAX}", columns.len());
+            return Err(Error::stop(what)
+                .at(options.place())
+                .fix("choose the columns to store in a view, or nest them into structs or json"));
+        }
         let mut key = Vec::new();
         for name in &options.key {
             match columns.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
@@ -69,7 +80,7 @@ impl Table {
         let Options { table, mode, timestamps, .. } = options;
         let not_null = if *mode == Mode::Upsert { key.clone() } else { Vec::new() };
         let (name, mode, timestamps) = (table.clone(), *mode, *timestamps);
-        Ok(Self { name, mode, columns, key, not_null, timestamps })
+        Ok(Self { name, mode, columns, key, not_null, timestamps, has_triggers: false })
     }
 
     /// `CREATE TABLE`.
@@ -123,6 +134,11 @@ impl Table {
         sql
     }
 
+    /// Whether each row that is not refused changes one row of the table.
+    pub(super) fn changes_by_each_row(&self) -> bool {
+        self.mode == Mode::Insert || self.key.len() < self.columns.len()
+    }
+
     fn names(&self, which: impl Iterator<Item = impl std::borrow::Borrow<usize>>) -> String {
         let names = which.filter_map(|i| self.columns.get(*i.borrow()));
         names.map(|(name, _)| quoted(name)).collect::<Vec<_>>().join(", ")
@@ -147,6 +163,8 @@ impl Table {
     pub(super) fn check(&mut self, conn: &Connection, place: &str) -> Result<(), Trouble> {
         let sql = "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE";
         let strict: bool = conn.query_row(sql, [&self.name], |r| r.get(0))?;
+        let sql = "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE";
+        self.has_triggers = conn.query_row(sql, [&self.name], |r| r.get(0))?;
         let existing = self.existing(conn)?;
         let primary = existing.iter().filter(|e| e.primary > 0).count();
         let is_rowid = |e: &Existing| {

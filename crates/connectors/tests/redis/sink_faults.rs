@@ -130,6 +130,26 @@ async fn a_full_server_takes_part_of_an_epoch_and_later_the_rest() {
 }
 
 #[tokio::test]
+async fn a_full_server_takes_keys_later() {
+    if !has_redis("a_full_server_takes_keys_later") {
+        return;
+    }
+    let server = RedisServer::forgetful();
+    let mut sink = sink(&server, json!({ "hash": { "key": "h:{id}" } }));
+    sink.open(laws::schema()).await.unwrap();
+    sink.write(&laws::rows(1, &ids(1))).await.unwrap();
+    sink.prepare(&laws::mark(1)).await.unwrap();
+    server.ask(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let e = sink.flush(&laws::mark(1)).await.unwrap_err();
+    assert_eq!(e.remedy(), Remedy::Retry, "{e}");
+    assert!(e.how_to_fix().unwrap().contains("maxmemory"), "{e}");
+    assert!(e.to_string().len() < 1_000, "one of thousands of errors is told: {e}");
+    server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    deliver(sink.as_mut(), 1).await;
+    assert_eq!(ask::<i64>(&server, &["DBSIZE"]), ROWS + 1);
+}
+
+#[tokio::test]
 async fn an_answer_that_comes_too_late_does_not_write_twice() {
     if !has_redis("an_answer_that_comes_too_late_does_not_write_twice") {
         return;
@@ -188,10 +208,21 @@ async fn a_user_who_may_not_write_the_mark_writes_no_rows() {
     let pubsub = ["~millstream:*", "&hot", "+eval", "+get", "+set", "+publish"];
     open(&json!({ "pubsub": { "channel": "hot" } }), &pubsub).await.unwrap();
     server.ask(&["DEL", "millstream:test.output"]);
-    let hash = ["~millstream:*", "~h:*", "+eval", "+get", "+set", "+hset", "+hdel", "+pexpire"];
+    let hash = [
+        "~millstream:*",
+        "~h:*",
+        "+eval",
+        "+get",
+        "+set",
+        "+hset",
+        "+hdel",
+        "+pexpire",
+        "+multi",
+        "+exec",
+    ];
     open(&json!({ "hash": { "key": "h:{id}", "ttl": "1s" } }), &hash).await.unwrap();
     server.ask(&["DEL", "millstream:test.output"]);
-    let string = ["~millstream:*", "~s:*", "+eval", "+get", "+set"];
+    let string = ["~millstream:*", "~s:*", "+eval", "+get", "+set", "+multi", "+exec"];
     open(&json!({ "string": { "key": "s:{id}", "ttl": "1s" } }), &string).await.unwrap();
 }
 

@@ -205,6 +205,42 @@ async fn what_a_dead_member_left_is_taken_over_once() {
 }
 
 #[tokio::test]
+async fn entries_taken_over_later_may_be_older_than_those_before() {
+    if !has_redis("entries_taken_over_later_may_be_older_than_those_before") {
+        return;
+    }
+    let server = RedisServer::forgetful();
+    server.ask(&["XGROUP", "CREATE", "orders", "test.input", "0", "MKSTREAM"]);
+    add(&server, &numbered("", 0..200));
+    for who in ["dead later", "dead first"] {
+        let group = ["GROUP", "test.input", who, "COUNT", "100", "STREAMS", "orders", ">"];
+        server.ask(&[&["XREADGROUP"], &group[..]].concat());
+    }
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    // One is still alive: its entries, which are the older ones, were touched just now.
+    let words = ["XPENDING", "orders", "test.input", "-", "+", "100", "dead later"];
+    let left: Vec<(String, String, u64, u64)> = ask(&server, &words);
+    let mut touch = command(&["XCLAIM", "orders", "test.input", "dead later", "0"]);
+    for (id, ..) in left {
+        touch.arg(id);
+    }
+    touch.arg("JUSTID").exec(&mut client(&server)).unwrap();
+    let read = json!({ "stream": { "key": "orders", "field": "data", "claim_after": "400ms" } });
+    let (mut first, mut queue) = (source(&server, read.clone()), Queue::default());
+    first.open(&queue.positions).await.unwrap();
+    queue.fill(first.as_mut(), 100).await;
+    assert_eq!(queue.rows, numbered("", 100..200));
+    // They are taken over now, and the process dies before they are in the queue.
+    assert_eq!(texts(&pull(first.as_mut()).await), numbered("", 0..100));
+    drop(first);
+    let mut second = source(&server, read);
+    second.open(&queue.positions).await.unwrap();
+    queue.fill(second.as_mut(), 200).await;
+    assert_eq!(queue.sorted(), numbered("", 0..200));
+    assert_eq!(pending(&server), 0);
+}
+
+#[tokio::test]
 async fn what_is_under_way_is_not_taken_over() {
     if !has_redis("what_is_under_way_is_not_taken_over") {
         return;

@@ -105,7 +105,7 @@ impl<'s> Defs<'s> {
         let own = self.description(option);
         let meaning = if own.is_empty() { self.description(resolved) } else { own };
         let default = match option.get("default") {
-            Some(value) if !value.is_null() => format!("`{value}`").replace('"', ""),
+            Some(value) if !value.is_null() => default_text(value),
             _ if needed => "**required**".into(),
             _ => String::new(),
         };
@@ -241,6 +241,16 @@ impl<'s> Defs<'s> {
     }
 }
 
+/// A default as it would be written in a file, without the quotes that JSON needs and YAML does not.
+fn default_text(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() => format!("`{text}`"),
+        Value::Array(items) if items.iter().any(|item| item == "") => format!("`{value}`"),
+        Value::Array(_) | Value::Object(_) => format!("`{value}`").replace('"', ""),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => format!("`{value}`"),
+    }
+}
+
 /// The names that may stand for a value, if it is a choice.
 fn choices(schema: &Value) -> Vec<&str> {
     let plain = list(schema, "enum").iter().filter_map(Value::as_str);
@@ -264,4 +274,23 @@ fn type_name(schema: &Value) -> Option<&str> {
 
 fn list<'v>(schema: &'v Value, key: &str) -> &'v [Value] {
     schema.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_reads_as_in_a_file() {
+        for (value, text) in [
+            (serde_json::json!("\""), "`\"`"),
+            (serde_json::json!("5s"), "`5s`"),
+            (serde_json::json!(""), "`\"\"`"),
+            (serde_json::json!([""]), "`[\"\"]`"),
+            (serde_json::json!(["a", "b"]), "`[a,b]`"),
+            (serde_json::json!(true), "`true`"),
+        ] {
+            assert_eq!(default_text(&value), text);
+        }
+    }
 }

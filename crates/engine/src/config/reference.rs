@@ -92,6 +92,9 @@ fn section(out: &mut String, title: &str, defs: &Defs<'_>, schema: &Value) {
 }
 
 fn parts(out: &mut String, title: &str, key: &str, defs: &Defs<'_>, choice: &str, names: &[&str]) {
+    if names.is_empty() {
+        return;
+    }
     heading(out, 2, title);
     for name in names {
         heading(out, 3, &format!("`{name}`"));

@@ -62,10 +62,13 @@ fn choice<T: Table, P: ?Sized>(generator: &mut SchemaGenerator, noun: &str, tabl
             choices.push(serde_json::json!({ "const": plugin.name }));
         }
     }
-    let choice = json_schema!({
-        "description": format!("One kind of {noun}, with its options."),
-        "oneOf": choices,
-    });
+    let description = format!("One kind of {noun}, with its options.");
+    let choice = if choices.is_empty() {
+        // Nothing can be chosen.
+        json_schema!({ "description": description, "not": {} })
+    } else {
+        json_schema!({ "description": description, "oneOf": choices })
+    };
     generator.definitions_mut().insert(T::CHOICE.into(), choice.to_value());
 }
 

@@ -53,7 +53,7 @@ fn what_is_left_out_has_its_default() {
     assert!(pipeline.views.is_empty() && pipeline.http.is_none());
     assert_eq!(pipeline.sinks[0].wanted, None);
     assert_eq!(pipeline.limits.step_bytes, Bytes(1 << 20));
-    assert_eq!(pipeline.limits.retry_max, Span(std::time::Duration::from_secs(30)));
+    assert_eq!(pipeline.limits.retry_max, Span(std::time::Duration::from_secs(10)));
     assert!(!pipeline.sources[0].declared && pipeline.sources[0].columns.is_none());
 }
 

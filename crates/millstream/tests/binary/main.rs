@@ -15,5 +15,6 @@ mod dead;
 mod ends;
 mod examples;
 mod kill;
+mod redis;
 mod transcripts;
 mod web;

@@ -238,7 +238,9 @@ local function take(keys, args)
     end
     return answer('OK', s, record.token)
   end
-  if record and record.process ~= '' then
+  -- Whoever asks may know that this very process has died: it saw that on the same machine.
+  local died = record and args[5] == 'dead ' .. record.process
+  if record and record.process ~= '' and not died then
     if record.ends > now or (args[5] == 'unleased' and record.ends > 0) then
       return answer('HELD', s, record.process)
     end

@@ -146,6 +146,10 @@ impl Queue for Redis {
         self.shared.new_incarnation().await
     }
 
+    async fn lost_from(&self, incarnation: u32) -> Result<Option<Offset>> {
+        self.shared.lost_from(incarnation).await
+    }
+
     async fn take_role(&self, role: &Role) -> Result<bool> {
         self.shared.take_role(role).await
     }

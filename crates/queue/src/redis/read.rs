@@ -253,6 +253,26 @@ impl Shared {
         Ok(positions)
     }
 
+    /// Where the first of the incarnations after this one began, as far as those are known.
+    pub(crate) async fn lost_from(&self, incarnation: u32) -> Result<Option<Offset>> {
+        let latest = self.state.lock().incarnation;
+        let fields: Vec<String> =
+            (incarnation + 1..=latest).map(|i| format!("began:{i}")).collect();
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let read = || async {
+            let began = self
+                .ask::<Vec<Option<u64>>>(&self.main, |commands| {
+                    commands.cmd("HMGET").arg(&self.keys.meta).arg(&fields);
+                })
+                .await?;
+            Ok(began)
+        };
+        let began = self.steady("read", read).await?;
+        Ok(began.into_iter().flatten().min().map(Offset))
+    }
+
     pub(crate) async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
         let read = || async {
             let all = self

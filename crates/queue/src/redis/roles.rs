@@ -3,7 +3,7 @@
 //! What a process does in a role carries its token, and is refused once another one has a newer token: a process
 //! that was frozen for an hour does no harm when it wakes. The lease only says when another one may take over. So
 //! a role counts as lost when the server says so, and not when the server cannot be asked: while it is down,
-//! nobody else can have taken it.
+//! nobody else can have taken it. What died on the same machine is seen to be dead, and not waited for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +24,35 @@ fn lease() -> u64 {
     LEASE.as_secs() * 1000
 }
 
-/// A name for this process that no other has had: `<host>:<process id>:<random>`.
+/// A name for this process that no other has had: `<host>:<process id>:<place>-<random>`. Two with the same place
+/// see each other's process ids.
 pub(crate) fn process_name() -> String {
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy().replace([' ', ':'], "-");
-    format!("{host}:{}:{:08x}", std::process::id(), fastrand::u32(..))
+    format!("{host}:{}:{:08x}-{:08x}", std::process::id(), place(), fastrand::u32(..))
+}
+
+/// This boot of this machine, and the namespace that process ids are of.
+fn place() -> u32 {
+    let boot = std::fs::read("/proc/sys/kernel/random/boot_id");
+    let space = std::fs::read_link("/proc/self/ns/pid");
+    match (boot, space) {
+        (Ok(boot), Ok(space)) => {
+            crc32c::crc32c_append(crc32c::crc32c(&boot), space.as_os_str().as_encoded_bytes())
+        }
+        // Like no other.
+        _ => fastrand::u32(..),
+    }
+}
+
+/// Whether a process of this name has ended, which can be told only where its process id would be seen.
+fn has_died(name: &str) -> bool {
+    let mut parts = name.rsplitn(3, ':');
+    let (Some(last), Some(id)) = (parts.next(), parts.next()) else { return false };
+    let here = last.split_once('-').is_some_and(|(at, _)| at == format!("{:08x}", place()));
+    let known = std::path::Path::new("/proc/self").exists();
+    here && known
+        && id.parse::<u32>().is_ok_and(|id| !std::path::Path::new(&format!("/proc/{id}")).exists())
 }
 
 /// What came of asking for a role.
@@ -39,21 +63,24 @@ pub(crate) enum Taken {
 }
 
 /// Which holders are passed over.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Over {
     /// Those whose lease has ended.
     Expired,
     /// Those that have none: they act without having asked for the role.
     Unleased,
+    /// This one, which has died.
+    Dead(String),
 }
 
 impl Shared {
     /// Asks for a role, with or without a lease.
     pub(crate) async fn ask_role(&self, role: &str, leased: bool, over: Over) -> Result<Taken> {
         let keys = [self.keys.meta.as_str(), self.keys.roles.as_str()];
-        let over = match over {
-            Over::Expired => "expired",
-            Over::Unleased => "unleased",
+        let over = &match over {
+            Over::Expired => "expired".to_owned(),
+            Over::Unleased => "unleased".to_owned(),
+            Over::Dead(process) => format!("dead {process}"),
         };
         let lease = if leased { lease() } else { 0 };
         let answer = self
@@ -75,9 +102,14 @@ impl Shared {
             // Others shall count it from now on.
             self.steady("roles", || self.beat()).await?;
         }
-        let Taken::Token(token) = self.ask_role(&name, true, Over::Expired).await? else {
-            return Ok(false);
-        };
+        let mut taken = self.ask_role(&name, true, Over::Expired).await?;
+        if let Taken::By(process) = &taken
+            && has_died(process)
+        {
+            // It will not renew its lease: no need to wait for the end of that.
+            taken = self.ask_role(&name, true, Over::Dead(process.clone())).await?;
+        }
+        let Taken::Token(token) = taken else { return Ok(false) };
         if *role == Role::Process {
             self.take_over(&token).await?;
         }

@@ -55,6 +55,9 @@ async fn a_lost_tail_stops_those_who_knew_it_and_begins_a_new_incarnation() {
     assert_eq!(queue.commit(&checkpoint(1, 7)).await.unwrap_err().remedy(), Remedy::Stop);
     let queue = place.open().await;
     assert_eq!(queue.identity(), (id, incarnation + 1));
+    // What a sink holds from there on is of frames that are no more.
+    assert_eq!(queue.lost_from(incarnation).await.unwrap(), Some(Offset(7)));
+    assert_eq!(queue.lost_from(incarnation + 1).await.unwrap(), None);
     assert_eq!(queue.append(&[numbered(7)]).await.unwrap().start, Offset(7));
 }
 

@@ -67,17 +67,13 @@ fn node_of(join: Join, lookups: &Lookups) -> Result<LookupNode> {
             return plan_err!("a lookup cannot be joined by `{other} JOIN`, only by `LEFT JOIN`");
         }
     };
-    if inner && lookups.get(&table).is_some_and(|l| l.gives_nulls()) {
-        return plan_err!(
-            "`INNER JOIN` of `{table}` would lose rows while it is away, since its `on_failure` is `nulls`: write `LEFT JOIN`, or `on_failure: retry`"
-        );
-    }
     let right = join.right.schema();
     let key = match (join.on.as_slice(), &join.filter) {
         ([], Some(Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right: other }))) => {
             key_of(left, other, right)
         }
-        ([(left, other)], None) => key_of(left, other, right),
+        // What was wrong here was made `NULL`, to find what else is.
+        ([], Some(null @ Expr::Literal(value, _))) if value.is_null() => Some(null.clone()),
         _ => None,
     };
     let Some(key) = key else {

@@ -1,6 +1,5 @@
 //! Uses of a lookup that cannot be: said with the nearest form that can.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
@@ -11,7 +10,8 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;
 use millstream_core::lookup::KEY;
 
-use crate::complain::Complaint;
+use super::Lookups;
+use crate::complain::{Complaint, Place};
 use crate::parse::{Tokens, place};
 
 /// A lookup as a query names it.
@@ -20,22 +20,29 @@ pub(crate) struct Named {
     table: String,
     /// What its columns are called by.
     alias: String,
+    /// What it cannot answer is nulls.
+    gives_nulls: bool,
 }
 
 /// The lookup that this is, if it is one.
-pub(crate) fn named(table: &TableFactor, lookups: &BTreeSet<String>) -> Option<Named> {
+pub(crate) fn named(table: &TableFactor, lookups: &Lookups) -> Option<Named> {
     let TableFactor::Table { name, alias, args: None, .. } = table else { return None };
     let table = name.0.last()?.as_ident()?.value.clone();
     let alias = alias.as_ref().map_or_else(|| table.clone(), |a| a.name.value.clone());
-    lookups.contains(&table).then_some(Named { table, alias })
+    let gives_nulls = lookups.get(&table)?.gives_nulls();
+    Some(Named { table, alias, gives_nulls })
 }
 
 impl Named {
     fn form(&self) -> String {
-        format!("write `… LEFT JOIN {} {} ON {}.{KEY} = …`", self.table, self.alias, self.alias)
+        let Self { table, alias, .. } = self;
+        if table == alias {
+            return format!("write `… LEFT JOIN {table} ON {table}.{KEY} = …`");
+        }
+        format!("write `… LEFT JOIN {table} {alias} ON {alias}.{KEY} = …`")
     }
 
-    fn say(&self, place: Option<crate::complain::Place>, what: String, fix: String) -> Complaint {
+    fn say(&self, place: Option<Place>, what: String, fix: String) -> Complaint {
         Complaint::new(place, Error::stop(what).fix(fix))
     }
 }
@@ -65,6 +72,15 @@ pub(crate) fn refuse_join(lookup: &Named, join: &Join, tokens: &Tokens) -> Optio
             return Some(lookup.say(at, what, lookup.form()));
         }
     };
+    let inner = matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_));
+    if inner && lookup.gives_nulls {
+        let what = format!(
+            "`INNER JOIN` would lose rows while `{}` is away, since its `on_failure` is `nulls`",
+            lookup.table
+        );
+        let fix = format!("{}, or have the lookup `on_failure: retry`", lookup.form());
+        return Some(lookup.say(at, what, fix));
+    }
     let on = match constraint {
         JoinConstraint::On(on) => on,
         JoinConstraint::Using(_) | JoinConstraint::Natural | JoinConstraint::None => {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use arrow::compute::take;
 use arrow_array::cast::AsArray;
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array, new_null_array,
-};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::filter::FilterBuilder;
 use datafusion_common::{DataFusionError, Result, exec_err, plan_err};
@@ -87,8 +85,15 @@ impl LookupStep {
         })
     }
 
+    fn asks_nothing(&self) -> bool {
+        !self.inner && self.columns.iter().all(|c| matches!(c, Comes::Unread))
+    }
+
     /// The step for people.
     fn explain(&self) -> String {
+        if self.asks_nothing() {
+            return format!("lookup {}: nothing of it is read, so it is not asked", self.table);
+        }
         let names = self.read().collect::<Vec<_>>().join(", ");
         let misses = if self.inner { "; rows without an answer are left out" } else { "" };
         format!("lookup {} ({names}) by {}{misses}", self.table, self.shown)
@@ -100,8 +105,7 @@ impl LookupStep {
 
     /// Runs the step; `None` when no row is left, or when answers are not at hand.
     pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Option<Rows>> {
-        let all_unread = self.columns.iter().all(|c| matches!(c, Comes::Unread));
-        if all_unread && !self.inner {
+        if self.asks_nothing() {
             let columns = self.beside(&rows.batch, None)?;
             let batch = batch_of(&self.schema, columns, rows.len())?;
             return Ok(Some(Rows { batch, origin: rows.origin }));

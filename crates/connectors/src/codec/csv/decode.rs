@@ -32,6 +32,8 @@ pub(super) struct CsvDecoder {
     /// Where each of the slots is found.
     pub(super) wanted: Vec<Wanted>,
     pub(super) schema: SchemaRef,
+    /// The headers of all columns that are declared, used or not.
+    pub(super) headers: Vec<String>,
     /// How many fields a row has, if the declaration says so.
     pub(super) fields: Option<usize>,
     pub(super) room: Room,
@@ -69,8 +71,9 @@ impl CsvDecoder {
         let mut places = Vec::new();
         if self.codec.options.header {
             let Some(range) = split.next(record) else { return Ok(()) };
-            if split.unclosed() {
-                return Err("a quote in the header is never closed".into());
+            if let Some(fault) = split.fault() {
+                let text = record.get(range).unwrap_or_default();
+                return Err(format!("in the header {}", fault.told(text)));
             }
             let names = header_names(split.fields());
             width = Some(names.len());
@@ -88,7 +91,10 @@ impl CsvDecoder {
             let fits = if !all_text && !text() {
                 Err("not valid UTF-8".to_owned())
             } else {
-                self.row(&split, width, &places, cells)
+                match split.fault() {
+                    Some(fault) => Err(fault.told(record.get(row.clone()).unwrap_or_default())),
+                    None => self.row(&split, width, &places, cells),
+                }
             };
             match fits {
                 Ok(()) => {
@@ -106,6 +112,13 @@ impl CsvDecoder {
 
     /// Which field each column is; `None` where the header lacks it.
     fn places(&self, header: &[String]) -> Result<Vec<Option<usize>>, String> {
+        if !self.headers.is_empty() && !header.iter().any(|name| self.headers.contains(name)) {
+            return Err(format!(
+                "the header has none of the columns {}: it names {}",
+                listed(&self.headers),
+                listed(header)
+            ));
+        }
         let mut places = Vec::with_capacity(self.wanted.len());
         for (wanted, slot) in self.wanted.iter().zip(&self.slots.top) {
             let Wanted::Header(name) = wanted else { continue };
@@ -129,9 +142,6 @@ impl CsvDecoder {
         places: &[Option<usize>],
         cells: &mut Cells,
     ) -> Result<(), String> {
-        if split.unclosed() {
-            return Err("a quote is never closed".into());
-        }
         if let Some(width) = width
             && split.len() != width
         {
@@ -167,6 +177,14 @@ impl CsvDecoder {
         }
         Ok(())
     }
+}
+
+/// Names for people, not all if they are many.
+fn listed(names: &[String]) -> String {
+    let shown: Vec<String> =
+        names.iter().take(5).map(|n| Short(n.as_bytes()).to_string()).collect();
+    let more = if names.len() > 5 { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Pushes a field that fits its kind; `None` if it does not.

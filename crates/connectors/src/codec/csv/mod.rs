@@ -8,9 +8,9 @@
 //! as in JSON (so `007` and `+1` are none), `true` and `false` in any case, moments and days as in JSON;
 //! fields are not trimmed. `at: /Sensor name` takes a column from a header of another name, and `at: /0`
 //! from a place. A row is refused, alone and with its header, when it has more or fewer fields than the
-//! header, when a field does not fit its column, or when its bytes are not UTF-8. A header that names a
-//! needed column twice, or lacks a required one, refuses the record; one that lacks another column gives
-//! nulls. Refused rows carry their header, so that they can be decoded again by themselves.
+//! header, when a field does not fit its column, when its bytes are not UTF-8, when a quote is never closed, or when
+//! text follows one that closes. A header that names a needed column twice, lacks a required one, or has none at
+//! all of those declared refuses the record; one that lacks another column gives nulls. Refused rows carry their header, so that they can be decoded again by themselves.
 //!
 //! Lists and structs cannot be read from CSV.
 
@@ -152,7 +152,7 @@ impl Codec for CsvCodec {
                     names = (1..=fields.len()).map(|i| format!("c{i}")).collect();
                 }
                 let text = b.get(row).is_some_and(|r| simdutf8::basic::from_utf8(r).is_ok());
-                if fields.len() != names.len() || !text || split.unclosed() {
+                if fields.len() != names.len() || !text || split.fault().is_some() {
                     continue;
                 }
                 let seen = names.iter().cloned().zip(fields.iter().map(|f| self.seen(f)));
@@ -178,8 +178,12 @@ impl Codec for CsvCodec {
     ) -> Result<Box<dyn Decoder>> {
         let is_used = |name: &String| used.is_none_or(|u| u.contains(name));
         let (mut read, mut wanted, mut fields) = (Vec::new(), Vec::new(), Vec::new());
+        let mut headers = Vec::new();
         for (i, column) in columns.0.iter().enumerate() {
             let place = self.wanted(i, column)?;
+            if let Wanted::Header(name) = &place {
+                headers.push(name.clone());
+            }
             if is_used(&column.name) {
                 fields.push(column.field());
             }
@@ -194,6 +198,7 @@ impl Codec for CsvCodec {
             codec: self.clone(),
             slots: Slots::of(&read),
             wanted,
+            headers,
             schema: Arc::new(Schema::new(fields)),
             fields: by_place.then_some(columns.0.len()),
             room: Room::default(),

@@ -15,7 +15,16 @@ pub(super) struct Split {
     text: Vec<u8>,
     ends: Vec<usize>,
     count: usize,
-    unclosed: bool,
+    fault: Option<Fault>,
+}
+
+/// What is wrong with the quotes of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The last one is never closed.
+    Unclosed,
+    /// Text follows one that closes.
+    Stray,
 }
 
 impl Split {
@@ -29,7 +38,7 @@ impl Split {
             text: vec![0; 1024],
             ends: vec![0; 32],
             count: 0,
-            unclosed: false,
+            fault: None,
         }
     }
 
@@ -62,9 +71,8 @@ impl Split {
         }
         self.count = count;
         let row = b.get(start..self.at).unwrap_or_default();
-        // A line break that ends a row is outside quotes: only the end of all can leave one open.
-        self.unclosed = self.at == b.len() && self.ends_in_quotes(row);
-        if self.unclosed {
+        self.fault = self.fault_of(row);
+        if self.fault == Some(Fault::Unclosed) {
             return Some(start..self.at);
         }
         let whole = row.strip_suffix(b"\n").unwrap_or(row);
@@ -72,20 +80,31 @@ impl Split {
         Some(start..start + whole.len())
     }
 
-    /// Whether a row that begins outside quotes ends inside them, by the rules of `csv-core`.
-    fn ends_in_quotes(&self, row: &[u8]) -> bool {
-        let (mut quoted, mut fresh) = (false, true);
-        let mut bytes = row.iter().copied().peekable();
-        while let Some(c) = bytes.next() {
-            if quoted {
-                // A doubled quote is one of the text; after any other the field goes on unquoted.
-                quoted = c != self.quote || bytes.next_if_eq(&self.quote).is_some();
-            } else {
-                quoted = fresh && c == self.quote;
+    /// What is wrong with a row that begins outside quotes, which `csv-core` reads without a word. It looks
+    /// at quotes only, since most rows have none.
+    fn fault_of(&self, row: &[u8]) -> Option<Fault> {
+        let mut at = 0;
+        while let Some(open) = find(row, self.quote, at) {
+            at = open + 1;
+            let fresh =
+                open.checked_sub(1).is_none_or(|before| row.get(before) == Some(&self.delimiter));
+            if !fresh {
+                // A quote within a field that is not quoted is one of its text.
+                continue;
             }
-            fresh = !quoted && c == self.delimiter;
+            loop {
+                let Some(close) = find(row, self.quote, at) else { return Some(Fault::Unclosed) };
+                at = close + 1;
+                match row.get(at) {
+                    // A doubled quote is one of the text.
+                    Some(c) if *c == self.quote => at += 1,
+                    Some(c) if *c == self.delimiter || matches!(c, b'\r' | b'\n') => break,
+                    None => break,
+                    Some(_) => return Some(Fault::Stray),
+                }
+            }
         }
-        quoted
+        None
     }
 
     /// The fields of the row that [`Self::next`] gave.
@@ -108,9 +127,31 @@ impl Split {
         self.text.get(start..*ends.get(i)?)
     }
 
-    /// Whether the row has a quote that nothing closes.
-    pub(super) fn unclosed(&self) -> bool {
-        self.unclosed
+    /// What is wrong with the quotes of the row.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+}
+
+fn find(bytes: &[u8], what: u8, from: usize) -> Option<usize> {
+    Some(from + memchr::memchr(what, bytes.get(from..)?)?)
+}
+
+impl Fault {
+    /// In words, of a row that is this text. How far it reaches helps to find where it begins.
+    pub(super) fn told(self, row: &[u8]) -> String {
+        let lines = memchr::memchr_iter(b'\n', row).count() + usize::from(!row.ends_with(b"\n"));
+        let what = match self {
+            Self::Unclosed => "a quote is never closed",
+            Self::Stray => "text follows a quote that closes",
+        };
+        match (self, lines) {
+            (_, 0 | 1) => what.to_owned(),
+            (Self::Unclosed, n) => {
+                format!("{what}: it takes in all {n} lines to the end of the record")
+            }
+            (Self::Stray, n) => format!("{what}, and the row goes over {n} lines"),
+        }
     }
 }
 

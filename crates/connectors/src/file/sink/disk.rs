@@ -12,16 +12,21 @@ pub(super) trait Disk: Send {
     fn make_folder(&self, folder: &Path) -> io::Result<()>;
     /// The names in a folder.
     fn names(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// Whether there is a file of this name.
+    fn is_there(&self, path: &Path) -> bool;
     /// A file from its beginning.
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>>;
     /// A new, empty file; one that is there is emptied.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Out>>;
-    /// A file that is there, to be written on at `len`, where it is cut. Nobody else may have it open so.
+    /// A file that is there, to be written on at `len`, where it is cut.
     fn extend(&self, path: &Path, len: u64) -> io::Result<Box<dyn Out>>;
     /// Gives a file another name; the file that had it is gone.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file; none there is fine too.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// An empty file, made if it is not there, that nobody else can have until what is given back is dropped;
+    /// `ResourceBusy` while another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Out>>;
     /// Makes names in a folder survive power loss.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
@@ -51,17 +56,20 @@ impl Disk for RealDisk {
         fs::read_dir(folder)?.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect()
     }
 
+    fn is_there(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         Ok(Box::new(io::BufReader::with_capacity(256 * 1024, File::open(path)?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Out>> {
-        Ok(Box::new(File::create(path).and_then(locked)?))
+        Ok(Box::new(File::create(path)?))
     }
 
     fn extend(&self, path: &Path, len: u64) -> io::Result<Box<dyn Out>> {
-        let file = OpenOptions::new().write(true).open(path).and_then(locked)?;
-        let mut out: Box<dyn Out> = Box::new(file);
+        let mut out: Box<dyn Out> = Box::new(OpenOptions::new().write(true).open(path)?);
         out.cut(len)?;
         Ok(out)
     }
@@ -75,6 +83,11 @@ impl Disk for RealDisk {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Out>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        Ok(Box::new(locked(file)?))
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

@@ -11,7 +11,9 @@
 //! 4     rolling: the name of the file that the rows before it have become
 //! ```
 //!
-//! A frame that is cut short or does not match its CRC ends the spool: what follows was never flushed.
+//! A frame that is cut short or does not match its CRC ends the spool: it is torn, and was never flushed. Unless a
+//! whole mark stands behind it with more bytes behind that: bytes follow a mark only once it and all before it
+//! were synced, so that the frame is damaged, and is not cut.
 
 use std::io::{self, Read};
 
@@ -21,7 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Format;
 
-const HEADER: usize = 9;
+pub(super) const HEADER: usize = 9;
+
+/// The layout that this version writes.
+pub(super) const VERSION: u32 = 1;
 
 pub(super) const HEAD: u8 = 1;
 pub(super) const ROWS: u8 = 2;
@@ -86,7 +91,7 @@ pub(super) fn frame(kind: u8, payload: &[u8]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn crc(kind: u8, length: u32, payload: &[u8]) -> u32 {
+pub(super) fn crc(kind: u8, length: u32, payload: &[u8]) -> u32 {
     let before = crc32c::crc32c_append(crc32c::crc32c(&[kind]), &length.to_le_bytes());
     crc32c::crc32c_append(before, payload)
 }
@@ -96,11 +101,13 @@ pub(super) struct Frames {
     from: Box<dyn Read>,
     /// Where the next frame begins.
     pub(super) at: u64,
+    /// Whether it ended at a frame that is not whole.
+    pub(super) torn: bool,
 }
 
 impl Frames {
     pub(super) fn of(from: Box<dyn Read>) -> Self {
-        Self { from, at: 0 }
+        Self { from, at: 0, torn: false }
     }
 
     /// The next frame, or `None` at the end of what is whole.
@@ -117,6 +124,7 @@ impl Frames {
         let whole = payload.len() == length as usize
             && crc(kind, length, &payload) == u32::from_le_bytes([c0, c1, c2, c3]);
         if !whole {
+            self.torn = true;
             return Ok(None);
         }
         self.at += HEADER as u64 + u64::from(length);

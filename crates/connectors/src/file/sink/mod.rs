@@ -1,6 +1,8 @@
 //! Rows into files that appear whole.
 
+mod damage;
 mod disk;
+mod fault;
 mod format;
 mod frame;
 mod spool;
@@ -29,10 +31,12 @@ use crate::lane::Lane;
 /// Flushed rows are kept in a hidden spool beside the files, `.PIPELINE.SINK.part`, which survives power
 /// loss and says how far it has come. It becomes a file when it is large or old enough, always with
 /// whole epochs, and when the pipeline stops in good order. Files are numbered from 1 on; a number is
-/// never used again, even if its file is moved away, and a file that is there is never overwritten.
+/// never used again, even if its file is moved away, and a file that is there is never overwritten. One process
+/// at a time has the spool, by a lock on `.PIPELINE.SINK.part.lock`; another one waits for it.
 ///
 /// Leave the spool where it is. Before you change the folder, stop the pipeline in good order, so that
-/// nothing is left in it.
+/// nothing is left in it. A spool that is damaged (a flipped bit, say) before its last epoch stops the pipeline and is
+/// left as it is; `--resume SINK` moves it aside, as `.PIPELINE.SINK.part.damaged-1`, and goes on without it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSink {
@@ -98,8 +102,9 @@ struct Options {
     /// What stands before and after the number.
     before: String,
     after: String,
-    /// Where the spool is.
+    /// Where the spool is, and the sink's name.
     spool: String,
+    sink: String,
     format: Format,
     roll: Roll,
     compression: Compression,
@@ -159,7 +164,8 @@ impl Options {
         }
         let (before, after) = (before.to_owned(), after.to_owned());
         let spool = format!(".{}.{}.part", env.pipeline, env.name);
-        Ok(Self { folder, before, after, spool, format, roll: file.roll, compression })
+        let sink = env.name.clone();
+        Ok(Self { folder, before, after, spool, sink, format, roll: file.roll, compression })
     }
 }
 
@@ -168,15 +174,13 @@ impl Config<dyn Sink> for FileSink {
 
     fn build(self, env: &Env) -> Result<Box<dyn Sink>> {
         let options = Options::of(&self, env)?;
-        let (clock, name) = (env.clock.clone(), env.name.clone());
-        Ok(Box::new(Files { options, name, clock, lane: None }))
+        Ok(Box::new(Files { options, clock: env.clock.clone(), lane: None }))
     }
 }
 
 /// Hands everything to a thread that has the spool.
 struct Files {
     options: Options,
-    name: String,
     clock: Arc<dyn Clock>,
     lane: Option<Lane<Spool>>,
 }
@@ -190,7 +194,7 @@ impl Files {
             Some(lane) => lane,
             none => {
                 let spool = Spool::new(self.options.clone(), Box::new(RealDisk));
-                none.insert(Lane::start(&format!("file {}", self.name), spool)?)
+                none.insert(Lane::start(&format!("file {}", self.options.sink), spool)?)
             }
         };
         lane.run(job).await
@@ -234,6 +238,10 @@ impl Sink for Files {
             return Ok(());
         }
         self.run(Spool::roll).await
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn promise(&self) -> Promise {

@@ -21,23 +21,23 @@ use millstream_core::queue::Mark;
 use millstream_core::sink::Held;
 use millstream_core::{Error, Remedy, Result, Timestamp};
 
+use super::damage::{damaged, read_head, torn_not_damaged};
 use super::disk::{Disk, Out};
 use super::format::{can_be_joined, check_parquet, convert, encode};
-use super::frame::{Frames, HEAD, Head, MARK, Marked, ROLLING, ROWS, frame};
-use super::{Format, Options};
+use super::frame::{Frames, HEAD, Head, MARK, Marked, ROLLING, ROWS, VERSION, frame};
+use super::{Format, Options, fault};
 
 /// Bytes of text, and rows of Parquet, that are put together into one frame.
 const FRAME_BYTES: usize = 1024 * 1024;
 const FRAME_ROWS: usize = 8192;
-
-/// The layout that this version writes.
-const VERSION: u32 = 1;
 
 /// The spool of one sink.
 pub(super) struct Spool {
     options: Options,
     disk: Box<dyn Disk>,
     open: Option<Open>,
+    /// Keeps other processes out, from the first `open` on.
+    lock: Option<Box<dyn Out>>,
     /// It has been open before: rights and folders were right once.
     was_open: bool,
     /// Where an fsync failed. What the page cache shows beyond may not be on the disk, whatever a later
@@ -69,7 +69,7 @@ struct Waiting {
 impl Spool {
     /// A spool by these options; opens nothing.
     pub(super) fn new(options: Options, disk: Box<dyn Disk>) -> Self {
-        Self { options, disk, open: None, was_open: false, dubious_from: None }
+        Self { options, disk, open: None, lock: None, was_open: false, dubious_from: None }
     }
 
     /// Opens the spool or makes one, cuts what was not flushed, ends a roll that was begun.
@@ -82,6 +82,9 @@ impl Spool {
         }
         let fields = schema.fields().iter();
         let columns = fields.map(|f| (f.name().clone(), f.data_type().to_string())).collect();
+        let made = self.disk.make_folder(&self.options.folder);
+        made.map_err(|e| self.explain("cannot open the spool", e))?;
+        self.lock()?;
         let opened = self.recover(columns);
         let held = opened.map_err(|e| self.explain("cannot open the spool", e))?;
         self.was_open = true;
@@ -120,10 +123,13 @@ impl Spool {
     pub(super) fn flush(&mut self, mark: Mark, now: Timestamp) -> Result<()> {
         let path = self.path("");
         let held_len = self.open.as_ref().map(|open| open.held_len);
+        let has_lock = self.has_lock();
         let flushed = self.during("cannot flush rows", |open| {
             assert!(open.waiting.is_empty(), "an epoch was flushed that was not prepared");
-            if !open.out.is_at(&path) {
-                return Err(io::Error::other("the spool was deleted while it was open"));
+            if !open.out.is_at(&path) || !has_lock {
+                return Err(io::Error::other(
+                    "the spool or its lock was deleted while it was open",
+                ));
             }
             let since = open.since.unwrap_or(now);
             let marked = serde_json::to_vec(&Marked { mark, since })?;
@@ -164,26 +170,78 @@ impl Spool {
         rolled.map_err(|e| self.explain_open("cannot make a file of the rows", e))
     }
 
-    /// Forgets what is held; rows of it become a file.
+    /// Forgets what is held; rows of it become a file. A spool that is damaged is moved aside.
     pub(super) fn forget(&mut self) -> Result<()> {
         self.open = None;
-        let forgotten = self.recover_spool().and_then(|there| {
-            if !there {
-                return Ok(());
+        if !self.disk.is_there(&self.path("")) {
+            return Ok(());
+        }
+        self.lock()?;
+        let forgotten = match self.recover_spool() {
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => self.put_aside(&e),
+            recovered => {
+                recovered.and_then(|there| if there { self.begin_fresh() } else { Ok(()) })
             }
-            if self.open.as_ref().is_some_and(|open| open.since.is_some()) {
-                self.begin_roll()?;
-                self.finish_roll()?;
-            }
-            let Some(open) = self.open.take() else { return Ok(()) };
-            self.renew(Head { held: None, ..open.head })
-        });
+        };
         self.open = None;
         forgotten.map_err(|e| self.explain("cannot forget what is held", e))
     }
 
+    /// Makes a file of what is held, and a spool in its place that holds nothing.
+    fn begin_fresh(&mut self) -> io::Result<()> {
+        if self.open.as_ref().is_some_and(|open| open.since.is_some()) {
+            self.begin_roll()?;
+            self.finish_roll()?;
+        }
+        let Some(open) = self.open.take() else { return Ok(()) };
+        self.renew(Head { held: None, ..open.head })
+    }
+
+    /// Gives a damaged spool another name, for a person to look into.
+    fn put_aside(&mut self, damage: &io::Error) -> io::Result<()> {
+        let (path, folder) = (self.path(""), &self.options.folder);
+        let names = self.disk.names(folder)?;
+        let mut aside = (1u32..).map(|n| format!("{}.damaged-{n}", self.options.spool));
+        let aside = aside.find(|name| !names.contains(name)).unwrap_or_default();
+        let head = read_head(&mut Frames::of(self.disk.read(&path)?)).ok();
+        self.disk.rename(&path, &folder.join(&aside))?;
+        self.disk.sync_folder(folder)?;
+        tracing::warn!(
+            sink = self.options.sink,
+            spool = %path.display(),
+            moved_to = %folder.join(&aside).display(),
+            damage = %damage,
+            "damaged spool was moved aside: rows that stand only there are in no file"
+        );
+        // So that no number is used again.
+        head.map_or(Ok(()), |head| self.renew(Head { held: None, ..head }))
+    }
+
+    /// Keeps other processes out of this spool.
+    fn lock(&mut self) -> Result<()> {
+        if self.has_lock() {
+            return Ok(());
+        }
+        self.lock = None;
+        let path = self.path(LOCK);
+        let locked = self.disk.lock(&path);
+        self.lock = Some(locked.map_err(|e| {
+            if e.kind() != io::ErrorKind::ResourceBusy {
+                return self.explain("cannot lock the spool", e);
+            }
+            Error::retry("another process has this sink open")
+                .at(path.display().to_string())
+                .because(e)
+                .fix("stop the one that holds this lock and rows go on by themselves, or give this pipeline or sink another name")
+        })?);
+        Ok(())
+    }
+
+    fn has_lock(&self) -> bool {
+        self.lock.as_ref().is_some_and(|lock| lock.is_at(&self.path(LOCK)))
+    }
+
     fn recover(&mut self, columns: Vec<(String, String)>) -> io::Result<Option<Mark>> {
-        self.disk.make_folder(&self.options.folder)?;
         let there = self.recover_spool()?;
         let Options { format, before, after, .. } = self.options.clone();
         let (number, held) = self.open.as_ref().map_or((1, None), |o| (o.head.number, o.held));
@@ -217,25 +275,13 @@ impl Spool {
                 self.disk.read(&path)?
             }
         };
-        self.disk.remove(&self.path(".new"))?;
         let mut frames = Frames::of(read);
-        let Some((HEAD, head)) = frames.next()? else {
-            // A head is whole before the spool has its name, so that this was none of ours.
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is no spool, or is damaged at its first byte",
-            ));
-        };
-        let head: Head = serde_json::from_slice(&head)?;
-        if head.version != VERSION {
-            let text = format!("its layout is version {}, this is for {VERSION}", head.version);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
+        let head = read_head(&mut frames)?;
         let (mut held, mut since, mut held_len, mut rolling) = (head.held, None, frames.at, None);
         while let Some((kind, payload)) = frames.next()? {
             match kind {
                 MARK => {
-                    let marked: Marked = serde_json::from_slice(&payload)?;
+                    let marked: Marked = serde_json::from_slice(&payload).map_err(damaged)?;
                     (held, since, held_len) = (Some(marked.mark), Some(marked.since), frames.at);
                 }
                 ROLLING => {
@@ -244,14 +290,19 @@ impl Spool {
                 }
                 ROWS => {}
                 other => {
-                    let text = format!("it has a frame of unknown kind {other}");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                    return Err(damaged(format!("it has a frame of unknown kind {other}")));
                 }
             }
         }
+        if frames.torn {
+            torn_not_damaged(self.disk.read(&path)?, frames.at, held)?;
+        }
+        self.disk.remove(&self.path(".new"))?;
         let len = if rolling.is_some() { frames.at } else { held_len };
         drop(frames);
-        let out = self.disk.extend(&path, len)?;
+        let mut out = self.disk.extend(&path, len)?;
+        // The process before may have ended between a mark and its sync; what is told as held has to last.
+        out.sync()?;
         let waiting = Waiting::default();
         let is_rolling = rolling.is_some();
         self.open = Some(Open { out, head, held, since, held_len, len, rolling, waiting });
@@ -374,30 +425,13 @@ impl Spool {
         error
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds are mended by opening again")]
     fn explain(&self, what: &str, cause: io::Error) -> Error {
-        use io::ErrorKind as K;
-        let away = if self.was_open { Remedy::Reopen } else { Remedy::Stop };
-        let (remedy, fix) = match cause.kind() {
-            K::StorageFull | K::QuotaExceeded => {
-                (Remedy::Retry, "free some space on its disk; rows go on by themselves")
-            }
-            K::ResourceBusy => (
-                Remedy::Stop,
-                "another pipeline of the same name has a sink of the same name there; rename one",
-            ),
-            K::PermissionDenied | K::ReadOnlyFilesystem | K::NotFound | K::NotADirectory => {
-                (away, "make the folder, writable for this user, or correct `path`")
-            }
-            K::InvalidData => (
-                Remedy::Stop,
-                "restore it from a backup, or move it away: its rows are then not in any file",
-            ),
-            _ => (Remedy::Reopen, "look at the folder and its disk"),
-        };
-        Error::new(remedy, what).at(self.place()).because(cause).fix(fix)
+        fault::explain(what, &self.place(), &self.options.sink, self.was_open, cause)
     }
 }
+
+/// What stands behind the spool's name in that of its lock.
+const LOCK: &str = ".lock";
 
 impl Waiting {
     fn is_empty(&self) -> bool {

@@ -119,6 +119,20 @@ impl Disk for MemoryDisk {
         self.with(|p| Ok(p.names.keys().map(|path| name(path)).collect()))
     }
 
+    fn is_there(&self, path: &Path) -> bool {
+        self.with(|p| p.names.contains_key(path))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Out>> {
+        // Made outside of what is counted: nothing depends on whether it lasts.
+        let inode = self.with(|p| {
+            p.inodes.push(Inode::default());
+            let new = p.inodes.len() - 1;
+            *p.names.entry(path.into()).or_insert(new)
+        });
+        Ok(Box::new(MemoryFile { disk: self.clone(), inode }))
+    }
+
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         self.with(|p| {
             let inode = *p.names.get(path).ok_or(io::ErrorKind::NotFound)?;
@@ -224,6 +238,7 @@ fn options() -> Options {
         before: "rows-".into(),
         after: ".ndjson".into(),
         spool: ".test.sink.part".into(),
+        sink: "sink".into(),
         format: Format::Ndjson,
         roll,
         compression: Compression::None,

@@ -344,3 +344,46 @@ impl Template {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream_testkit::laws::sink as laws;
+
+    use super::*;
+
+    fn words(rendered: &Rendered, rows: Range<usize>) -> Vec<&str> {
+        rendered.arguments(rows).map(|word| std::str::from_utf8(word).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_row_with_too_long_a_text_is_refused_and_leaves_nothing() {
+        let shape = Shape::Entry(None);
+        let render = Render { shape, text_bytes_max: 5 };
+        let mut out = Rendered::default();
+        render.write(&laws::rows(1, &[7, 10, 8]), &mut out).unwrap();
+        assert_eq!(out.len(), 2);
+        assert_eq!(words(&out, 0..1), ["4", "id", "7", "name", "row 7"]);
+        assert_eq!(words(&out, 1..2), ["4", "id", "8", "name", "row 8"]);
+        let refused: Vec<String> = out.refused.iter().map(|r| r.id.to_string()).collect();
+        assert_eq!(refused, ["1/0/1"]);
+        let all = words(&out, 0..2);
+        assert_eq!(all.len(), 10);
+        out.clear();
+        assert_eq!((out.len(), words(&out, 0..0).len()), (0, 0));
+    }
+
+    #[test]
+    fn pieces_are_bounded_and_never_empty() {
+        let render =
+            Render { shape: Shape::Value(Value::Column("name".into())), text_bytes_max: 99 };
+        let mut out = Rendered::default();
+        render.write(&laws::rows(1, &(10..20).collect::<Vec<_>>()), &mut out).unwrap();
+        // Six bytes a row.
+        assert_eq!(out.piece(0, 100, 18), 3);
+        assert_eq!(out.piece(3, 100, 23), 6);
+        assert_eq!(out.piece(3, 2, 1_000), 5);
+        assert_eq!(out.piece(9, 100, 1_000), 10);
+        assert_eq!(out.piece(0, 100, 1), 1, "one row at least");
+        assert_eq!(out.piece(10, 100, 1), 10);
+    }
+}

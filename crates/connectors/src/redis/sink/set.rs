@@ -44,6 +44,8 @@ impl Set {
                 let Some((key, rest)) = words.split_first() else { continue };
                 let slot = if session.server().is_cluster() { slot(key) } else { 0 };
                 let commands = slots.entry(slot).or_default();
+                // In one transaction, what belongs to a row is seen at once, and there is one fsync for all.
+                commands.atomic();
                 if self.hash {
                     self.set_hash(key, rest, commands)
                 } else {
