@@ -15,6 +15,7 @@ mod stdin;
 mod stdout;
 
 use millstream_core::codec::Codec;
+use millstream_core::lookup::Lookup;
 use millstream_core::plugin::Plugin;
 use millstream_core::sink::Sink;
 use millstream_core::source::Source;
@@ -24,7 +25,7 @@ pub use file::{Begin, FileSink, FileSource};
 pub use generate::{Field, Fields, Generate, Rate};
 pub use host::{Host, Metric};
 pub use http::{Address, Auth, Http, Method, Target, Tls};
-pub use redis::{RedisSink, RedisSource};
+pub use redis::{RedisLookup, RedisSink, RedisSource};
 pub use sqlite::Sqlite;
 pub use stdin::Stdin;
 pub use stdout::{Format as StdoutFormat, Stdout, StdoutSink};
@@ -51,6 +52,9 @@ pub const SINKS: &[Plugin<dyn Sink>] = &[
     Plugin::of::<Sqlite>(),
     Plugin::of::<Stdout>(),
 ];
+
+/// What is asked for columns by a key.
+pub const LOOKUPS: &[Plugin<dyn Lookup>] = &[Plugin::of::<RedisLookup>()];
 
 #[cfg(test)]
 mod tests {
@@ -87,7 +91,7 @@ mod tests {
             })
         }
         let all = of("source", SOURCES).chain(of("sink", SINKS)).chain(of("codec", CODECS));
-        all.collect()
+        all.chain(of("lookup", LOOKUPS)).collect()
     }
 
     #[test]
@@ -98,7 +102,7 @@ mod tests {
             let known = named.contains(module.as_str()) || SHARED.contains(&module.as_str());
             assert!(
                 known,
-                "`src/{module}` has no row: add `Plugin::of::<{module}::…>(),` to SOURCES or SINKS in src/lib.rs"
+                "`src/{module}` has no row: add `Plugin::of::<{module}::…>(),` to SOURCES, SINKS or LOOKUPS in src/lib.rs"
             );
         }
         for name in named {
@@ -111,8 +115,21 @@ mod tests {
     }
 
     #[test]
+    fn every_lookup_has_its_row() {
+        let named: BTreeSet<&str> = LOOKUPS.iter().map(|p| p.name).collect();
+        for folder in &modules("src") {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+            if path.join("lookup.rs").exists() || path.join("lookup").exists() {
+                let known = named.contains(folder.as_str());
+                assert!(known, "`src/{folder}/lookup` has no row: add it to LOOKUPS in src/lib.rs");
+            }
+        }
+        assert!(!named.is_empty());
+    }
+
+    #[test]
     fn names_are_unique_and_in_order() {
-        for kind in ["source", "sink", "codec"] {
+        for kind in ["source", "sink", "codec", "lookup"] {
             let all = rows();
             let names: Vec<_> = all.iter().filter(|r| r.1 == kind).map(|r| r.0).collect();
             assert!(names.is_sorted_by(|a, b| a < b), "{kind}s out of order: {names:?}");

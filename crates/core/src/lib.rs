@@ -14,6 +14,7 @@ pub mod disk;
 pub mod error;
 pub mod fields;
 pub mod ledger;
+pub mod lookup;
 pub mod operator;
 pub mod plugin;
 pub mod queue;

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::codec::Rows;
 use crate::error::{Error, Result};
 use crate::ledger::Account;
+use crate::lookup::Answers;
 
 /// What an operator gives back: rows, in order, and rows it could not compute.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Output {
     /// The end of the input, where the rows made of its beginning are as many as should be held at
     /// once: once those have gone on, it is given to the same port again. It does not count as `in` yet.
     pub left: Option<Rows>,
+    /// Rows are left because answers of a lookup are not at hand: they are given again once these are.
+    pub waits: bool,
     /// What became of what came in. The operator counts; the engine adds up and checks.
     pub account: Account,
 }
@@ -77,13 +80,23 @@ pub trait Operator: Send {
     }
 }
 
-/// A table that a view can read: a source with its columns.
+/// A table that a view can read: a source with its columns, or a lookup.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// The source's name.
+    /// Its name.
     pub name: String,
     /// All its columns; `None` while they are not pinned, so that no view over it can be planned yet.
     pub schema: Option<SchemaRef>,
+    /// Of a lookup: what its rows are asked of. It has no rows of its own, and can only be joined by its key.
+    pub lookup: Option<Arc<dyn Answers>>,
+}
+
+impl Table {
+    /// A source with its columns, if they are known.
+    #[must_use]
+    pub fn source(name: impl Into<String>, schema: Option<SchemaRef>) -> Self {
+        Self { name: name.into(), schema, lookup: None }
+    }
 }
 
 /// A view as the file has it.
@@ -136,7 +149,7 @@ pub struct Planned {
     /// In an order in which every view comes after what it reads. Views that wait for a table's
     /// columns are left out.
     pub views: Vec<PlannedView>,
-    /// The columns of each source that some view reads (top-level names, in the table's order).
+    /// The columns of each table that some view reads (top-level names, in the table's order).
     pub used: BTreeMap<String, BTreeSet<String>>,
     /// Views left out, with the tables each waits for.
     pub waiting: BTreeMap<String, BTreeSet<String>>,

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::error::{Error, Result};
+use crate::lookup::Lookup;
 use crate::operator::{Function, Planner};
 use crate::queue::Queue;
 use crate::sink::Sink;
@@ -153,6 +154,8 @@ pub struct Registry {
     pub sinks: Vec<Plugin<dyn Sink>>,
     /// How bytes become rows.
     pub codecs: Vec<Plugin<dyn Codec>>,
+    /// What is asked for columns by a key.
+    pub lookups: Vec<Plugin<dyn Lookup>>,
     /// What lies between.
     pub queues: Vec<Plugin<dyn QueueOpener>>,
     /// Scalar SQL functions beyond the built-in ones.
@@ -169,6 +172,7 @@ impl Registry {
             sources: Vec::new(),
             sinks: Vec::new(),
             codecs: Vec::new(),
+            lookups: Vec::new(),
             queues: Vec::new(),
             functions: Vec::new(),
             planner,
@@ -199,6 +203,14 @@ impl Registry {
         self
     }
 
+    /// Adds a lookup; one of the same name is replaced.
+    #[must_use]
+    pub fn lookup(mut self, plugin: Plugin<dyn Lookup>) -> Self {
+        self.lookups.retain(|p| p.name != plugin.name);
+        self.lookups.push(plugin);
+        self
+    }
+
     /// Adds a queue; one of the same name is replaced.
     #[must_use]
     pub fn queue(mut self, plugin: Plugin<dyn QueueOpener>) -> Self {
@@ -222,6 +234,7 @@ impl fmt::Debug for Registry {
             .field("sources", &self.sources)
             .field("sinks", &self.sinks)
             .field("codecs", &self.codecs)
+            .field("lookups", &self.lookups)
             .field("queues", &self.queues)
             .field("functions", &self.functions)
             .finish_non_exhaustive()

@@ -14,6 +14,7 @@ use millstream_core::{Error, Result};
 use crate::config::SinkPart;
 use crate::lanes::{Lanes, Waiting};
 use crate::line::{Line, State, view_errors};
+use crate::lookup::STREAMS;
 use crate::outbox::Outbox;
 use crate::process::{self, Finish, Processor};
 use crate::recover::{self, SinkStand};
@@ -54,11 +55,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         asks,
         finish,
     } = parts;
-    for name in &resume {
-        if !sinks.iter().any(|s| s.name == *name) {
-            return Err(Error::stop(format!("`--resume {name}`: there is no sink of this name")));
-        }
-    }
+    all_known(&resume, &sinks)?;
     let latest = checkpoints.last().cloned().unwrap_or_default();
     let pinned = scan_pins(&mut line, &shared, latest.next).await?;
     let (news, news_hear) = mpsc::channel(64);
@@ -71,6 +68,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
     let identity = shared.queue.identity();
     let restart = recover::restart(identity, shared.queue.durable(), &checkpoints, &stands)?;
     let mut book = book(&latest, pinned, &shared).await?;
+    book.records = line.lookups().records(shared.queue.as_ref()).await?;
     shared.committed.send_replace(latest.epoch);
     shared.status.saw_ledger(latest.epoch, &latest.ledger);
     for opened in opened {
@@ -85,6 +83,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
     line.restore(&state)?;
     let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
     let processor = Processor {
+        lookups: line.lookups().clone(),
         shared,
         line,
         lanes,
@@ -96,11 +95,14 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         epoch: latest.epoch,
         begun: latest.next,
         work: Work::default(),
+        said: Work::default(),
         dirty: false,
+        asked: false,
         bytes: 0,
         sealed_at: None,
         settle: false,
         pinning: None,
+        away: None,
         own: Offset(0),
         state,
         broken: None,
@@ -109,6 +111,13 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         finish,
     };
     Ok(Begun { processor, start, repeats })
+}
+
+fn all_known(resume: &BTreeSet<String>, sinks: &[SinkPart]) -> Result<()> {
+    match resume.iter().find(|name| !sinks.iter().any(|s| s.name == **name)) {
+        Some(name) => Err(Error::stop(format!("`--resume {name}`: there is no sink of this name"))),
+        None => Ok(()),
+    }
 }
 
 /// What goes from the last checkpoint into the next.
@@ -130,8 +139,8 @@ async fn book(
     // The next checkpoint may lie beyond these frames: it has to hold what they said.
     book.pins.extend(pinned);
     for name in shared.queue.sides().await? {
-        // Outboxes of sinks that are not in the file any more are kept as they are.
-        if name != crate::dead_letters::STREAM {
+        // Outboxes of sinks that are not in the file any more are kept as they are; answers of such lookups are not.
+        if name != crate::dead_letters::STREAM && !name.starts_with(STREAMS) {
             book.outboxes.insert(name.clone(), Outbox::new(shared.queue.side(&name)?));
         }
     }

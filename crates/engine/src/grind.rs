@@ -30,6 +30,17 @@ pub(crate) enum Way {
     Sink(usize),
 }
 
+/// How far rows have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// None are left.
+    Done,
+    /// So many have reached the sinks that these should be sent before more are made.
+    Full,
+    /// The next lack answers of a lookup.
+    Waits,
+}
+
 struct Mill {
     name: Arc<str>,
     operator: Box<dyn Operator>,
@@ -89,9 +100,13 @@ impl Mills {
         }
     }
 
-    /// Takes rows down their ways, depth first, in the order of the plan, until none are left
-    /// (`false`) or so many have reached the sinks that these should be sent first (`true`).
-    pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<bool> {
+    /// Forgets the rows that are still on their way.
+    pub(crate) fn clear(&mut self) {
+        self.sacks.clear();
+    }
+
+    /// Takes rows down their ways, depth first, in the order of the plan, as far as they come.
+    pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<Progress> {
         let before = self.made;
         while let Some(Sack { way, rows, arrival }) = self.sacks.pop() {
             match way {
@@ -101,15 +116,20 @@ impl Mills {
                     ground.bytes += bytes;
                     ground.rows.push((sink, rows));
                 }
-                Way::View { index, port } => self.mill(index, port, rows, arrival, ground)?,
+                Way::View { index, port } => {
+                    if self.mill(index, port, rows, arrival, ground)? {
+                        return Ok(Progress::Waits);
+                    }
+                }
             }
-            if self.made - before > ROWS_BYTES_MAX {
-                return Ok(!self.sacks.is_empty());
+            if self.made - before > ROWS_BYTES_MAX && !self.sacks.is_empty() {
+                return Ok(Progress::Full);
             }
         }
-        Ok(false)
+        Ok(Progress::Done)
     }
 
+    /// Takes rows through a view. Says whether some are left because they lack answers.
     fn mill(
         &mut self,
         index: usize,
@@ -117,8 +137,8 @@ impl Mills {
         rows: Rows,
         arrival: Timestamp,
         ground: &mut Ground,
-    ) -> Result<()> {
-        let Some(mill) = self.mills.get_mut(index) else { return Ok(()) };
+    ) -> Result<bool> {
+        let Some(mill) = self.mills.get_mut(index) else { return Ok(false) };
         let mut out = Output::default();
         if self.made > FRAME_BYTES_MAX {
             out.account.r#in = rows.len() as u64;
@@ -155,7 +175,7 @@ impl Mills {
         for rows in out.rows.iter().rev() {
             self.bring(&onward, rows, arrival);
         }
-        Ok(())
+        Ok(out.waits)
     }
 }
 
@@ -262,7 +282,7 @@ mod tests {
     fn what_a_view_leaves_comes_after_the_rows_it_made() {
         let (mut mills, mut ground) = (mills(3, 0), Ground::default());
         mills.begin(&[Way::View { index: 0, port: 0 }], &rows(&[5, 6, 7], 0), Timestamp(0));
-        assert!(!mills.grind(&mut ground).unwrap());
+        assert_eq!(mills.grind(&mut ground).unwrap(), Progress::Done);
         assert_eq!(numbers(&ground), [5, 6, 7]);
         let account = ground.ledger.account(Stage::View, "v2");
         assert_eq!((account.r#in, account.out), (3, 3));
@@ -272,7 +292,7 @@ mod tests {
     fn views_stand_on_each_other_however_high() {
         let (mut mills, mut ground) = (mills(20_000, 0), Ground::default());
         mills.begin(&[Way::View { index: 0, port: 0 }], &rows(&[5], 0), Timestamp(0));
-        assert!(!mills.grind(&mut ground).unwrap());
+        assert_eq!(mills.grind(&mut ground).unwrap(), Progress::Done);
         assert_eq!(numbers(&ground), [5]);
     }
 
@@ -282,7 +302,7 @@ mod tests {
         let numbers: Vec<i64> = (0..12).collect();
         mills.begin(&[Way::View { index: 0, port: 0 }], &rows(&numbers, 0), Timestamp(0));
         let mut sent = 0;
-        while mills.grind(&mut ground).unwrap() {
+        while mills.grind(&mut ground).unwrap() == Progress::Full {
             assert_eq!(ground.rows.drain(..).count(), 1);
             sent += 1;
         }

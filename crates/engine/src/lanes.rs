@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use millstream_core::codec::Rows;
 use millstream_core::ledger::{Ledger, Stage};
-use millstream_core::queue::{Epoch, Mark};
+use millstream_core::queue::{Checkpoint, Epoch, Mark};
 use millstream_core::record::Offset;
 use millstream_core::sink::{Held, Sink};
 use millstream_core::{Error, Remedy, Result};
@@ -261,6 +261,24 @@ impl Lanes {
             .any(|lane| lane.untracked && sealed.iter().any(|s| s.sink == lane.name))
     }
 
+    /// Sinks whose rows depend on lookups, and that lack an epoch in which they were sent rows the first time and
+    /// none now, each with the last epoch that it holds.
+    pub(crate) fn silent(
+        &self,
+        checkpoint: &Checkpoint,
+        sealed: &[Rendezvous],
+        live: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Vec<(String, Epoch)> {
+        let epoch = checkpoint.epoch;
+        let silent = self.running.values().filter(|lane| {
+            live.contains_key(&lane.name)
+                && epoch > lane.after
+                && checkpoint.sent.get(&lane.name).is_some_and(|sent| sent.epoch == epoch)
+                && !sealed.iter().any(|s| s.sink == lane.name)
+        });
+        silent.map(|lane| (lane.name.clone(), lane.after)).collect()
+    }
+
     /// Whether nothing waits for any sink.
     pub(crate) fn outboxes_empty(&self) -> bool {
         self.running.values().all(|l| l.outbox.is_settled())
@@ -291,13 +309,13 @@ impl Lanes {
         }
     }
 
-    /// Lets every sink finish what it has open.
+    /// Lets every sink finish what it has open, but for those that were given rows of an epoch which is not sealed.
     ///
     /// # Errors
     /// The first sink that could not; what it holds is safe all the same.
     pub(crate) async fn close(&mut self, last: Epoch) -> Result<()> {
         let mut first = Ok(());
-        for lane in self.running.values() {
+        for lane in self.running.values().filter(|l| l.tally.is_empty()) {
             let (tell, told) = oneshot::channel();
             let closed = match lane.items.send(Item::Close(last, tell)).await {
                 Ok(()) => told.await.unwrap_or_else(|_| Err(gone(&lane.name))),

@@ -25,6 +25,7 @@ mod drain;
 mod grind;
 mod lanes;
 mod line;
+mod lookup;
 mod outbox;
 mod pins;
 pub mod plan;
@@ -36,6 +37,7 @@ mod share;
 pub mod snapshot;
 mod standby;
 pub mod status;
+mod step;
 mod tasks;
 
 pub use config::Pipeline;

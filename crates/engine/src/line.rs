@@ -17,7 +17,8 @@ use millstream_core::{Error, Result};
 
 use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
-use crate::grind::{Mills, Way, guarded};
+use crate::grind::{Mills, Progress, Way, guarded};
+use crate::lookup::Lookups;
 use crate::pins::without_columns;
 
 /// One source on the line.
@@ -44,6 +45,7 @@ pub(crate) type State = BTreeMap<String, BTreeMap<String, Bytes>>;
 /// What a line is built from.
 pub(crate) struct Blueprint {
     pub(crate) sources: Vec<(String, Arc<dyn Codec>, Option<Columns>)>,
+    pub(crate) lookups: Lookups,
     pub(crate) views: Vec<View>,
     /// Name, and the source or view it takes.
     pub(crate) sinks: Vec<(String, String)>,
@@ -130,14 +132,11 @@ impl Line {
             .blueprint
             .sources
             .iter()
-            .map(|(name, _, _)| Table {
-                name: name.clone(),
-                schema: self
-                    .stations
-                    .get(name)
-                    .and_then(|s| s.columns.as_ref())
-                    .map(Columns::schema),
+            .map(|(name, _, _)| {
+                let columns = self.stations.get(name).and_then(|s| s.columns.as_ref());
+                Table::source(name, columns.map(Columns::schema))
             })
+            .chain(self.blueprint.lookups.tables())
             .collect();
         let planned =
             self.blueprint.planner.plan(&tables, &self.blueprint.views, &self.blueprint.functions);
@@ -148,6 +147,10 @@ impl Line {
     }
 
     fn wire(&mut self, planned: Planned) -> Result<(), Vec<ViewError>> {
+        self.blueprint.lookups.use_columns(&planned.used).map_err(|error| {
+            let view = error.place().unwrap_or_default().to_owned();
+            vec![ViewError { view, place: None, error }]
+        })?;
         let index: BTreeMap<String, (usize, SchemaRef)> = planned
             .views
             .iter()
@@ -163,7 +166,7 @@ impl Line {
         for (i, (_, rows)) in self.blueprint.sinks.iter().enumerate() {
             ways_of.entry(rows.clone()).or_default().push(Way::Sink(i));
         }
-        let reads = self.reads(&planned.waiting)?;
+        let reads = self.reads(planned.waiting.keys().map(String::as_str))?;
         let direct: BTreeSet<&str> = self.blueprint.sinks.iter().map(|(_, r)| r.as_str()).collect();
         for (name, station) in &mut self.stations {
             station.ways = ways_of.get(name).cloned().unwrap_or_default();
@@ -216,28 +219,54 @@ impl Line {
         Ok(())
     }
 
-    /// What each of the views that wait reads, through other views too.
-    fn reads(
+    /// What each of these views reads, through other views too.
+    fn reads<'a>(
         &self,
-        waiting: &BTreeMap<String, BTreeSet<String>>,
+        of: impl Iterator<Item = &'a str>,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
+        let mut of = of.peekable();
         let mut straight = BTreeMap::new();
-        if !waiting.is_empty() {
+        if of.peek().is_some() {
             for view in &self.blueprint.views {
                 let tables = self.blueprint.planner.reads(view).map_err(|e| vec![e])?;
                 straight.insert(view.name.as_str(), tables);
             }
         }
-        let through = waiting.keys().map(|view| {
+        let through = of.map(|view| {
             let mut reads = BTreeSet::new();
-            let mut next = vec![view.as_str()];
+            let mut next = vec![view];
             while let Some(tables) = next.pop().map(|view| straight.get(view)) {
                 let new = tables.into_iter().flatten().filter(|t| reads.insert((*t).clone()));
                 next.extend(new.map(String::as_str));
             }
-            (view.clone(), reads)
+            (view.to_owned(), reads)
         });
         Ok(through.collect())
+    }
+
+    /// Sinks whose rows are made of what these lookups answer, with those.
+    ///
+    /// # Errors
+    /// The text of a view cannot be parsed.
+    pub(crate) fn looked_up(
+        &self,
+        lookups: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
+        if lookups.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sinks = self.blueprint.sinks.iter();
+        let reads = self.reads(sinks.clone().map(|(_, rows)| rows.as_str()))?;
+        let of = |(sink, rows): &(String, String)| {
+            let asked: BTreeSet<String> = reads.get(rows)?.intersection(lookups).cloned().collect();
+            (!asked.is_empty()).then(|| (sink.clone(), asked))
+        };
+        Ok(sinks.filter_map(of).collect())
+    }
+
+    /// What views ask.
+    pub(crate) fn lookups(&self) -> &Lookups {
+        &self.blueprint.lookups
     }
 
     /// Sinks with the schema of their rows; `None` while columns are missing.
@@ -340,10 +369,14 @@ impl Line {
         Ok(())
     }
 
-    /// Takes decoded rows through the views. Says whether there is more to do, once what there is has
-    /// been sent on.
-    pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<bool> {
+    /// Takes decoded rows through the views, as far as they come; called again, it goes on from there.
+    pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<Progress> {
         self.mills.grind(ground)
+    }
+
+    /// Forgets the frame that is half taken.
+    pub(crate) fn forget(&mut self) {
+        self.mills.clear();
     }
 }
 
@@ -415,6 +448,7 @@ mod tests {
         };
         let blueprint = Blueprint {
             sources: vec![("a".into(), Arc::new(Lines) as Arc<dyn Codec>, columns)],
+            lookups: Lookups::default(),
             views: (0..1_000).map(view).collect(),
             sinks: vec![("s".into(), "v999".into())],
             planner: Arc::new(Chain),

@@ -1,18 +1,21 @@
 //! What a pipeline would do, without opening anything: for `millstream check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use serde::Serialize;
 
+use millstream_core::clock::SystemClock;
 use millstream_core::operator::ViewError;
 use millstream_core::plugin::Registry;
 use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
 
-use crate::config::{Pipeline, Problems};
+use crate::config::{LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems};
 use crate::line::{Blueprint, Line};
+use crate::lookup::Lookups;
+use crate::status::Status;
 
 /// A checked pipeline in words: what each part does, which columns are read, what is promised.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +26,8 @@ pub struct Plan {
     pub sources: Vec<SourcePlan>,
     /// The queue: where, promises, bounds.
     pub queue: Vec<String>,
+    /// In the file's order.
+    pub lookups: Vec<LookupPlan>,
     /// In the order in which they are computed.
     pub views: Vec<ViewPlan>,
     /// In the file's order.
@@ -55,6 +60,23 @@ pub struct ColumnPlan {
     pub r#type: String,
     /// Whether any view or sink reads it, so that it is decoded.
     pub decoded: bool,
+}
+
+/// A lookup.
+#[derive(Clone, Debug, Serialize)]
+pub struct LookupPlan {
+    /// Its name.
+    pub name: String,
+    /// What it asks.
+    pub asks: String,
+    /// Its columns and their types, `key` not among them.
+    pub columns: Vec<(String, String)>,
+    /// How long answers are kept, and how many.
+    pub keeps: String,
+    /// What becomes of rows whose answer cannot be had.
+    pub on_failure: String,
+    /// What rows are made of that are made again after a crash.
+    pub mode: String,
 }
 
 /// A view.
@@ -90,6 +112,8 @@ pub struct SinkPlan {
 /// # Errors
 /// Everything that is wrong with its views and promises, each with its place in the file.
 pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> {
+    let status = Status::new(Arc::new(SystemClock));
+    let lookups = Lookups::new(&pipeline.lookups, &status, pipeline.limits.retry_max.0);
     let blueprint = Blueprint {
         sources: pipeline
             .sources
@@ -98,17 +122,21 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
             .collect(),
         views: pipeline.views.clone(),
         sinks: pipeline.sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
+        lookups: lookups.clone(),
         planner: registry.planner.clone(),
         functions: registry.functions.clone(),
     };
-    let line = Line::new(blueprint, Arc::default())
-        .map_err(|errors: Vec<ViewError>| pipeline.check_views(errors))?;
+    let wrong = |errors: Vec<ViewError>| pipeline.check_views(errors);
+    let line = Line::new(blueprint, Arc::default()).map_err(wrong)?;
+    let live = line.looked_up(&lookups.live()).map_err(wrong)?;
+    asked_for_too_much(pipeline, &live)?;
     Ok(Plan {
         pipeline: pipeline.name.clone(),
         sources: sources(pipeline, &line),
         queue: pipeline.queue.opener.describe(),
+        lookups: pipeline.lookups.iter().map(lookup).collect(),
         views: views(pipeline, &line),
-        sinks: sinks(pipeline),
+        sinks: sinks(pipeline, &live),
         bounds: bounds(pipeline),
     })
 }
@@ -192,7 +220,58 @@ fn type_name(r#type: &arrow_schema::DataType) -> String {
     }
 }
 
-fn sinks(pipeline: &Pipeline) -> Vec<SinkPlan> {
+fn lookup(part: &LookupPart) -> LookupPlan {
+    let keeps = if part.ttl.0.is_zero() {
+        "nothing: each batch asks anew".to_owned()
+    } else {
+        let (ttl, bytes) = (part.ttl, part.cache_bytes);
+        format!("answers for {ttl}, up to {bytes}; at the bound those used longest ago leave")
+    };
+    let on_failure = match part.on_failure {
+        OnFailure::Retry => {
+            "rows wait until it answers; a row whose answer does not fit the columns is set aside"
+        }
+        OnFailure::Nulls => "its columns are null, and the key is counted as unanswered",
+    };
+    let mode = match part.mode {
+        LookupMode::Live => "live: rows that are made again after a crash are looked up anew",
+        LookupMode::Recorded => {
+            "recorded: answers are kept in the queue, and rows that are made again are the same; a key has one answer in an epoch"
+        }
+    };
+    LookupPlan {
+        name: part.name.clone(),
+        asks: part.lookup.describe(),
+        columns: part.columns.0.iter().map(|c| (c.name.clone(), c.r#type.to_string())).collect(),
+        keeps,
+        on_failure: on_failure.to_owned(),
+        mode: mode.to_owned(),
+    }
+}
+
+/// Sinks whose rows depend on live lookups, with those.
+type LookedUp = BTreeMap<String, BTreeSet<String>>;
+
+/// No sink whose rows depend on a live lookup can promise that they are the same when they are made again.
+fn asked_for_too_much(pipeline: &Pipeline, live: &LookedUp) -> Result<(), Problems> {
+    let wanted = pipeline.sinks.iter().filter(|s| s.wanted == Some(Promise::EffectivelyOnce));
+    let problems = wanted.filter_map(|sink| {
+        let lookups = list(live.get(&sink.name)?);
+        let what = format!(
+            "rows that are looked up in {lookups} cannot be `effectively_once`: after a crash those of the last epoch are looked up anew, and may be others"
+        );
+        let problem = pipeline.text.problem(&["sinks", &sink.name, "promise"], what);
+        Some(problem.fix("let the lookups be `mode: recorded`, or ask for `at_least_once`"))
+    });
+    let problems: Vec<Problem> = problems.collect();
+    if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn sinks(pipeline: &Pipeline, live: &LookedUp) -> Vec<SinkPlan> {
     pipeline
         .sinks
         .iter()
@@ -202,11 +281,18 @@ fn sinks(pipeline: &Pipeline) -> Vec<SinkPlan> {
             writes: s.sink.describe(),
             promise: {
                 let opener = &pipeline.queue.opener;
-                let promise = promise(s.sink.promise(), opener.durable());
+                let promised = promise(s.sink.promise(), opener.durable());
+                let promise = match live.get(&s.name) {
+                    Some(lookups) if opener.durable() => format!(
+                        "rows as they were looked up the last time: after a crash, those of the last epoch are looked up anew in {}, and may come twice or be others",
+                        list(lookups)
+                    ),
+                    _ => promised.to_owned(),
+                };
                 if opener.shared() && s.sink.local() {
                     format!("{promise}. It is on this host's disk: only a process on this host can take over")
                 } else {
-                    promise.to_owned()
+                    promise
                 }
             },
         })

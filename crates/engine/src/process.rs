@@ -13,20 +13,21 @@ use tokio::time::Instant;
 
 use millstream_core::codec::Rows;
 use millstream_core::queue::{Checkpoint, Epoch, LogId, Mark, Sent, Slab};
-use millstream_core::record::{Body, Frame, Offset};
+use millstream_core::record::Offset;
 use millstream_core::{Error, Result};
 
 use crate::dead_letters::Entry;
 use crate::deliver::{Item, News, Seal};
 use crate::lanes::{Lanes, Way};
-use crate::line::{Ground, Line, State};
+use crate::line::{Line, State};
+use crate::lookup::Lookups;
 use crate::pins::Wait;
 use crate::seal::{self, Book, Rendezvous, Sealed, Shared, Work};
 use crate::status::Doing;
 use crate::tasks::{self, Child};
 
 /// Bytes in an epoch, of frames and of what they became, before it must be sealed: lanes hold its rows.
-const EPOCH_BYTES_MAX: usize = 32 << 20;
+pub(crate) const EPOCH_BYTES_MAX: usize = 32 << 20;
 
 /// How long to go on, after a sink broke for good, to bring its siblings to the end of an epoch.
 const BROKEN_WITHIN: Duration = Duration::from_secs(5);
@@ -56,6 +57,7 @@ pub(crate) struct Finish {
 pub(crate) struct Processor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) line: Line,
+    pub(crate) lookups: Lookups,
     pub(crate) lanes: Lanes,
     pub(crate) identity: (LogId, u32),
     /// Bytes of frames taken in one step.
@@ -67,15 +69,22 @@ pub(crate) struct Processor {
     pub(crate) epoch: Epoch,
     /// Where the epoch that is being made begins.
     pub(crate) begun: Offset,
+    /// What came of frames since then.
     pub(crate) work: Work,
-    /// Something happened that a commit has to hold.
+    /// What lanes and people said.
+    pub(crate) said: Work,
+    /// Frames were taken that a commit has to hold.
     pub(crate) dirty: bool,
+    /// Something else happened that a commit has to hold.
+    pub(crate) asked: bool,
     pub(crate) bytes: usize,
     pub(crate) sealed_at: Option<Instant>,
     /// A sink that keeps no track got rows in the last epoch: an empty epoch after it keeps a restart from repeating them.
     pub(crate) settle: bool,
     /// Rows that wait until the columns of some source are known.
     pub(crate) pinning: Option<Wait>,
+    /// A frame is half taken, as a lookup is away: when to ask it again.
+    pub(crate) away: Option<Instant>,
     /// The end of the frames that the loop itself has appended.
     pub(crate) own: Offset,
     /// The views' state, while views may still be planned anew.
@@ -118,6 +127,9 @@ impl Processor {
             }
             let slab = self.read().await?;
             let idle = slab.frames.is_empty() || !self.step(slab).await?;
+            if self.leaves_rest() {
+                return Ok(());
+            }
             self.seal_if_due(idle).await?;
             if idle && self.finished() {
                 return Ok(());
@@ -145,79 +157,8 @@ impl Processor {
         self.finish.borrow().upto.map(|upto| upto.max(self.own))
     }
 
-    /// Takes frames through the line and sends the rows to the lanes. Says whether it took any.
-    async fn step(&mut self, slab: Slab) -> Result<bool> {
-        let started = Instant::now();
-        let mut ground = Ground::default();
-        let first = self.next;
-        for (offset, frame) in &slab.frames {
-            if !self.take(*offset, frame, &mut ground, None).await? {
-                break;
-            }
-            self.bytes += frame.bytes() + std::mem::take(&mut ground.bytes);
-            self.next = offset.next();
-            if self.bytes > EPOCH_BYTES_MAX {
-                break;
-            }
-        }
-        if self.next == first {
-            return Ok(false);
-        }
-        self.dirty = true;
-        self.shared.status.step_seconds.observe(started.elapsed().as_secs_f64());
-        let Ground { mut rows, letters, ledger, took, .. } = ground;
-        self.lanes.count(&ledger, &took, &self.shared.status);
-        for (edge, account) in &ledger.0 {
-            self.work.ledger.account(edge.stage, &edge.part).add(account);
-        }
-        self.work.letters.extend(letters.into_iter().map(Entry::Letter));
-        self.send_all(&mut rows, None).await?;
-        self.shared.status.saw_queue(self.shared.queue.status(), self.next.0);
-        Ok(true)
-    }
-
-    /// Takes one frame, of a committed epoch that is repeated or of a new one; `false` if it has to
-    /// wait for the columns of some source.
-    async fn take(
-        &mut self,
-        offset: Offset,
-        frame: &Frame,
-        ground: &mut Ground,
-        repeat: Option<Epoch>,
-    ) -> Result<bool> {
-        match &frame.body {
-            Body::Block(block) => {
-                if !self.pinned(offset, &frame.source).await? {
-                    return Ok(false);
-                }
-                self.work.arrivals.push(frame.arrival);
-                self.line.take(offset, frame, block, ground)?;
-                while self.line.grind(ground)? {
-                    self.send_all(&mut ground.rows, repeat).await?;
-                }
-            }
-            Body::Pin(json) => self.see_pin(&frame.source, json)?,
-            // Event time is not kept yet; these frames are for the views that will.
-            Body::Idle | Body::Ended => {}
-        }
-        Ok(true)
-    }
-
-    /// Sends rows to the lanes; those of an epoch that is repeated only where it is lacking.
-    async fn send_all(
-        &mut self,
-        rows: &mut Vec<(usize, Rows)>,
-        repeat: Option<Epoch>,
-    ) -> Result<()> {
-        for (sink, rows) in rows.drain(..) {
-            if repeat.is_none_or(|epoch| self.lanes.lacks(sink, epoch)) {
-                self.send(sink, rows).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
+    /// Gives rows to a lane.
+    pub(crate) async fn send(&mut self, sink: usize, rows: Rows) -> Result<()> {
         let way = self.lanes.way(sink, &rows)?;
         self.give(&way, Item::Rows(rows)).await
     }
@@ -240,7 +181,7 @@ impl Processor {
     }
 
     /// Takes in what lanes and people have to say.
-    fn hear(&mut self) {
+    pub(crate) fn hear(&mut self) {
         while let Ok(news) = self.news.try_recv() {
             self.hear_news(news);
         }
@@ -251,32 +192,35 @@ impl Processor {
 
     fn hear_news(&mut self, news: News) {
         match news {
-            News::Drained(drained) => self.work.drained.push(drained),
+            News::Drained(drained) => self.said.drained.push(drained),
             News::Letters { letters, committed } => {
-                self.work.letters.extend(letters.into_iter().map(Entry::Letter));
-                self.work.told.push(committed);
+                self.said.letters.extend(letters.into_iter().map(Entry::Letter));
+                self.said.told.push(committed);
             }
             News::Broken(sink, error) => {
                 self.broken.get_or_insert(error.at(format!("sinks.{sink}")));
             }
         }
-        self.dirty = true;
+        self.asked = true;
     }
 
     fn hear_ask(&mut self, ask: Ask) {
         let Ask::Dead { entry, done } = ask;
-        self.work.letters.push(entry);
-        self.work.told.push(done);
-        self.dirty = true;
+        self.said.letters.push(entry);
+        self.said.told.push(done);
+        self.asked = true;
     }
 
     /// Waits until there is something to do.
-    async fn wait(&mut self) -> Result<()> {
+    pub(crate) async fn wait(&mut self) -> Result<()> {
         let pace = self.pace_left();
-        let due = (self.dirty || self.settle) && self.sealing.is_none();
+        let due = (self.due() || self.settles()) && self.sealing.is_none();
+        let away = self.away;
         let queue = self.shared.queue.clone();
         let next = self.pinning.as_ref().map_or(self.next, |p| p.at);
-        let more = self.bytes <= EPOCH_BYTES_MAX && self.upto().is_none_or(|upto| next < upto);
+        let more = away.is_none()
+            && self.bytes <= EPOCH_BYTES_MAX
+            && self.upto().is_none_or(|upto| next < upto);
         tokio::select! {
             biased;
             sealed = joined(&mut self.sealing) => self.sealed(sealed)?,
@@ -286,8 +230,33 @@ impl Processor {
             Ok(()) = self.finish.changed() => {}
             there = queue.wait(next), if more => there?,
             () = tokio::time::sleep(pace), if due => {}
+            () = until(away), if away.is_some() => {}
         }
         Ok(())
+    }
+
+    /// Waits until then, or until something changes about the end of the run.
+    pub(crate) async fn wait_for_end(&mut self, then: Instant) {
+        tokio::select! {
+            () = tokio::time::sleep_until(then) => {}
+            Ok(()) = self.finish.changed() => {}
+        }
+    }
+
+    /// Whether something happened that a commit has to hold, and can: not of frames while one is half taken.
+    fn due(&self) -> bool {
+        self.asked || (self.dirty && self.away.is_none())
+    }
+
+    /// Whether an empty epoch is due as soon as nothing else is.
+    fn settles(&self) -> bool {
+        self.settle && self.away.is_none()
+    }
+
+    /// Whether the run was told to end, and the frames that are left wait for a lookup that is away.
+    pub(crate) fn leaves_rest(&self) -> bool {
+        let finish = *self.finish.borrow();
+        self.away.is_some() && finish.upto.is_some() && !finish.outboxes
     }
 
     fn pace_left(&self) -> Duration {
@@ -295,12 +264,12 @@ impl Processor {
     }
 
     /// Begins to seal the epoch, if the one before is sealed and there is something in it.
-    async fn seal_if_due(&mut self, idle: bool) -> Result<()> {
+    pub(crate) async fn seal_if_due(&mut self, idle: bool) -> Result<()> {
         if self.sealing.as_ref().is_some_and(Child::is_finished) {
             let sealed = joined(&mut self.sealing).await;
             self.sealed(sealed)?;
         }
-        let due = self.dirty || (self.settle && idle);
+        let due = self.due() || (self.settles() && idle);
         if self.sealing.is_some() || !due || !self.pace_left().is_zero() {
             return Ok(());
         }
@@ -310,20 +279,28 @@ impl Processor {
     async fn begin_seal(&mut self) -> Result<()> {
         let Some(book) = self.book.take() else { return Ok(()) };
         self.epoch = self.epoch.next();
-        let mark = self.mark(self.epoch, self.next);
-        let lanes = self.meet(mark).await?;
-        self.settle = self.lanes.untracked(&lanes);
-        self.snapshot()?;
-        let work = std::mem::take(&mut self.work);
-        self.dirty = false;
-        self.bytes = 0;
+        let half = self.away.is_some();
+        let mark = self.mark(self.epoch, if half { self.begun } else { self.next });
+        let mut lanes = Vec::new();
+        let mut work = Work::default();
+        if !half {
+            lanes = self.meet(mark).await?;
+            self.settle = self.lanes.untracked(&lanes);
+            self.snapshot()?;
+            work = std::mem::take(&mut self.work);
+            work.records = self.lookups.take_record(self.epoch)?;
+            self.dirty = false;
+            self.bytes = 0;
+        }
+        work.add(std::mem::take(&mut self.said));
+        self.asked = false;
         self.sealed_at = Some(Instant::now());
         self.sealing = Some(Child::spawn(seal::seal(self.shared.clone(), book, mark, work, lanes)));
         Ok(())
     }
 
     /// Tells every lane that has rows of it that the epoch ends here.
-    async fn meet(&mut self, mark: Mark) -> Result<Vec<Rendezvous>> {
+    pub(crate) async fn meet(&mut self, mark: Mark) -> Result<Vec<Rendezvous>> {
         let (ends, lanes) = self.lanes.seal(mark, self.begun);
         self.begun = mark.next;
         for (way, end) in ends {
@@ -332,7 +309,7 @@ impl Processor {
         Ok(lanes)
     }
 
-    fn mark(&self, epoch: Epoch, next: Offset) -> Mark {
+    pub(crate) fn mark(&self, epoch: Epoch, next: Offset) -> Mark {
         Mark { log: self.identity.0, incarnation: self.identity.1, epoch, next }
     }
 
@@ -340,14 +317,14 @@ impl Processor {
         let Sealed { mut book, commit_again } = sealed?;
         self.lanes.add_sides(&mut book);
         self.book = Some(book);
-        self.dirty |= commit_again;
+        self.asked |= commit_again;
         Ok(())
     }
 
     fn finished(&self) -> bool {
         let next = self.pinning.as_ref().map_or(self.next, |p| p.at);
         self.upto().is_some_and(|upto| next >= upto)
-            && !self.dirty
+            && !self.due()
             && !self.settle
             && self.sealing.is_none()
             && self.outboxes_done()
@@ -366,14 +343,24 @@ impl Processor {
         self.lanes.close(self.epoch).await?;
         // What a lane delivered from its outbox on the last yard is booked, so that it is not delivered again.
         self.hear();
-        if self.dirty {
-            self.seal_rest().await?;
-        }
-        let trouble = self.pinning.as_ref().map(Wait::text);
+        self.seal_rest().await?;
+        let trouble = self.trouble();
         let mut book =
             self.book.take().ok_or_else(|| Error::stop("the book was not given back"))?;
         book.trouble = trouble;
         Ok(book)
+    }
+
+    /// What a person should know when the run ends before everything was processed.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if let Some(wait) = &self.pinning {
+            return Some(wait.text());
+        }
+        let away = self.lookups.away().iter().map(|l| format!("`{l}`")).collect::<Vec<_>>();
+        (self.away.is_some()).then(|| {
+            let (next, away) = (self.begun, away.join(", "));
+            format!("rows from offset {next} on wait for an answer of the lookup {away}")
+        })
     }
 
     /// Brings what was begun to its end.
@@ -383,7 +370,7 @@ impl Processor {
                 let sealed = joined(&mut self.sealing).await;
                 self.sealed(sealed)?;
             }
-            if !self.dirty {
+            if !self.due() {
                 return Ok(());
             }
             self.begin_seal().await?;
@@ -399,48 +386,12 @@ impl Processor {
         }
         broken
     }
+}
 
-    /// Repeats committed epochs for the sinks that lack them.
-    async fn repeat(&mut self, start: Offset, repeats: Vec<Checkpoint>) -> Result<()> {
-        let upto = self.next;
-        (self.next, self.begun) = (start, start);
-        for checkpoint in repeats {
-            while self.next < checkpoint.next {
-                let slab = self.shared.queue.read(self.next, self.step_bytes).await?;
-                let mut ground = Ground::default();
-                let epoch = Some(checkpoint.epoch);
-                for (offset, frame) in &slab.frames {
-                    if *offset < checkpoint.next {
-                        if !self.take(*offset, frame, &mut ground, epoch).await? {
-                            return Err(Error::stop(format!(
-                                "the columns that epoch {} was made with are gone",
-                                checkpoint.epoch
-                            )));
-                        }
-                        self.next = offset.next();
-                    }
-                }
-                if slab.frames.is_empty() {
-                    return Err(Error::stop(format!(
-                        "the queue ends at offset {} before epoch {} does",
-                        self.next, checkpoint.epoch
-                    )));
-                }
-                self.send_all(&mut ground.rows, epoch).await?;
-            }
-            let lanes = self.meet(self.mark(checkpoint.epoch, checkpoint.next)).await?;
-            tracing::info!(epoch = checkpoint.epoch.0, sinks = lanes.len(), "epoch repeated");
-            self.settle |= self.lanes.untracked(&lanes);
-            let Some(book) = self.book.as_mut() else { continue };
-            self.dirty |= seal::repeat(&self.shared, book, &checkpoint, lanes).await?;
-            // The state at this point is in the checkpoint.
-            self.line.snapshot()?;
-        }
-        assert_eq!(self.next, upto, "repeats end where the last checkpoint does");
-        // Accounts, letters and pins of these epochs are in the checkpoint already; what lanes told is not.
-        let Work { drained, told, .. } = std::mem::take(&mut self.work);
-        self.work = Work { drained, told, ..Work::default() };
-        Ok(())
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }
 

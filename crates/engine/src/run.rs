@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use millstream_core::ledger::Ledger;
 use millstream_core::operator::View;
-use millstream_core::plugin::Registry;
+use millstream_core::plugin::{QueueOpener, Registry};
 use millstream_core::queue::{Epoch, Queue};
 use millstream_core::record::{Body, Offset};
 use millstream_core::{Clock, Error, Result};
@@ -20,6 +20,7 @@ use crate::begin::SCAN_BYTES;
 use crate::collect::{Collector, Ending, no_source_ends};
 use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
 use crate::line::Blueprint;
+use crate::lookup::Lookups;
 use crate::process::Finish;
 use crate::seal::{Book, Shared};
 use crate::share::Share;
@@ -131,21 +132,23 @@ impl Engine {
     async fn run_inner(self) -> Result<Closing> {
         let Self { pipeline, registry, options, status, stopper, clock } = self;
         let Pipeline {
-            name, sources, views, sinks, queue: QueuePart { opener, .. }, limits, ..
+            name,
+            sources,
+            lookups,
+            views,
+            sinks,
+            queue: QueuePart { opener, .. },
+            limits,
+            ..
         } = pipeline;
         let collects = options.only != Only::Process;
-        if options.once && collects && finite(&sources) == 0 {
-            return Err(no_source_ends());
-        }
-        if options.only != Only::All && !opener.shared() {
-            return Err(not_shared());
-        }
+        possible(&options, &sources, opener.as_ref())?;
         let queue = opener.open().await?;
-        let bounds = (limits.dead_bytes.0, limits.retry_max.0);
-        let shared = Arc::new(Shared::new(queue.clone(), status, clock, bounds)?);
+        let shared = Arc::new(Shared::new(queue.clone(), status, clock, &limits)?);
         let (finish_tell, finish_hear) = watch::channel(Finish::default());
         let kill = Arc::new(watch::channel(false).0);
-        let blueprint = blueprint(&sources, views, &sinks, registry);
+        let lookups = Lookups::new(&lookups, &shared.status, limits.retry_max.0);
+        let blueprint = blueprint(&sources, lookups, views, &sinks, registry);
         let standby = Standby {
             pipeline: name,
             blueprint,
@@ -198,6 +201,17 @@ impl Engine {
     }
 }
 
+/// Whether this pipeline can be run in this way.
+fn possible(options: &Options, sources: &[SourcePart], queue: &dyn QueueOpener) -> Result<()> {
+    if options.once && options.only != Only::Process && finite(sources) == 0 {
+        return Err(no_source_ends());
+    }
+    if options.only != Only::All && !queue.shared() {
+        return Err(not_shared());
+    }
+    Ok(())
+}
+
 /// The error of a process that shall do a part of what one process does as a whole.
 fn not_shared() -> Error {
     Error::stop("`--only` is for a queue that several processes can share, and this one is held by one process")
@@ -244,6 +258,7 @@ fn finite(sources: &[SourcePart]) -> usize {
 
 fn blueprint(
     sources: &[SourcePart],
+    lookups: Lookups,
     views: Vec<View>,
     sinks: &[SinkPart],
     registry: Registry,
@@ -253,6 +268,7 @@ fn blueprint(
             .iter()
             .map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone()))
             .collect(),
+        lookups,
         views,
         sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
         planner: registry.planner,

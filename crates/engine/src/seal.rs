@@ -1,6 +1,6 @@
 //! Seals an epoch: every sink prepares, the checkpoint is made durable, every sink flushes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,11 @@ use millstream_core::{Error, Remedy, Result};
 
 use crate::back_off::BackOff;
 use crate::busy::Busy;
+use crate::config::Limits;
 use crate::dead_letters::{self, Entry};
 use crate::deliver::{Done, Prepared};
 use crate::drain::Drained;
+use crate::lookup::Record;
 use crate::outbox::Outbox;
 use crate::status::{Kind, PartStatus, Status};
 use crate::tasks::tell;
@@ -46,17 +48,17 @@ impl Shared {
         queue: Arc<dyn Queue>,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
-        (dead_bytes_max, retry_max): (u64, Duration),
+        limits: &Limits,
     ) -> Result<Self> {
         Ok(Self {
             dead: Arc::from(queue.side(dead_letters::STREAM)?),
             queue_status: status.part(Kind::Queue, "queue"),
             queue,
-            dead_bytes_max,
+            dead_bytes_max: limits.dead_bytes.0,
             busy: Arc::default(),
             status,
             clock,
-            retry_max,
+            retry_max: limits.retry_max.0,
             committed: watch::channel(Epoch(0)).0,
             ending: watch::channel(false).0,
         })
@@ -97,6 +99,8 @@ pub(crate) struct Book {
     pub(crate) flushed: Epoch,
     /// Outboxes by the names of their streams; those of sinks that are not in the file any more are kept as they are.
     pub(crate) outboxes: BTreeMap<String, Arc<Outbox>>,
+    /// What lookups answered, by the names of the streams.
+    pub(crate) records: BTreeMap<String, Record>,
     /// State by view and key.
     pub(crate) chunks: BTreeMap<(String, String), ChunkRef>,
     /// Why the run ended before its end.
@@ -131,6 +135,17 @@ pub(crate) struct Work {
     pub(crate) pins: BTreeMap<String, String>,
     /// Changed state by view, as it was at the epoch's end.
     pub(crate) chunks: BTreeMap<String, Chunks>,
+    /// What lookups answered in it, by side stream.
+    pub(crate) records: BTreeMap<String, Vec<Bytes>>,
+}
+
+impl Work {
+    /// Adds what lanes and people said.
+    pub(crate) fn add(&mut self, said: Self) {
+        self.letters.extend(said.letters);
+        self.drained.extend(said.drained);
+        self.told.extend(said.told);
+    }
 }
 
 /// What sealing an epoch came to.
@@ -152,7 +167,7 @@ pub(crate) async fn seal(
     lanes: Vec<Rendezvous>,
 ) -> Result<Sealed> {
     let before = (book.epoch, book.next);
-    let Work { ledger, mut letters, drained, arrivals, told, pins, chunks } = work;
+    let Work { ledger, mut letters, drained, arrivals, told, pins, chunks, records } = work;
     for (edge, account) in &ledger.0 {
         book.ledger.account(edge.stage, &edge.part).add(account);
     }
@@ -176,6 +191,7 @@ pub(crate) async fn seal(
     }
     check_balance(&book.ledger)?;
     put_letters(&shared, &letters).await?;
+    put_records(&shared, &mut book, records).await?;
     for d in &drained {
         shared.retry("outbox", || d.outbox.forget(d.upto, d.bytes)).await?;
     }
@@ -303,9 +319,25 @@ async fn put_letters(shared: &Shared, letters: &[Entry]) -> Result<()> {
     Ok(())
 }
 
+/// Keeps what lookups answered in this epoch, and what they did in the one before, which the checkpoint before still needs.
+async fn put_records(
+    shared: &Shared,
+    book: &mut Book,
+    records: BTreeMap<String, Vec<Bytes>>,
+) -> Result<()> {
+    for (name, entries) in records {
+        let Some(record) = book.records.get_mut(&name) else { continue };
+        let first = shared.retry("lookups", || record.stream.append(&entries)).await?;
+        shared.retry("lookups", || record.stream.trim(record.last)).await?;
+        record.last = first;
+    }
+    Ok(())
+}
+
 async fn commit(shared: &Shared, book: &Book) -> Result<()> {
     let mut sides: BTreeMap<_, _> =
         book.outboxes.iter().map(|(name, o)| (name.clone(), o.stream.extent())).collect();
+    sides.extend(book.records.iter().map(|(name, r)| (name.clone(), r.stream.extent())));
     sides.insert(dead_letters::STREAM.to_owned(), shared.dead.extent());
     let checkpoint = Checkpoint {
         epoch: book.epoch,
@@ -326,6 +358,45 @@ async fn commit(shared: &Shared, book: &Book) -> Result<()> {
     Ok(())
 }
 
+/// Books rows of a repeated epoch that were looked up anew, and so may be others and more or fewer than were booked.
+/// Says whether they are.
+fn sent_anew(book: &mut Book, sink: &str, was: Sent, now: Sent) -> bool {
+    if was == now {
+        return false;
+    }
+    tracing::info!(
+        sink,
+        was = was.rows,
+        now = now.rows,
+        "a lookup has answered otherwise this time"
+    );
+    let before = if was.epoch == now.epoch { was.rows } else { 0 };
+    let account = book.ledger.account(Stage::Sink, sink);
+    // Rows that were refused the first time stay in the dead letters, and so in the account.
+    account.out = (account.out + now.rows).saturating_sub(before);
+    account.r#in = account.out + account.set_aside + account.in_flight;
+    if book.sent.get(sink).is_none_or(|sent| sent.epoch <= now.epoch) {
+        book.sent.insert(sink.to_owned(), now);
+    }
+    true
+}
+
+/// Books that sinks which were sent rows of an epoch get none now that it is repeated, as a lookup answers otherwise.
+/// Says whether there are any.
+pub(crate) fn sent_nothing(
+    book: &mut Book,
+    checkpoint: &Checkpoint,
+    silent: &[(String, Epoch)],
+) -> bool {
+    for (sink, holds) in silent {
+        let was = checkpoint.sent.get(sink).copied().unwrap_or_default();
+        sent_anew(book, sink, was, Sent { epoch: checkpoint.epoch, ..Sent::default() });
+        // It lacks nothing, though its mark stays where it is.
+        book.sent.insert(sink.clone(), Sent { epoch: *holds, ..Sent::default() });
+    }
+    !silent.is_empty()
+}
+
 /// Repeats a committed epoch for the sinks that lack it. It is booked already, but for rows that went
 /// into an outbox this time, or that only now were refused. Says whether a commit has to tell.
 ///
@@ -336,12 +407,15 @@ pub(crate) async fn repeat(
     book: &mut Book,
     checkpoint: &Checkpoint,
     lanes: Vec<Rendezvous>,
+    live: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<bool> {
     let mut commit_again = false;
     for lane in lanes {
         let prepared = lane.prepared.await.map_err(|_| lane_gone(&lane.sink))??;
         let was = checkpoint.sent.get(&lane.sink).copied().unwrap_or_default();
-        if was != lane.sent {
+        if live.contains_key(&lane.sink) {
+            commit_again |= sent_anew(book, &lane.sink, was, lane.sent);
+        } else if was != lane.sent {
             return Err(does_not_repeat(checkpoint, &lane.sink, was, lane.sent));
         }
         let known = || dead_letters::of_sink(shared.dead.as_ref(), &lane.sink, &lane.offsets);

@@ -34,11 +34,11 @@ pub struct Snapshot {
 /// The numbers of one part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartSnapshot {
-    /// `source`, `view`, `sink` or `queue`.
+    /// `source`, `view`, `sink`, `queue` or `lookup`.
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// Records collected (sources).
+    /// Records collected (sources), keys asked for (lookups).
     pub records: u64,
     /// Bytes collected (sources).
     pub bytes: u64,
@@ -48,6 +48,9 @@ pub struct PartSnapshot {
     pub filtered: u64,
     /// Records and rows set aside here.
     pub set_aside: u64,
+    /// Keys whose columns became nulls, as no answer could be had or read (lookups).
+    #[serde(default)]
+    pub unanswered: u64,
     /// Failed tries.
     pub errors: u64,
     /// Bytes that wait in the outbox (sinks).
@@ -109,6 +112,7 @@ impl PartSnapshot {
             rows: part.rows.get(),
             filtered: part.filtered.get(),
             set_aside: part.set_aside.get(),
+            unanswered: part.unanswered.get(),
             errors: part.errors.get(),
             outbox_bytes: u64::try_from(part.outbox_bytes.get()).unwrap_or(0),
             ended: part.ended(),

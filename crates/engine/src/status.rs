@@ -49,6 +49,8 @@ pub enum Kind {
     Sink,
     /// The queue.
     Queue,
+    /// A lookup.
+    Lookup,
 }
 
 impl Kind {
@@ -60,6 +62,7 @@ impl Kind {
             Self::View => "view",
             Self::Sink => "sink",
             Self::Queue => "queue",
+            Self::Lookup => "lookup",
         }
     }
 }
@@ -69,7 +72,7 @@ impl Kind {
 pub struct PartStatus {
     kind: Kind,
     name: String,
-    /// Records collected (sources).
+    /// Records collected (sources), keys asked for (lookups).
     pub records: Counter,
     /// Bytes collected (sources) .
     pub bytes: Counter,
@@ -79,13 +82,15 @@ pub struct PartStatus {
     pub filtered: Counter,
     /// Records and rows set aside here.
     pub set_aside: Counter,
+    /// Keys whose columns became nulls, as no answer could be had or read (lookups).
+    pub unanswered: Counter,
     /// Failed tries.
     pub errors: Counter,
     /// Bytes that wait in the outbox (sinks).
     pub outbox_bytes: Gauge,
     /// 1 while it works.
     pub up: Gauge,
-    /// How long its characteristic act takes: a request (sources), a flush (sinks), an fsync (queue).
+    /// How long its characteristic act takes: a request (sources), a flush (sinks), an fsync (queue), a request (lookups).
     pub seconds: Histogram,
     troubles: Mutex<Troubles>,
     ended: AtomicBool,
@@ -222,6 +227,7 @@ struct Families {
     rows: Family<Labels, Counter>,
     filtered: Family<Labels, Counter>,
     set_aside: Family<Labels, Counter>,
+    unanswered: Family<Labels, Counter>,
     errors: Family<Labels, Counter>,
     outbox_bytes: Family<Labels, Gauge>,
     up: Family<Labels, Gauge>,
@@ -238,7 +244,11 @@ impl Status {
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let mut r = Registry::with_prefix("millstream");
         let f = Families::default();
-        r.register("records", "Records collected", f.records.clone());
+        r.register(
+            "records",
+            "Records collected (source) or keys asked for (lookup)",
+            f.records.clone(),
+        );
         r.register_with_unit("collected", "Bytes collected", Unit::Bytes, f.bytes.clone());
         r.register(
             "rows",
@@ -247,6 +257,7 @@ impl Status {
         );
         r.register("rows_filtered", "Rows left out by the query", f.filtered.clone());
         r.register("set_aside", "Records and rows kept in the dead letters", f.set_aside.clone());
+        r.register("unanswered", "Keys whose columns became nulls (lookup)", f.unanswered.clone());
         r.register("errors", "Failed tries", f.errors.clone());
         r.register_with_unit(
             "outbox",
@@ -305,6 +316,7 @@ impl Status {
             Kind::View => ("view", "One batch through a view"),
             Kind::Sink => ("flush", "Prepare and flush of one epoch at a sink"),
             Kind::Queue => ("fsync", "Making appended bytes durable"),
+            Kind::Lookup => ("lookup", "One request of a lookup"),
         };
         self.registry
             .lock()
@@ -320,6 +332,7 @@ impl Status {
             rows: f.rows.get_or_create_owned(&labels),
             filtered: f.filtered.get_or_create_owned(&labels),
             set_aside: f.set_aside.get_or_create_owned(&labels),
+            unanswered: f.unanswered.get_or_create_owned(&labels),
             errors: f.errors.get_or_create_owned(&labels),
             outbox_bytes: f.outbox_bytes.get_or_create_owned(&labels),
             up: f.up.get_or_create_owned(&labels),

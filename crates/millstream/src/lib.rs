@@ -16,20 +16,20 @@
 //! ```
 //!
 //! The whole of that is in `examples/own_parts.rs`. The seams to write parts against are [`source::Source`],
-//! [`sink::Sink`], [`codec::Codec`] and [`operator::Function`].
+//! [`sink::Sink`], [`codec::Codec`], [`lookup::Lookup`] and [`operator::Function`].
 
 mod pipeline;
 
 use std::sync::Arc;
 
-use millstream_connectors::{CODECS, SINKS, SOURCES};
+use millstream_connectors::{CODECS, LOOKUPS, SINKS, SOURCES};
 use millstream_queue::QUEUES;
 use millstream_sql::SqlPlanner;
 
 pub use millstream_core::plugin::{self, Config, Env, Plugin, Registry};
 pub use millstream_core::{
-    Clock, Error, Remedy, Result, Timestamp, clock, codec, error, fields, ledger, operator, queue,
-    record, role, sink, source,
+    Clock, Error, Remedy, Result, Timestamp, clock, codec, error, fields, ledger, lookup, operator,
+    queue, record, role, sink, source,
 };
 pub use millstream_engine::config::{HttpOptions, Problem, Problems, reference, schema};
 pub use millstream_engine::plan::Plan;
@@ -45,6 +45,7 @@ pub fn standard() -> Registry {
     registry.sources.extend_from_slice(SOURCES);
     registry.sinks.extend_from_slice(SINKS);
     registry.codecs.extend_from_slice(CODECS);
+    registry.lookups.extend_from_slice(LOOKUPS);
     registry.queues.extend_from_slice(QUEUES);
     registry
 }

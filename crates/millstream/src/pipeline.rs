@@ -247,6 +247,7 @@ impl Surroundings for Machine<'_> {
             Role::Source | Role::Codec => Kind::Source,
             Role::Queue => Kind::Queue,
             Role::Sink => Kind::Sink,
+            Role::Lookup => Kind::Lookup,
         };
         Env {
             pipeline: place.pipeline.to_owned(),

@@ -23,6 +23,7 @@ mod dialect;
 mod explain;
 mod json;
 mod lateral;
+mod lookup;
 mod lower;
 mod measure;
 mod names;

@@ -16,17 +16,23 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use crate::chain::Chain;
 use crate::checked::{checked, constants};
 use crate::explain::{column, list, node, show};
+use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
 use crate::step::Step;
 use crate::unnest::UnnestStep;
 
 /// Makes the chains of a plan.
-pub(crate) fn lower(plan: &LogicalPlan, options: &Arc<ConfigOptions>) -> Result<Vec<Chain>> {
+pub(crate) fn lower(
+    plan: &LogicalPlan,
+    lookups: &Lookups,
+    options: &Arc<ConfigOptions>,
+) -> Result<Vec<Chain>> {
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
-    let mut chains = Lower { props }.plan(plan)?;
+    let mut chains = Lower { props, lookups }.plan(plan)?;
     for chain in &mut chains {
+        narrow(chain);
         narrow_filters(&mut chain.steps)?;
     }
     Ok(chains)
@@ -39,11 +45,12 @@ fn depth(e: &Arc<dyn PhysicalExpr>) -> usize {
     1 + e.children().into_iter().map(depth).max().unwrap_or(0)
 }
 
-struct Lower {
+struct Lower<'a> {
     props: ExecutionProps,
+    lookups: &'a Lookups,
 }
 
-impl Lower {
+impl Lower<'_> {
     fn plan(&self, plan: &LogicalPlan) -> Result<Vec<Chain>> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
@@ -68,6 +75,10 @@ impl Lower {
                 }
                 Ok(chains)
             }
+            LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<LookupNode>() {
+                Some(node) => self.lookup(node),
+                None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
+            },
             other => plan_err!("`{}` is not yet possible in a view", node(other)),
         }
     }
@@ -87,6 +98,11 @@ impl Lower {
         let schema: SchemaRef = Arc::new(scan.projected_schema.as_arrow().clone());
         let names = schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
         let input = scan.table_name.table().to_owned();
+        if self.lookups.contains_key(&input) {
+            return plan_err!(
+                "`{input}` is a lookup: it can only be joined by its key, `… LEFT JOIN {input} ON {input}.key = …`"
+            );
+        }
         let explain = vec![format!("scan {input} ({})", names.join(", "))];
         let mut chain = Chain { input, scan: schema.clone(), steps: vec![], schema, explain };
         for predicate in &scan.filters {
@@ -134,6 +150,22 @@ impl Lower {
             let constants = sums.into_iter().sum();
             chain.steps.push(Step::Project { exprs, constants, schema: schema.clone() });
             chain.schema = schema;
+        }
+        Ok(chains)
+    }
+
+    fn lookup(&self, node: &LookupNode) -> Result<Vec<Chain>> {
+        let Some(answers) = self.lookups.get(&node.table) else {
+            return plan_err!("there is no lookup `{}`", node.table);
+        };
+        let mut chains = self.plan(&node.input)?;
+        for chain in &mut chains {
+            let key = self.expr(&node.key, node.input.schema())?;
+            fails_always(&key, &chain.schema)?;
+            let step = LookupStep::new(node, answers.clone(), key, show(&node.key), chain)?;
+            chain.schema = step.schema();
+            chain.explain.push(format!("lookup {}", node.table));
+            chain.steps.push(Step::Lookup(step));
         }
         Ok(chains)
     }

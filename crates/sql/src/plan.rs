@@ -22,6 +22,7 @@ use crate::bounded::is_bare;
 use crate::catalog::{Catalog, Functions};
 use crate::checked::no_overflow;
 use crate::lateral::graft_all;
+use crate::lookup::{Lookups, join_all};
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -49,13 +50,15 @@ fn parser_options() -> ParserOptions {
 pub(crate) fn plan(
     query: &Query,
     tables: &BTreeMap<String, SchemaRef>,
+    lookups: &Lookups,
     functions: Functions,
     options: &Arc<ConfigOptions>,
 ) -> Result<LogicalPlan> {
     let catalog = Catalog::new(tables, functions, options.clone());
     let plan = SqlToRel::new_with_options(&catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
-    let plan = graft_all(bind(plan, &catalog.functions)?)?;
+    let plan = bind(plan, &catalog.functions)?;
+    let plan = graft_all(join_all(plan, lookups)?)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;

@@ -12,12 +12,14 @@ use crate::arrival::Arrival;
 use crate::catalog::Functions;
 use crate::chain::Chain;
 use crate::complain::Complaint;
+use crate::lookup::Lookups;
 use crate::names;
 use crate::parse::{Parsed, parse};
 use crate::plan;
 use crate::refuse::refuse;
 use crate::rewrite::name_columns;
 use crate::search::Search;
+use crate::step::Step;
 use crate::user;
 use crate::view::ViewOperator;
 
@@ -72,7 +74,8 @@ struct Plan<'a> {
     views: &'a [View],
     functions: Functions,
     options: Arc<ConfigOptions>,
-    /// Columns of sources, and of views as they get planned.
+    lookups: Lookups,
+    /// Columns of tables, and of views as they get planned.
     schemas: BTreeMap<String, SchemaRef>,
     /// Views with errors, and those above them.
     broken: BTreeSet<String>,
@@ -85,12 +88,14 @@ impl<'a> Plan<'a> {
         for f in functions {
             all.add(user::function(f.clone()));
         }
+        let lookups = tables.iter().filter_map(|t| Some((t.name.clone(), t.lookup.clone()?)));
         let schemas = tables.iter().filter_map(|t| Some((t.name.clone(), t.schema.clone()?)));
         Self {
             tables,
             views,
             functions: all,
             options: plan::options(),
+            lookups: lookups.collect(),
             schemas: schemas.collect(),
             broken: BTreeSet::new(),
             planned: Planned::default(),
@@ -108,7 +113,7 @@ impl<'a> Plan<'a> {
             match parse(&view.sql) {
                 Ok(mut p) => {
                     let mut complaints = self.unknown_tables(&p);
-                    complaints.extend(refuse(&p, &self.functions));
+                    complaints.extend(refuse(&p, &self.functions, self.lookups.clone()));
                     complaints.extend(name_columns(&mut p.query));
                     complaints.sort_by_key(|c| c.place);
                     self.complain(&view.name, complaints);
@@ -145,8 +150,8 @@ impl<'a> Plan<'a> {
     fn taken(&self, i: usize) -> Vec<Complaint> {
         let (earlier, rest) = self.views.split_at(i);
         let Some(view) = rest.first() else { return vec![] };
-        let by = if self.tables.iter().any(|t| t.name == view.name) {
-            "source"
+        let by = if let Some(table) = self.tables.iter().find(|t| t.name == view.name) {
+            if table.lookup.is_some() { "lookup" } else { "source" }
         } else if earlier.iter().any(|v| v.name == view.name) {
             "view"
         } else {
@@ -238,6 +243,7 @@ impl<'a> Plan<'a> {
         let functions = self.functions.at(&arrival);
         let search = Search {
             tables: &self.schemas,
+            lookups: &self.lookups,
             functions: &functions,
             options: &self.options,
             tokens: &parsed.tokens,
@@ -257,6 +263,13 @@ impl<'a> Plan<'a> {
         for chain in chains {
             if let Some(used) = self.planned.used.get_mut(&chain.input) {
                 used.extend(chain.scan.fields().iter().map(|f| f.name().clone()));
+            }
+            for step in &chain.steps {
+                if let Step::Lookup(lookup) = step
+                    && let Some(used) = self.planned.used.get_mut(&lookup.table)
+                {
+                    used.extend(lookup.read().map(str::to_owned));
+                }
             }
         }
     }

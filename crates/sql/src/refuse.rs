@@ -1,5 +1,6 @@
 //! What a view cannot do, or not yet, said before planning starts, all of it at once.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion_expr::{ScalarUDF, Volatility};
@@ -14,6 +15,7 @@ use millstream_core::Error;
 use crate::arrival::CLOCK_NAMES;
 use crate::catalog::Functions;
 use crate::complain::{Complaint, Place};
+use crate::lookup::{self, Lookups};
 use crate::names;
 use crate::parse::{Parsed, Tokens, place};
 
@@ -69,10 +71,18 @@ pub(crate) fn is_volatile(f: &ScalarUDF) -> bool {
 }
 
 /// Lists everything in a query that a view cannot do.
-pub(crate) fn refuse(parsed: &Parsed, functions: &Functions) -> Vec<Complaint> {
+pub(crate) fn refuse(
+    parsed: &Parsed,
+    functions: &Functions,
+    mut lookups: Lookups,
+) -> Vec<Complaint> {
+    // A name that stands for a query of `WITH` is no lookup here.
+    let read: BTreeSet<String> = parsed.reads().into_iter().map(|(name, _)| name).collect();
+    lookups.retain(|name, _| read.contains(name));
     let mut look = Look {
         tokens: &parsed.tokens,
         functions,
+        lookups,
         grouped: false,
         lateral: 0,
         aggregates: vec![],
@@ -90,6 +100,7 @@ pub(crate) fn refuse(parsed: &Parsed, functions: &Functions) -> Vec<Complaint> {
 struct Look<'a> {
     tokens: &'a Tokens,
     functions: &'a Functions,
+    lookups: Lookups,
     grouped: bool,
     /// How many `LATERAL (…)` we are in.
     lateral: usize,
@@ -230,8 +241,16 @@ impl Look<'_> {
             let fix = "read a source beside it: `FROM readings CROSS JOIN UNNEST(readings.tags)`";
             self.never(place, "`FROM UNNEST` alone", "it would have no rows ever", fix);
         }
+        for table in &select.from {
+            if let Some(lookup) = lookup::named(&table.relation, &self.lookups) {
+                return self.found.push(lookup::refuse_alone(&lookup, &table.relation));
+            }
+        }
         for join in select.from.iter().flat_map(|t| &t.joins) {
-            self.join(join);
+            match lookup::named(&join.relation, &self.lookups) {
+                Some(lookup) => self.found.extend(lookup::refuse_join(&lookup, join, self.tokens)),
+                None => self.join(join),
+            }
         }
         for table in select.from.iter().skip(1).filter(|t| !is_lateral(&t.relation)) {
             self.no_join(place(table.relation.span()), "a second table in `FROM`");

@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use crate::catalog::Functions;
 use crate::chain::Chain;
 use crate::complain::{Complaint, missing_column, root, translate};
+use crate::lookup::Lookups;
 use crate::lower::lower;
 use crate::parse::Tokens;
 use crate::plan::plan;
@@ -28,6 +29,7 @@ const EXPRESSIONS_MAX: usize = 400;
 /// What a query is planned over.
 pub(crate) struct Search<'a> {
     pub tables: &'a BTreeMap<String, SchemaRef>,
+    pub lookups: &'a Lookups,
     pub functions: &'a Functions,
     pub options: &'a Arc<ConfigOptions>,
     pub tokens: &'a Tokens,
@@ -78,8 +80,9 @@ impl Search<'_> {
     fn attempt(&self, query: &Query) -> Result<Vec<Chain>> {
         // Constants are computed while planning, by functions that may panic.
         let attempt = quiet::catch(|| {
-            let plan = plan(query, self.tables, self.functions.clone(), self.options)?;
-            lower(&plan, self.options)
+            let functions = self.functions.clone();
+            let plan = plan(query, self.tables, self.lookups, functions, self.options)?;
+            lower(&plan, self.lookups, self.options)
         });
         attempt.unwrap_or_else(|panic| plan_err!("a function panicked: {panic}"))
     }

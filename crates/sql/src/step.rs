@@ -12,6 +12,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use millstream_core::codec::Rows;
 
+use crate::lookup::LookupStep;
 use crate::size::{argument_bytes, bounded};
 use crate::unnest::{Pieces, UnnestStep};
 
@@ -31,13 +32,17 @@ pub(crate) enum Step {
     Rename { schema: SchemaRef },
     /// Makes a row for each item of a list.
     Unnest(UnnestStep),
+    /// Adds the columns of a lookup.
+    Lookup(LookupStep),
 }
 
-/// Rows that a step left out or made.
+/// Rows that a step left out or made, and whether it came to its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub filtered: u64,
     pub made: u64,
+    /// Answers of a lookup are not at hand, so that the rest counts for nothing.
+    pub waits: bool,
 }
 
 impl Step {
@@ -57,6 +62,10 @@ impl Step {
                 Became::Rows(Rows { batch, origin: rows.origin })
             }
             Self::Unnest(unnest) => Became::Pieces(unnest.pieces(rows, counts)?),
+            Self::Lookup(lookup) => match lookup.run(rows, counts)? {
+                Some(rows) => Became::Rows(rows),
+                None => Became::Nothing,
+            },
             Self::Rename { schema } => {
                 let batch = batch_of(schema, rows.batch.columns().to_vec(), rows.batch.num_rows())?;
                 Became::Rows(Rows { batch, origin: rows.origin })

@@ -110,7 +110,8 @@ impl Port {
 
     /// Runs all steps over all rows. When a step fails, each half is tried alone, down to the rows
     /// that fail by themselves: so the result for a row never depends on its neighbours. When there
-    /// is much of it already, what is left is given back.
+    /// is much of it already, what is left is given back; and so are rows whose answers of a lookup are
+    /// not at hand.
     fn run(&self, input: &Rows, out: &mut Output) {
         let mut bytes = 0;
         let mut ranges: Vec<Range<usize>> = std::iter::once(0..input.len()).collect();
@@ -121,6 +122,11 @@ impl Port {
             }
             let rows = part(input, range.clone());
             match self.attempt(&rows) {
+                Ok(made) if made.counts.waits => {
+                    out.left = Some(part(input, range.start..input.len()));
+                    out.waits = true;
+                    return;
+                }
                 Ok(made) => {
                     bytes += made.bytes;
                     out.account.r#in += rows.len() as u64;

@@ -11,3 +11,6 @@ mod number;
 mod seen;
 mod short;
 mod tally;
+mod texts;
+
+pub(crate) use texts::Texts;

@@ -1,8 +1,12 @@
-//! Redis: lists, streams, pub/sub, hashes and strings, as other programs use them.
+//! Redis: lists, streams, pub/sub, hashes and strings, as other programs use them, and keys to look up.
 
+mod lookup;
 mod sink;
+mod slot;
 mod source;
+mod template;
 
+pub use lookup::RedisLookup;
 pub use sink::RedisSink;
 pub use source::RedisSource;
 

@@ -9,6 +9,7 @@
 
 mod list;
 mod list_faults;
+mod lookup;
 mod pubsub;
 mod sink;
 mod sink_faults;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_core::lookup::KEY;
 use millstream_core::sink::Promise;
 
 use super::parts::contradiction;
@@ -9,7 +10,7 @@ use super::problem::{LISTED_MAX, Problem};
 use super::shape::{FileShape, Wanted};
 use super::suggest::known;
 use super::tree::{Filled, Key, Node, Tree, Value};
-use super::{QueuePart, SinkPart};
+use super::{LookupPart, QueuePart, SinkPart};
 
 /// The longest name of a source, view, sink or pipeline: names become names of files and tables.
 pub(super) const NAME_BYTES_MAX: usize = 64;
@@ -24,7 +25,7 @@ pub(super) fn section<'a>(tree: &'a Tree, key: &str) -> &'a [(Key, Node)] {
 
 /// There is something to read and somewhere to write, and no more of it than one process can hold.
 pub(super) fn how_many(tree: &Tree, problems: &mut Vec<Problem>) {
-    for name in ["sources", "views", "sinks"] {
+    for name in ["sources", "lookups", "views", "sinks"] {
         let entries = section(tree, name);
         if let Some((key, _)) = entries.get(NAMED_MAX) {
             let what = format!("there are {} {name}, and {NAMED_MAX} is the most", entries.len());
@@ -48,7 +49,9 @@ pub(super) fn how_many(tree: &Tree, problems: &mut Vec<Problem>) {
 /// Names can be names, and no two tables of SQL have one name.
 pub(super) fn names(tree: &Tree, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<String, (&Key, &str)> = BTreeMap::new();
-    for (name, word) in [("sources", "source"), ("views", "view"), ("sinks", "sink")] {
+    let sections =
+        [("sources", "source"), ("lookups", "lookup"), ("views", "view"), ("sinks", "sink")];
+    for (name, word) in sections {
         for (key, _) in section(tree, name) {
             let path = format!("{name}.{}", key.text);
             if let Some(problem) = bad_name(key) {
@@ -172,6 +175,46 @@ pub(super) fn limits(tree: &Tree, shape: &FileShape, problems: &mut Vec<Problem>
                     .path(tree.path(node.id))
                     .fix("nothing would ever move: leave it out to have the default"),
             );
+        }
+    }
+}
+
+/// A lookup has columns that it can have, and its cache a bound.
+pub(super) fn lookups(
+    tree: &Tree,
+    shape: &FileShape,
+    parts: &[LookupPart],
+    problems: &mut Vec<Problem>,
+) {
+    for (name, options) in &shape.lookups.0 {
+        let node = section(tree, "lookups").iter().find(|(key, _)| key.text == *name);
+        let Some((key, node)) = node else { continue };
+        let below = |option: &str| node.get(option).map_or(node, |(_, below)| below);
+        let columns = &options.columns.0;
+        let mut say = |at: &Node, what: String, fix: &str| {
+            let problem = Problem::new(what, tree.place(at)).path(tree.path(at.id));
+            problems.push(problem.fix(fix));
+        };
+        if let Some(taken) = columns.iter().find(|c| c.name.eq_ignore_ascii_case(KEY)) {
+            let what = format!("`{}` is the column that every lookup is joined by", taken.name);
+            say(
+                below("columns"),
+                what,
+                "give the column another name, and say with `at` where it is",
+            );
+            continue;
+        }
+        if options.cache_bytes.0 == 0 {
+            let fix = "leave it out to have the default, or set `ttl: 0s` to keep nothing";
+            say(below("cache_bytes"), "`cache_bytes` cannot be zero".to_owned(), fix);
+        }
+        let part = parts.iter().find(|p| p.name == *name);
+        if let Some(Err(error)) = part.map(|p| p.lookup.reader(&options.columns)) {
+            let mut problem = contradiction(tree, below("columns"), &error);
+            if problem.path.is_empty() {
+                problem = problem.path(format!("lookups.{}", key.text));
+            }
+            problems.push(problem);
         }
     }
 }

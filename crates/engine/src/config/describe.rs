@@ -30,8 +30,10 @@ const WORDS: &[(&str, &str)] = &[
     ("AnyCodec", "[codec](#codecs)"),
     ("AnyQueue", "[queue](#queues)"),
     ("AnySink", "[sink](#sinks)"),
+    ("AnyLookup", "[lookup](#lookups)"),
     ("SourceShape", "[source](#a-source)"),
     ("SinkShape", "[sink](#a-sink)"),
+    ("LookupShape", "[lookup](#a-lookup)"),
 ];
 
 impl<'s> Defs<'s> {

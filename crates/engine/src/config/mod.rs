@@ -34,6 +34,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_core::codec::{Codec, Columns};
+use millstream_core::fields::{Bytes, Span};
+use millstream_core::lookup::Lookup;
 use millstream_core::operator::View;
 use millstream_core::plugin::{Env, QueueOpener, Registry};
 use millstream_core::sink::{Promise, Sink};
@@ -43,7 +45,7 @@ pub use fill::Secrets;
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use schema::schema;
-pub use shape::{HttpOptions, Limits};
+pub use shape::{HttpOptions, Limits, LookupMode, OnFailure};
 pub use text::FileText;
 
 /// A pipeline as its file has it: checked, with every part built and nothing opened.
@@ -56,6 +58,8 @@ pub struct Pipeline {
     pub folder: PathBuf,
     /// Where records come from, in the order of the file.
     pub sources: Vec<SourcePart>,
+    /// What is asked for columns by a key, in the order of the file.
+    pub lookups: Vec<LookupPart>,
     /// Its views, in the order of the file.
     pub views: Vec<View>,
     /// Where rows go, in the order of the file.
@@ -88,6 +92,26 @@ pub struct SourcePart {
     pub declared: bool,
 }
 
+/// A lookup, built and not opened.
+pub struct LookupPart {
+    /// Its name.
+    pub name: String,
+    /// What kind it is, as the file calls it.
+    pub kind: &'static str,
+    /// The lookup.
+    pub lookup: Arc<dyn Lookup>,
+    /// The columns of an answer.
+    pub columns: Columns,
+    /// How long an answer is kept.
+    pub ttl: Span,
+    /// The most bytes of answers that are kept.
+    pub cache_bytes: Bytes,
+    /// What becomes of rows whose answer cannot be had.
+    pub on_failure: OnFailure,
+    /// Whether its answers are kept for rows that are made again.
+    pub mode: LookupMode,
+}
+
 /// A sink, built and not opened.
 pub struct SinkPart {
     /// Its name.
@@ -116,6 +140,7 @@ impl fmt::Debug for Pipeline {
         f.debug_struct("Pipeline")
             .field("name", &self.name)
             .field("sources", &self.sources)
+            .field("lookups", &self.lookups)
             .field("views", &self.views.iter().map(|v| &v.name).collect::<Vec<_>>())
             .field("sinks", &self.sinks)
             .field("queue", &self.queue)
@@ -126,6 +151,12 @@ impl fmt::Debug for Pipeline {
 impl fmt::Debug for SourcePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} as {}", self.name, self.kind, self.codec_kind)
+    }
+}
+
+impl fmt::Debug for LookupPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.kind)
     }
 }
 
@@ -152,6 +183,8 @@ pub enum Role {
     Queue,
     /// It takes rows.
     Sink,
+    /// It is asked for columns by a key.
+    Lookup,
 }
 
 /// What a part is made for.

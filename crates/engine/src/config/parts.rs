@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millstream_core::Error;
+use millstream_core::codec::Columns;
+use millstream_core::fields::{Bytes, Span};
 use millstream_core::operator::View;
 use millstream_core::plugin::{Plugin, Registry};
 
@@ -14,7 +16,10 @@ use super::shape::{FileShape, LATER};
 use super::suggest::known;
 use super::text::FileText;
 use super::tree::{Filled, Key, Node, Scalar, Style, Tree, Value};
-use super::{Pipeline, Place, QueuePart, Role, SinkPart, SourcePart, Surroundings};
+use super::{
+    LookupMode, LookupPart, OnFailure, Pipeline, Place, QueuePart, Role, SinkPart, SourcePart,
+    Surroundings,
+};
 
 struct Building<'a> {
     tree: &'a Tree,
@@ -54,11 +59,13 @@ pub(super) fn build(
     let mut building = Building { tree, pipeline: &name, folder, registry, around, problems };
     let queue = building.queue();
     let sources = building.sources();
+    let lookups = building.lookups();
     let sinks = building.sinks();
     let mut problems = building.problems;
     if let Some(shape) = &shape {
         checks::http(tree, shape, &mut problems);
         checks::limits(tree, shape, &mut problems);
+        checks::lookups(tree, shape, &lookups, &mut problems);
         if let Some(queue) = &queue {
             checks::promises(tree, shape, queue, &sinks, &mut problems);
         }
@@ -67,21 +74,28 @@ pub(super) fn build(
         assert!(!problems.is_empty(), "a file that cannot be read has a reason");
         return Err(text.problems(problems));
     };
-    Ok(joined(name, folder, shape, queue, sources, sinks, text))
+    Ok(joined(name, folder, shape, Parts { queue, sources, lookups, sinks }, text))
+}
+
+/// Everything that is built.
+struct Parts {
+    queue: QueuePart,
+    sources: Vec<SourcePart>,
+    lookups: Vec<LookupPart>,
+    sinks: Vec<SinkPart>,
 }
 
 /// Puts options and parts together.
-fn joined(
-    name: String,
-    folder: &Path,
-    shape: FileShape,
-    queue: QueuePart,
-    mut sources: Vec<SourcePart>,
-    mut sinks: Vec<SinkPart>,
-    text: FileText,
-) -> Pipeline {
-    // Nothing was wrong, so nothing was left out: both are in the order of the file.
+fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: FileText) -> Pipeline {
+    let Parts { queue, mut sources, mut lookups, mut sinks } = parts;
+    // Nothing was wrong, so nothing was left out: all are in the order of the file.
     assert_eq!((sources.len(), sinks.len()), (shape.sources.0.len(), shape.sinks.0.len()));
+    assert_eq!(lookups.len(), shape.lookups.0.len());
+    for (part, (_, options)) in lookups.iter_mut().zip(shape.lookups.0) {
+        part.columns = options.columns;
+        (part.ttl, part.cache_bytes) = (options.ttl, options.cache_bytes);
+        (part.on_failure, part.mode) = (options.on_failure, options.mode);
+    }
     for (part, (_, options)) in sources.iter_mut().zip(shape.sources.0) {
         part.declared = options.columns.is_some();
         part.columns = options.columns.or_else(|| part.source.columns());
@@ -96,6 +110,7 @@ fn joined(
         file: None,
         folder: folder.to_owned(),
         sources,
+        lookups,
         views,
         sinks,
         queue,
@@ -149,6 +164,31 @@ impl<'a> Building<'a> {
             if let Some((kind, sink)) = sink {
                 let name = key.text.clone();
                 parts.push(SinkPart { name, kind, rows: String::new(), sink, wanted: None });
+            }
+        }
+        parts
+    }
+
+    fn lookups(&mut self) -> Vec<LookupPart> {
+        let registry = self.registry;
+        let mut parts = Vec::new();
+        for (key, node) in section(self.tree, "lookups") {
+            let Some((_, from)) = node.get("from") else {
+                continue;
+            };
+            let name = &key.text;
+            let lookup = self.part(from, &registry.lookups, "lookup type", Role::Lookup, name);
+            if let Some((kind, lookup)) = lookup {
+                parts.push(LookupPart {
+                    name: name.clone(),
+                    kind,
+                    lookup: Arc::from(lookup),
+                    columns: Columns::default(),
+                    ttl: Span::default(),
+                    cache_bytes: Bytes::default(),
+                    on_failure: OnFailure::default(),
+                    mode: LookupMode::default(),
+                });
             }
         }
         parts

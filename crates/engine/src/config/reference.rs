@@ -23,7 +23,7 @@ Everything that a pipeline file may hold. A file is YAML; relative paths in it b
   unset or empty, `${file:path}` is the text of a file without the newline at its end, and `$${` stands for
   the characters `${`. Inside of `{ }` and `[ ]` they need quotes around them. What comes from outside is
   a **secret**: it is shown as `***` wherever text goes out.
-- Names of sources, views and sinks are up to 64 letters, digits and `_`, and begin with no digit.
+- Names of sources, lookups, views and sinks are up to 64 letters, digits and `_`, and begin with no digit.
 - `millstream check` lists everything that is wrong with a file; `millstream schema` prints its JSON Schema
   for editors.
 ";
@@ -66,12 +66,14 @@ pub fn reference(registry: &Registry) -> String {
     section(&mut out, "The file", &defs, root);
     section(&mut out, "A source", &defs, defs.get("SourceShape"));
     section(&mut out, "A sink", &defs, defs.get("SinkShape"));
+    section(&mut out, "A lookup", &defs, defs.get("LookupShape"));
     out.push_str(COLUMNS);
     section(&mut out, "Metrics and health: `http`", &defs, defs.get("HttpOptions"));
     section(&mut out, "Bounds: `limits`", &defs, defs.get("Limits"));
     parts(&mut out, "Sources", "from", &defs, "AnySource", &names(&registry.sources));
     parts(&mut out, "Codecs", "decode", &defs, "AnyCodec", &names(&registry.codecs));
     parts(&mut out, "Queues", "queue", &defs, "AnyQueue", &names(&registry.queues));
+    parts(&mut out, "Lookups", "from", &defs, "AnyLookup", &names(&registry.lookups));
     parts(&mut out, "Sinks", "to", &defs, "AnySink", &names(&registry.sinks));
     out
 }
@@ -90,6 +92,9 @@ fn section(out: &mut String, title: &str, defs: &Defs<'_>, schema: &Value) {
 }
 
 fn parts(out: &mut String, title: &str, key: &str, defs: &Defs<'_>, choice: &str, names: &[&str]) {
+    if names.is_empty() {
+        return;
+    }
     heading(out, 2, title);
     for name in names {
         heading(out, 3, &format!("`{name}`"));

@@ -7,7 +7,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
 use super::shape::FileShape;
-use super::stand_in::{Codecs, Queues, Sinks, Sources, Table};
+use super::stand_in::{Codecs, LookupTable, Queues, Sinks, Sources, Table};
 
 /// The JSON Schema (2020-12) of files made of these parts.
 #[must_use]
@@ -34,6 +34,7 @@ pub(super) fn bare(registry: &Registry) -> Schema {
     choice::<Codecs, _>(&mut generator, "codec", &registry.codecs);
     choice::<Queues, _>(&mut generator, "queue", &registry.queues);
     choice::<Sinks, _>(&mut generator, "sink", &registry.sinks);
+    choice::<LookupTable, _>(&mut generator, "lookup", &registry.lookups);
     generator.into_root_schema_for::<FileShape>()
 }
 
@@ -61,10 +62,13 @@ fn choice<T: Table, P: ?Sized>(generator: &mut SchemaGenerator, noun: &str, tabl
             choices.push(serde_json::json!({ "const": plugin.name }));
         }
     }
-    let choice = json_schema!({
-        "description": format!("One kind of {noun}, with its options."),
-        "oneOf": choices,
-    });
+    let description = format!("One kind of {noun}, with its options.");
+    let choice = if choices.is_empty() {
+        // Nothing can be chosen.
+        json_schema!({ "description": description, "not": {} })
+    } else {
+        json_schema!({ "description": description, "oneOf": choices })
+    };
     generator.definitions_mut().insert(T::CHOICE.into(), choice.to_value());
 }
 

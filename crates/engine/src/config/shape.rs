@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::reading::Later;
-use super::stand_in::{Codecs, Named, Part, Queues, Sinks, Sources};
+use super::stand_in::{Codecs, LookupTable, Named, Part, Queues, Sinks, Sources};
 
 /// A pipeline: where records come from, the queue that keeps them, the views over them, and where rows go.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,6 +28,9 @@ pub(super) struct FileShape {
         reason = "read from the tree, by the table of queues; here for the schema"
     )]
     pub(super) queue: Option<Part<Queues>>,
+    /// What is outside and asked for columns by a key, by name. Views join a lookup by that name.
+    #[serde(default)]
+    pub(super) lookups: Named<LookupShape>,
     /// SQL queries over sources and other views, by name.
     #[serde(default)]
     pub(super) views: Named<String>,
@@ -59,6 +62,64 @@ pub(super) struct SourceShape {
     /// The columns of its rows, by name, each with its type. Left out, they are those that the source
     /// itself knows, or else inferred from the first rows and kept from then on.
     pub(super) columns: Option<Columns>,
+}
+
+/// A place that is asked for columns by a key. In SQL it is a table with the column `key` and those
+/// declared here, which is joined by its key: `FROM readings r LEFT JOIN devices d ON d.key = r.sensor`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LookupShape {
+    /// What is asked: one kind of lookup with its options.
+    #[expect(
+        dead_code,
+        reason = "read from the tree, by the table of lookups; here for the schema"
+    )]
+    pub(super) from: Part<LookupTable>,
+    /// The columns that an answer has, by name, each with its type.
+    pub(super) columns: Columns,
+    /// How long an answer is kept in the process, such as `10s`; with `0s` each batch asks anew.
+    #[serde(default = "ten_seconds")]
+    pub(super) ttl: Span,
+    /// The most bytes of answers that are kept; at the bound those that were used longest ago leave.
+    #[serde(default = "cache_bytes")]
+    pub(super) cache_bytes: Bytes,
+    /// What becomes of rows whose answer cannot be had.
+    #[serde(default)]
+    pub(super) on_failure: OnFailure,
+    /// Whether rows that are made again after a crash are the same.
+    #[serde(default)]
+    pub(super) mode: LookupMode,
+}
+
+fn ten_seconds() -> Span {
+    Span(std::time::Duration::from_secs(10))
+}
+
+fn cache_bytes() -> Bytes {
+    Bytes(64 << 20)
+}
+
+/// Whether rows that are made again after a crash are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LookupMode {
+    /// It is asked anew, so that they may be others: sinks of such rows are promised no more than at least once.
+    #[default]
+    Live,
+    /// Answers are kept in the queue until no sink needs them, and rows are made of the same ones again. A key has one
+    /// answer in an epoch.
+    Recorded,
+}
+
+/// What becomes of rows whose answer cannot be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// While nobody answers, rows wait and it is tried again. A row whose answer does not fit the columns is set aside.
+    #[default]
+    Retry,
+    /// The columns are null, and the key is counted as unanswered; nobody waits.
+    Nulls,
 }
 
 /// A place that rows go to.

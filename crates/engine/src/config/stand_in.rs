@@ -25,6 +25,8 @@ pub(super) enum Sinks {}
 pub(super) enum Codecs {}
 /// The table of queues.
 pub(super) enum Queues {}
+/// The table of lookups.
+pub(super) enum LookupTable {}
 
 impl Table for Sources {
     const CHOICE: &'static str = "AnySource";
@@ -37,6 +39,9 @@ impl Table for Codecs {
 }
 impl Table for Queues {
     const CHOICE: &'static str = "AnyQueue";
+}
+impl Table for LookupTable {
+    const CHOICE: &'static str = "AnyLookup";
 }
 
 impl<T> fmt::Debug for Part<T> {

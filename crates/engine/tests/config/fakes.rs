@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use millstream_core::codec::{Codec, Columns, Decoder, Rows};
 use millstream_core::fields::{Bytes, Secret, Span};
+use millstream_core::lookup::{Answer, Key, Lookup, Read, Reader};
 use millstream_core::operator::{Function, Planned, Planner, Table, View, ViewError};
 use millstream_core::plugin::{Config, Env, Plugin, QueueOpener, Registry};
 use millstream_core::queue::{Mark, Queue};
@@ -354,6 +355,48 @@ impl QueueOpener for FakeQueue {
     }
 }
 
+/// Asks a table that stands somewhere.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TableLookup {
+    /// Where it stands, such as `http://127.0.0.1:8080/devices`.
+    url: String,
+}
+
+impl Config<dyn Lookup> for TableLookup {
+    const NAME: &'static str = "table";
+
+    fn build(self, _: &Env) -> Result<Box<dyn Lookup>> {
+        Ok(Box::new(self))
+    }
+}
+
+#[async_trait]
+impl Lookup for TableLookup {
+    async fn ask(&self, _: &[Key], _: &Columns) -> Result<Vec<Answer>> {
+        unreachable!("nothing is asked")
+    }
+
+    fn reader(&self, columns: &Columns) -> Result<Box<dyn Reader>> {
+        if columns.0.iter().any(|c| c.required) {
+            return Err(Error::stop("a table has no required columns").fix("leave `required` out"));
+        }
+        Ok(Box::new(NoReader))
+    }
+
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+struct NoReader;
+
+impl Reader for NoReader {
+    fn read(&mut self, _: &[&[Option<bytes::Bytes>]]) -> Result<Read> {
+        unreachable!("nothing is read")
+    }
+}
+
 struct NoPlanner;
 
 impl Planner for NoPlanner {
@@ -373,6 +416,7 @@ pub(crate) fn registry() -> Registry {
         .source(Plugin::of::<StdinSource>())
         .sink(Plugin::of::<SqliteSink>())
         .sink(Plugin::of::<StdoutSink>())
+        .lookup(Plugin::of::<TableLookup>())
         .codec(Plugin::of::<JsonCodec>())
         .codec(Plugin::of::<CsvCodec>())
         .queue(Plugin::of::<LogQueue>())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use millstream_core::fields::{Bytes, Span};
 use millstream_core::sink::Promise;
-use millstream_engine::config::Pipeline;
+use millstream_engine::config::{OnFailure, Pipeline};
 
 use crate::fakes::{Around, registry};
 use crate::{SENSORS, parse};
@@ -70,6 +70,20 @@ fn options_keep_the_order_and_the_values_of_the_file() {
     assert_eq!(pipeline.limits.dead_bytes, Bytes(1 << 30));
     assert_eq!(pipeline.limits.stop_within.0.as_secs(), 60);
     assert!(pipeline.http.is_none(), "`http:` with nothing below it asks for nothing");
+}
+
+#[test]
+fn lookups_are_read_with_their_defaults() {
+    let pipeline = taken(
+        "sources: { a: { from: stdin } }\nlookups:\n  one: { from: { table: { url: x } }, columns: { name: string } }\n  two: { from: { table: { url: y } }, columns: { n: int64 }, ttl: 0s, cache_bytes: 1KiB, on_failure: nulls }\nsinks: { out: { rows: a, to: stdout } }\n",
+    );
+    let [one, two] = &pipeline.lookups[..] else { panic!("{pipeline:?}") };
+    assert_eq!((one.name.as_str(), one.kind, one.columns.0.len()), ("one", "table", 1));
+    assert_eq!((one.ttl.0.as_secs(), one.cache_bytes), (10, Bytes(64 << 20)));
+    assert_eq!((one.on_failure, two.on_failure), (OnFailure::Retry, OnFailure::Nulls));
+    assert!(two.ttl.0.is_zero());
+    assert_eq!(two.cache_bytes, Bytes(1 << 10));
+    assert!(two.lookup.describe().contains("url: \"y\""));
 }
 
 #[test]

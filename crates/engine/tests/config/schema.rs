@@ -125,6 +125,9 @@ fn every_example_of_the_reference_is_taken() {
         let (key, _) = example.split_once(':').unwrap();
         let part = example.replace('\n', "\n    ");
         let file = match key {
+            "from" if example.contains("table:") => format!(
+                "sources: {{ a: {{ from: stdin }} }}\nlookups:\n  l:\n    columns: {{ a: string }}\n    {part}\nsinks: {{ out: {{ rows: a, to: stdout }} }}\n"
+            ),
             "from" => {
                 format!("sources:\n  a:\n    {part}\nsinks: {{ out: {{ rows: a, to: stdout }} }}\n")
             }
@@ -141,5 +144,5 @@ fn every_example_of_the_reference_is_taken() {
         parse(&file).unwrap_or_else(|p| panic!("{file}\n{p}"));
         seen += 1;
     }
-    assert_eq!(seen, 9);
+    assert_eq!(seen, 10);
 }

@@ -16,10 +16,13 @@ use millstream_core::operator::View;
 use millstream_core::plugin::{Config, Env, Plugin, QueueOpener, Registry};
 use millstream_core::sink::Sink;
 use millstream_core::source::Source;
-use millstream_engine::config::{Place, QueuePart, SinkPart, SourcePart, Surroundings};
+use millstream_engine::config::{
+    LookupMode, LookupPart, OnFailure, Place, QueuePart, SinkPart, SourcePart, Surroundings,
+};
 use millstream_engine::{Closing, Engine, Options, Pipeline, Placement, Status};
 use millstream_testkit::fakes::{
-    Chain, Disk, Lines, Script, ScriptedSource, Target, TrackingSink, UntrackedSink, World,
+    Chain, Disk, Lines, Script, ScriptedSource, Shelf, ShelfLookup, Target, TrackingSink,
+    UntrackedSink, World,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -42,6 +45,16 @@ pub(crate) struct Mouth {
     pub(crate) tracking: bool,
 }
 
+/// A lookup of the plot.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    pub(crate) name: String,
+    pub(crate) shelf: Shelf,
+    pub(crate) ttl: Duration,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) mode: LookupMode,
+}
+
 /// A pipeline, and all that outlives a process.
 #[derive(Clone, Debug)]
 pub(crate) struct Plot {
@@ -49,6 +62,7 @@ pub(crate) struct Plot {
     pub(crate) disk: Disk,
     pub(crate) sources: Vec<Origin>,
     pub(crate) views: Vec<(String, String)>,
+    pub(crate) lookups: Vec<Window>,
     pub(crate) sinks: Vec<Mouth>,
     pub(crate) outbox_bytes: u64,
     pub(crate) dead_bytes: u64,
@@ -65,6 +79,7 @@ impl Plot {
             world,
             sources: Vec::new(),
             views: Vec::new(),
+            lookups: Vec::new(),
             sinks: Vec::new(),
             outbox_bytes: 1 << 30,
             dead_bytes: 1 << 30,
@@ -97,6 +112,20 @@ impl Plot {
     pub(crate) fn view(mut self, name: &str, text: &str) -> Self {
         self.views.push((name.into(), text.into()));
         self
+    }
+
+    /// A lookup that waits while it is away.
+    pub(crate) fn lookup(mut self, name: &str, values: &[(&str, &str)]) -> Self {
+        let shelf = Shelf::default();
+        values.iter().for_each(|(key, value)| shelf.set(key, value));
+        let (ttl, on_failure) = (Duration::from_secs(10), OnFailure::Retry);
+        let mode = LookupMode::Live;
+        self.lookups.push(Window { name: name.into(), shelf, ttl, on_failure, mode });
+        self
+    }
+
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.lookups[0].shelf
     }
 
     pub(crate) fn tracking(self, name: &str, rows: &str) -> Self {
@@ -145,6 +174,20 @@ impl Plot {
                 codec: Arc::new(Lines),
                 columns: s.declared.then(Lines::columns),
                 declared: s.declared,
+            })
+            .collect();
+        pipeline.lookups = self
+            .lookups
+            .iter()
+            .map(|l| LookupPart {
+                name: l.name.clone(),
+                kind: "fake",
+                lookup: Arc::new(ShelfLookup::new(&l.name, &l.shelf, &self.world)),
+                columns: Lines::columns(),
+                ttl: Span(l.ttl),
+                cache_bytes: Bytes(1 << 20),
+                on_failure: l.on_failure,
+                mode: l.mode,
             })
             .collect();
         pipeline.views = self

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use millstream::{Pipeline, Plan};
-use millstream_engine::plan::{ColumnPlan, SinkPlan, SourcePlan, ViewPlan};
+use millstream_engine::plan::{ColumnPlan, LookupPlan, SinkPlan, SourcePlan, ViewPlan};
 
 use super::failure::{Failure, say, say_json};
 use super::screen::redacted;
@@ -64,6 +64,9 @@ pub(crate) fn render(plan: &Plan) -> String {
     for line in &plan.queue {
         out.push_str(&format!("  {line}\n"));
     }
+    for lookup in &plan.lookups {
+        self::lookup(lookup, &mut out);
+    }
     for view in &plan.views {
         self::view(view, &mut out);
     }
@@ -99,6 +102,17 @@ fn source(source: &SourcePlan, out: &mut String) {
         );
     }
     entry(out, "promise", &source.promise);
+}
+
+fn lookup(lookup: &LookupPlan, out: &mut String) {
+    out.push_str(&format!("\nlookup {}\n", lookup.name));
+    entry(out, "asks", &lookup.asks);
+    let columns: Vec<Vec<String>> =
+        lookup.columns.iter().map(|(n, t)| vec![n.clone(), t.clone()]).collect();
+    entry(out, "columns", &aligned(&["", ""], &columns));
+    entry(out, "keeps", &lookup.keeps);
+    entry(out, "on failure", &lookup.on_failure);
+    entry(out, "mode", &lookup.mode);
 }
 
 fn view(view: &ViewPlan, out: &mut String) {

@@ -43,7 +43,7 @@ fn only_columns_that_are_needed_are_used_filters_included() {
 
 #[test]
 fn views_over_a_table_without_columns_wait_and_still_tell_their_errors() {
-    let tables = [input().table(), Table { name: "later".to_owned(), schema: None }];
+    let tables = [input().table(), Table::source("later", None)];
     let views = [
         view("over", "SELECT id FROM waits"),
         view("waits", "SELECT anything FROM later"),

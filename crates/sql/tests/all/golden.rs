@@ -1,7 +1,8 @@
 //! Golden SQL: `tests/golden/*.sql` hold inputs, queries, and what comes out.
 //!
 //! A file is blocks of lines between empty lines. `-- input NAME {columns}` with `-- {row}` lines is a
-//! table for the rest of the file. A block with SQL is a case: `-- view NAME` names the query after it
+//! table for the rest of the file, `-- lookup NAME {columns}` a lookup (`nulls` behind it: that gives nulls), whose
+//! rows have a `key`. A block with SQL is a case: `-- view NAME` names the query after it
 //! (`v` if there is none; the last one is looked at), and what follows the SQL is what must come out.
 //! `BLESS=1 cargo test -p millstream-sql` writes it: look at the difference before you commit.
 
@@ -52,14 +53,19 @@ fn read_inputs(block: &str) -> Vec<Input> {
     let mut inputs = Vec::new();
     let mut lines = block.lines().peekable();
     while let Some(line) = lines.next() {
-        let Some(rest) = line.strip_prefix("-- input ") else { continue };
+        let lookup = line.strip_prefix("-- lookup ");
+        let Some(rest) = line.strip_prefix("-- input ").or(lookup) else { continue };
         let (name, columns) = rest.split_once(' ').unwrap();
         let mut rows = String::new();
         while let Some(row) = lines.next_if(|l| l.starts_with("-- {")) {
             rows.push_str(&row[3..]);
             rows.push('\n');
         }
-        inputs.push(Input::new(name, columns, &rows));
+        inputs.push(match (lookup, columns.strip_suffix(" nulls")) {
+            (None, _) => Input::new(name, columns, &rows),
+            (Some(_), None) => Input::lookup(name, columns, &rows, false),
+            (Some(_), Some(columns)) => Input::lookup(name, columns, &rows, true),
+        });
     }
     inputs
 }

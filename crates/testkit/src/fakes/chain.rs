@@ -24,6 +24,8 @@ pub struct Step {
     pub rule: Rule,
     /// What it reads.
     pub tables: Vec<String>,
+    /// The lookup it asks, and whether rows without an answer are left out: `find L` and `keep L`.
+    pub lookup: Option<(String, bool)>,
 }
 
 /// What a row counts for in `count`.
@@ -37,6 +39,12 @@ impl Step {
     pub fn parse(text: &str) -> Result<Self> {
         let bad = || Error::stop(format!("`{text}` is no view of the testkit"));
         let (rule, tables) = text.split_once(" of ").ok_or_else(bad)?;
+        let tables = tables.split(", ").map(str::to_owned).collect();
+        let find = rule.strip_prefix("find ").map(|l| (l.to_owned(), false));
+        let keep = rule.strip_prefix("keep ").map(|l| (l.to_owned(), true));
+        if let Some(lookup) = find.or(keep) {
+            return Ok(Self { rule: Rule::All, tables, lookup: Some(lookup) });
+        }
         let mut words = rule.split(' ');
         let word = words.next().unwrap_or_default();
         let number = words.next().and_then(|n| n.parse().ok());
@@ -48,7 +56,7 @@ impl Step {
             ("not", Some(k)) if k != 0 => Rule::Not(k),
             _ => return Err(bad()),
         };
-        Ok(Self { rule, tables: tables.split(", ").map(str::to_owned).collect() })
+        Ok(Self { rule, tables, lookup: None })
     }
 }
 

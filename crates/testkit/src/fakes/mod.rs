@@ -7,6 +7,7 @@
 mod chain;
 mod codec;
 mod disk;
+mod lookup;
 mod planner;
 mod queue;
 mod side;
@@ -17,6 +18,7 @@ mod world;
 pub use chain::{Rule, Step};
 pub use codec::Lines;
 pub use disk::{Disk, Recovery};
+pub use lookup::{Shelf, ShelfLookup};
 pub use planner::Chain;
 pub use queue::DiskQueue;
 pub use sink::{Target, TrackingSink, UntrackedSink};

@@ -15,6 +15,7 @@ use millstream_core::operator::{
 };
 use millstream_core::{Error, Result};
 
+use super::lookup::Finder;
 use super::{Lines, Rule, Step};
 
 /// Plans views written as [`Step`]s. Views come in the order of the file and read only what stands above them.
@@ -46,13 +47,21 @@ impl Planner for Chain {
                 planned.used.entry(table.name.clone()).or_default().insert("v".into());
             }
             waits.insert(view.name.clone(), waiting.clone());
+            let lookup = step.lookup.as_ref().and_then(|(name, inner)| {
+                let table = tables.iter().find(|t| t.name == *name)?;
+                planned.used.entry(name.clone()).or_default().insert("v".into());
+                Some(Finder { answers: table.lookup.clone()?, inner: *inner })
+            });
             if waiting.is_empty() {
                 let schema = Lines::columns().schema();
                 planned.views.push(PlannedView {
                     name: view.name.clone(),
                     inputs: step.tables.clone(),
                     schema: schema.clone(),
-                    operator: Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
+                    operator: match lookup {
+                        Some(finder) => Box::new(finder),
+                        None => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
+                    },
                     explain: view.sql.clone(),
                 });
             } else {
@@ -64,7 +73,7 @@ impl Planner for Chain {
 
     fn reads(&self, view: &View) -> Result<BTreeSet<String>, ViewError> {
         Step::parse(&view.sql)
-            .map(|step| step.tables.into_iter().collect())
+            .map(|step| step.tables.into_iter().chain(step.lookup.map(|(name, _)| name)).collect())
             .map_err(|error| ViewError { view: view.name.clone(), place: None, error })
     }
 }

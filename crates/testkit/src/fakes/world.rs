@@ -87,6 +87,11 @@ impl World {
         self.state.lock().orders.push(fault);
     }
 
+    /// Takes back all faults that have not struck yet.
+    pub fn forget_faults(&self) {
+        self.state.lock().orders.clear();
+    }
+
     /// Begins to write down the names of all acts.
     pub fn listen(&self) {
         self.state.lock().log = Some(Vec::new());

@@ -188,7 +188,12 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Pushes a field that fits its kind; `None` if it does not.
-fn value(kind: Kind, slot: usize, field: &[u8], cells: &mut Cells) -> Option<()> {
+pub(in crate::codec) fn value(
+    kind: Kind,
+    slot: usize,
+    field: &[u8],
+    cells: &mut Cells,
+) -> Option<()> {
     let is_number = || number::end(field, 0).filter(|end| *end == field.len());
     match kind {
         Kind::Int => {

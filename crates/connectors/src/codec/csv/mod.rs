@@ -14,7 +14,7 @@
 //!
 //! Lists and structs cannot be read from CSV.
 
-mod decode;
+pub(super) mod decode;
 mod split;
 
 use std::collections::BTreeSet;

@@ -85,6 +85,11 @@ pub struct JsonCodec {
 }
 
 impl JsonCodec {
+    /// The codec that has nothing chosen.
+    pub(crate) const fn plain() -> Self {
+        Self { rows: None, strict: false }
+    }
+
     /// A codec with these options.
     ///
     /// # Errors

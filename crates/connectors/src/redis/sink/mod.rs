@@ -4,7 +4,6 @@ mod mark;
 mod push;
 mod render;
 mod set;
-mod template;
 
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use self::mark::State;
 use self::push::Push;
 use self::render::{Render, Rendered};
 use self::set::Set;
-use self::template::Template;
+use super::template::Template;
 use super::{beside, five_seconds};
 
 /// Writes rows to a Redis, 7 or newer, or a Valkey, many at a time.

@@ -9,8 +9,8 @@ use millstream_core::codec::Rows;
 use millstream_core::sink::Refused;
 use millstream_core::{Error, Result};
 
-use super::template::{Piece, Template};
 use super::{RedisHash, RedisList, RedisPubsub, RedisStream, RedisString, RedisWrite};
+use crate::redis::template::{Piece, Template};
 use crate::render::{Cell, JsonRows, Style, cell};
 
 /// The longest text a server takes, as it comes: `proto-max-bulk-len`.
