@@ -145,6 +145,30 @@ fn redis_list_stands_between_two_scripts() {
 }
 
 #[test]
+fn redis_lookup_joins_what_the_server_knows() {
+    if !has_redis("redis_lookup_joins_what_the_server_knows") {
+        return;
+    }
+    let (bench, server) = (bench(), RedisServer::forgetful());
+    let told = bench.run(&["check", "redis_lookup.yaml"]).with_code(0);
+    assert!(told.stdout.contains("lookup devices (site, limit) by sensor"), "{}", told.stdout);
+    server.ask(&["HSET", "device:pump-1", "site", "north", "limit", "80"]);
+    server.ask(&["HSET", "device:pump-2", "site", "south", "limit", "1000"]);
+    let mut command = bench.command(&["run", "redis_lookup.yaml", "--for", "2s", "--json"]);
+    command.env("REDIS_URL", server.url());
+    let closed = Running::of(command).done().with_code(0).closed();
+    let count = |what: &str| {
+        let sql = format!("SELECT count(*) FROM readings WHERE {what}");
+        bench.count("data/redis_lookup/readings.db", &sql)
+    };
+    assert_eq!(u64::try_from(count("1 = 1")).unwrap(), edge(&closed, "decode", "readings", "out"));
+    assert!(count("sensor = 'pump-1'") > 0 && count("sensor = 'pump-3'") > 0);
+    assert_eq!(count("sensor = 'pump-1' AND (site <> 'north' OR too_high <> (value > 80))"), 0);
+    assert_eq!(count("sensor = 'pump-2' AND (site <> 'south' OR too_high)"), 0);
+    assert_eq!(count("sensor = 'pump-3' AND (site IS NOT NULL OR too_high IS NOT NULL)"), 0);
+}
+
+#[test]
 fn load_comes_to_its_end() {
     let bench = bench();
     let mut command = bench.command(&["run", "load.yaml", "--once", "--json"]);

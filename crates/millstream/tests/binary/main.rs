@@ -15,6 +15,7 @@ mod dead;
 mod ends;
 mod examples;
 mod kill;
+mod lookups;
 mod redis;
 mod transcripts;
 mod web;

@@ -1,0 +1,152 @@
+//! Lookups on a real Redis: what changes there, and who dies meanwhile.
+
+use std::time::Duration;
+
+use millstream_testkit::redis::{RedisServer, has_redis};
+
+use crate::bench::{Bench, Running, edge};
+
+const ROWS: i64 = 20_000;
+const KILLS: u32 = 10;
+
+/// Rows over ten things, each with what Redis has of it, and those of which it has something.
+const JOB: &str = r#"
+name: job
+sources:
+  readings:
+    from:
+      generate:
+        rows: 20000
+        rate: "${RATE}"
+        fields: { id: { sequence: { start: 0 } }, thing: { sequence: { start: 0, step: 1 } } }
+lookups:
+  things:
+    from: { redis: { url: "${REDIS}", read: { hash: { key: "thing:{key}" } }, timeout: 1s } }
+    columns: { level: int64 }
+    ttl: 50ms
+    mode: ${MODE}
+views:
+  all_of_them: SELECT r.id, t.level FROM readings r LEFT JOIN things t ON t.key = r.id % 10
+  known: SELECT r.id, t.level FROM readings r JOIN things t ON t.key = r.id % 10
+sinks:
+  every: { rows: all_of_them, to: { sqlite: { path: every.db, table: rows } } }
+  some: { rows: known, to: { sqlite: { path: some.db, table: rows } } }
+limits: { retry_max: 500ms }
+"#;
+
+struct Job {
+    bench: Bench,
+    url: String,
+    mode: &'static str,
+}
+
+impl Job {
+    fn over(server: &RedisServer, mode: &'static str) -> Self {
+        let bench = Bench::new();
+        bench.write("job.yaml", JOB);
+        Self { bench, url: server.url(), mode }
+    }
+
+    fn start(&self, args: &[&str], rate: &str) -> Running {
+        let mut command = self.bench.command(&["run", "job.yaml", "--json"]);
+        command.args(args).env("RATE", rate).env("REDIS", &self.url).env("MODE", self.mode);
+        Running::of(command)
+    }
+
+    fn count(&self, database: &str, what: &str) -> i64 {
+        self.bench.count(database, &format!("SELECT {what} FROM rows"))
+    }
+
+    /// Every row is there, once, and so is every row of which something was known.
+    #[track_caller]
+    fn whole(&self, closed: &serde_json::Value) {
+        assert_eq!(edge(closed, "decode", "readings", "out"), ROWS.cast_unsigned());
+        let of_every =
+            (self.count("every.db", "count(*)"), self.count("every.db", "count(DISTINCT id)"));
+        assert_eq!(of_every, (ROWS, ROWS));
+        let some = self.count("some.db", "count(*)");
+        assert_eq!(some, self.count("some.db", "count(DISTINCT id)"));
+        assert_eq!(some.cast_unsigned(), edge(closed, "sink", "some", "out"));
+        assert_eq!(some.cast_unsigned(), edge(closed, "view", "known", "out"));
+    }
+}
+
+fn millis(n: u64) {
+    std::thread::sleep(Duration::from_millis(n));
+}
+
+/// Other levels for all ten, one of which there is only every second time.
+fn change(server: &RedisServer, round: u32) {
+    for thing in 0..10 {
+        server.ask(&["HSET", &format!("thing:{thing}"), "level", &round.to_string()]);
+    }
+    if round % 2 == 0 {
+        server.ask(&["DEL", "thing:3"]);
+    }
+}
+
+#[test]
+fn answers_change_and_processes_are_killed_and_recorded_rows_are_there_once() {
+    if !has_redis("answers_change_and_processes_are_killed_and_recorded_rows_are_there_once") {
+        return;
+    }
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("seed {seed}: run again with SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let server = RedisServer::forgetful();
+    let job = Job::over(&server, "recorded");
+    change(&server, 0);
+    for round in 1..=KILLS {
+        let mut running = job.start(&[], "4000/s");
+        millis(random.u64(150..500));
+        change(&server, round);
+        millis(random.u64(0..200));
+        assert!(!running.ended(), "it ended by itself");
+        running.kill();
+    }
+    let closed = job.start(&["--once"], "1000000/s").done().with_code(0).closed();
+    job.whole(&closed);
+    assert!(job.count("every.db", "count(DISTINCT level)") > 2, "answers did change");
+}
+
+#[test]
+fn rows_wait_for_a_server_that_is_killed_and_frozen() {
+    if !has_redis("rows_wait_for_a_server_that_is_killed_and_frozen") {
+        return;
+    }
+    let mut server = RedisServer::safe();
+    let job = Job::over(&server, "live");
+    change(&server, 1);
+    let running = job.start(&["--once"], "8000/s");
+    for _ in 0..2 {
+        millis(500);
+        server.kill();
+        millis(700);
+        server.restart();
+    }
+    server.freeze();
+    millis(2_500);
+    server.thaw();
+    job.whole(&running.done().with_code(0).closed());
+    assert_eq!(job.count("every.db", "count(*) - count(level)"), 0, "none went without");
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_leaves_what_waits_to_the_next() {
+    if !has_redis("a_run_that_is_told_to_stop_leaves_what_waits_to_the_next") {
+        return;
+    }
+    let mut server = RedisServer::safe();
+    let job = Job::over(&server, "recorded");
+    change(&server, 1);
+    let running = job.start(&[], "4000/s");
+    millis(700);
+    server.kill();
+    millis(1_000);
+    running.signal("INT");
+    let done = running.done();
+    assert!(done.stderr.contains("wait for an answer of the lookup `things`"), "{}", done.stderr);
+    server.restart();
+    job.whole(&job.start(&["--once"], "1000000/s").done().with_code(0).closed());
+}
