@@ -108,7 +108,7 @@ fn batches(rows: u32, passes: u32) -> Result<Vec<RecordBatch>, Failure> {
 
 fn case(name: &str, sql: &str, passes: u32, rows: u32, bare: Bare) -> Result<(), Failure> {
     let tables = [Table::source("t", Some(schema()))];
-    let views = [View { name: "v".to_owned(), sql: sql.to_owned() }];
+    let views = [View::new("v", sql)];
     let mut planned = SqlPlanner::new().plan(&tables, &views, &[]);
     if let Some(e) = planned.errors.pop() {
         return Err(e.error.into());

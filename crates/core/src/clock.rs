@@ -15,6 +15,11 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// Before every moment: event time has not begun.
+    pub const BEGIN: Self = Self(i64::MIN);
+    /// After every moment: nothing comes any more.
+    pub const END: Self = Self(i64::MAX);
+
     /// The moment `d` later, or the last one there is.
     #[must_use]
     pub fn after(self, d: Duration) -> Self {

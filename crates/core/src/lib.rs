@@ -16,6 +16,7 @@ pub mod fields;
 pub mod ledger;
 pub mod lookup;
 pub mod operator;
+mod origin;
 pub mod plugin;
 pub mod queue;
 pub mod record;

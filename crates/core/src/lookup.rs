@@ -104,6 +104,9 @@ pub trait Answers: Send + Sync + fmt::Debug {
     /// `Stop` for a broken invariant only.
     fn find(&self, keys: &[&str]) -> Result<Option<Known>>;
 
+    /// Whether rows that are made again are made of the same answers. Others may not reach what keeps state.
+    fn is_recorded(&self) -> bool;
+
     /// Whether what cannot be had is nulls, rather than waited for or set aside.
     fn gives_nulls(&self) -> bool;
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::ArrayRef;
 use arrow_schema::{DataType, SchemaRef};
@@ -26,6 +27,11 @@ pub struct Output {
     pub left: Option<Rows>,
     /// Rows are left because answers of a lookup are not at hand: they are given again once these are.
     pub waits: bool,
+    /// Rows that came when all windows they belong to were closed. They count as `late`.
+    pub late: Vec<Rows>,
+    /// Of [`Operator::advance`]: more rows are due than should be made at once. Once those have gone on, it is
+    /// called again with the same watermark.
+    pub more: bool,
     /// What became of what came in. The operator counts; the engine adds up and checks.
     pub account: Account,
 }
@@ -52,12 +58,20 @@ pub trait Operator: Send {
         out: &mut Output,
     ) -> Result<()>;
 
-    /// Event time has come this far.
+    /// Event time has come this far: what ended by then is complete. It is called after all rows of a frame with
+    /// which it rose, and never falls but after [`Timestamp::END`], when all that feeds the view had ended and then
+    /// something came again. `arrival` is the arrival time of
+    /// that frame. The engine gives the rows their names: whatever origin they have here is replaced.
     ///
     /// # Errors
     /// As `process`.
-    fn advance(&mut self, watermark: Timestamp, out: &mut Output) -> Result<()> {
-        let _ = (watermark, out);
+    fn advance(
+        &mut self,
+        watermark: Timestamp,
+        arrival: Timestamp,
+        out: &mut Output,
+    ) -> Result<()> {
+        let _ = (watermark, arrival, out);
         Ok(())
     }
 
@@ -87,6 +101,8 @@ pub struct Table {
     pub name: String,
     /// All its columns; `None` while they are not pinned, so that no view over it can be planned yet.
     pub schema: Option<SchemaRef>,
+    /// The column that has its rows' event time, if there is one.
+    pub event_time: Option<String>,
     /// Of a lookup: what its rows are asked of. It has no rows of its own, and can only be joined by its key.
     pub lookup: Option<Arc<dyn Answers>>,
 }
@@ -95,7 +111,7 @@ impl Table {
     /// A source with its columns, if they are known.
     #[must_use]
     pub fn source(name: impl Into<String>, schema: Option<SchemaRef>) -> Self {
-        Self { name: name.into(), schema, lookup: None }
+        Self { name: name.into(), schema, event_time: None, lookup: None }
     }
 }
 
@@ -106,6 +122,31 @@ pub struct View {
     pub name: String,
     /// Its SQL.
     pub sql: String,
+    /// For windows.
+    pub windows: Windows,
+}
+
+impl View {
+    /// A view with the default bounds.
+    #[must_use]
+    pub fn new(name: impl Into<String>, sql: impl Into<String>) -> Self {
+        Self { name: name.into(), sql: sql.into(), windows: Windows::default() }
+    }
+}
+
+/// Bounds of a view's windows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// For so long after its end a window takes rows that come late, and gives its row anew.
+    pub allowed_lateness: Duration,
+    /// The most bytes of state.
+    pub state_bytes: u64,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { allowed_lateness: Duration::ZERO, state_bytes: 1 << 30 }
+    }
 }
 
 /// A view, ready to run.
@@ -120,6 +161,19 @@ pub struct PlannedView {
     pub operator: Box<dyn Operator>,
     /// The plan for people: one line a step, indented.
     pub explain: String,
+    /// For a view that keeps state: what that is made for. State made for the same text can be gone on with.
+    pub state: Option<String>,
+    /// For a view that may give a row anew: the columns by which a row takes the place of one before it.
+    pub updates: Option<Vec<String>>,
+}
+
+impl PlannedView {
+    /// A view that keeps no state.
+    #[must_use]
+    pub fn stateless(name: String, inputs: Vec<String>, operator: Box<dyn Operator>) -> Self {
+        let (schema, explain) = (operator.schema(), String::new());
+        Self { name, inputs, schema, operator, explain, state: None, updates: None }
+    }
 }
 
 impl fmt::Debug for PlannedView {

@@ -261,14 +261,7 @@ mod tests {
         let views = (0..high).map(|i| {
             let way = if i + 1 < high { Way::View { index: i + 1, port: 0 } } else { Way::Sink(0) };
             let operator = Box::new(One(bytes));
-            let view = PlannedView {
-                name: format!("v{i}"),
-                inputs: vec![],
-                schema: operator.schema(),
-                operator,
-                explain: String::new(),
-            };
-            (view, vec![way])
+            (PlannedView::stateless(format!("v{i}"), vec![], operator), vec![way])
         });
         Mills::new(views, Arc::default())
     }

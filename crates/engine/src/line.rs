@@ -444,7 +444,7 @@ mod tests {
     fn line(columns: Option<Columns>) -> Line {
         let view = |i: u32| {
             let of = if i == 0 { "a".to_owned() } else { format!("v{}", i - 1) };
-            View { name: format!("v{i}"), sql: format!("all of {of}") }
+            View::new(format!("v{i}"), format!("all of {of}"))
         };
         let blueprint = Blueprint {
             sources: vec![("a".into(), Arc::new(Lines) as Arc<dyn Codec>, columns)],

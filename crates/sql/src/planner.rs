@@ -284,11 +284,8 @@ fn planned(view: &View, arrival: Arrival, chains: Vec<Chain>) -> PlannedView {
             .enumerate()
             .map(|(depth, line)| format!("{}{line}\n", "  ".repeat(depth.min(1))))
     });
-    PlannedView {
-        name: view.name.clone(),
-        inputs: chains.iter().map(|c| c.input.clone()).collect(),
-        explain: explain.collect(),
-        schema: schema.clone(),
-        operator: Box::new(ViewOperator::new(view.name.clone(), schema, arrival, chains)),
-    }
+    let explain = explain.collect();
+    let inputs = chains.iter().map(|c| c.input.clone()).collect();
+    let operator = ViewOperator::new(view.name.clone(), schema, arrival, chains);
+    PlannedView { explain, ..PlannedView::stateless(view.name.clone(), inputs, Box::new(operator)) }
 }

@@ -104,7 +104,7 @@ fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: Fil
         part.rows = options.rows;
         part.wanted = options.promise.map(Into::into);
     }
-    let views = shape.views.0.into_iter().map(|(name, sql)| View { name, sql }).collect();
+    let views = shape.views.0.into_iter().map(|(name, sql)| View::new(name, sql)).collect();
     Pipeline {
         name,
         file: None,

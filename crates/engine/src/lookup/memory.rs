@@ -203,6 +203,10 @@ impl Answers for Memory {
         Ok(Some(Known { rows, places }))
     }
 
+    fn is_recorded(&self) -> bool {
+        self.recorded
+    }
+
     fn gives_nulls(&self) -> bool {
         self.nulls
     }

@@ -114,6 +114,7 @@ impl Lookups {
             Table {
                 name: l.name.clone(),
                 schema: Some(Arc::new(Schema::new(fields.collect::<Vec<_>>()))),
+                event_time: None,
                 lookup: Some(l.memory.clone()),
             }
         })

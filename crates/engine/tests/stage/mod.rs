@@ -190,11 +190,7 @@ impl Plot {
                 mode: l.mode,
             })
             .collect();
-        pipeline.views = self
-            .views
-            .iter()
-            .map(|(name, sql)| View { name: name.clone(), sql: sql.clone() })
-            .collect();
+        pipeline.views = self.views.iter().map(|(name, sql)| View::new(name, sql)).collect();
         pipeline.sinks = self
             .sinks
             .iter()

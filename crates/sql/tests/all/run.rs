@@ -66,7 +66,7 @@ pub(crate) struct Result {
 }
 
 pub(crate) fn view(name: &str, sql: &str) -> View {
-    View { name: name.to_owned(), sql: sql.to_owned() }
+    View::new(name, sql)
 }
 
 pub(crate) fn plan(inputs: &[Input], views: &[View], functions: &[Arc<dyn Function>]) -> Planned {
@@ -205,6 +205,10 @@ impl Answers for Shelf {
             at.map_or(Place::Nowhere, |i| Place::Row(u32::try_from(i).unwrap()))
         };
         Ok(Some(Known { rows: self.rows.clone(), places: keys.iter().map(place).collect() }))
+    }
+
+    fn is_recorded(&self) -> bool {
+        true
     }
 
     fn gives_nulls(&self) -> bool {

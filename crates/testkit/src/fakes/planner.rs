@@ -54,15 +54,14 @@ impl Planner for Chain {
             });
             if waiting.is_empty() {
                 let schema = Lines::columns().schema();
+                let operator: Box<dyn Operator> = match lookup {
+                    Some(finder) => Box::new(finder),
+                    None => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
+                };
+                let (name, inputs) = (view.name.clone(), step.tables.clone());
                 planned.views.push(PlannedView {
-                    name: view.name.clone(),
-                    inputs: step.tables.clone(),
-                    schema: schema.clone(),
-                    operator: match lookup {
-                        Some(finder) => Box::new(finder),
-                        None => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
-                    },
                     explain: view.sql.clone(),
+                    ..PlannedView::stateless(name, inputs, operator)
                 });
             } else {
                 planned.waiting.insert(view.name.clone(), waiting);
