@@ -1,6 +1,6 @@
 //! Bytes to rows: columns, decoders, and where each row came from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -107,7 +107,15 @@ pub trait Decoder: Send {
     ///
     /// # Errors
     /// `Stop` for a broken invariant only. Bad input is in the result.
-    fn decode(&mut self, block: &Block) -> Result<Decoded>;
+    fn decode(&mut self, block: &Block) -> Result<Decoded> {
+        self.decode_barring(block, &BTreeMap::new())
+    }
+
+    /// Decodes one block, and refuses rows that would fit but are barred for a reason found outside: by their ordinals.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    fn decode_barring(&mut self, block: &Block, barred: &BTreeMap<u32, String>) -> Result<Decoded>;
 }
 
 impl Columns {

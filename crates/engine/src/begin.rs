@@ -13,11 +13,12 @@ use millstream_core::{Error, Result};
 
 use crate::config::SinkPart;
 use crate::lanes::{Lanes, Waiting};
-use crate::line::{Line, State, view_errors};
+use crate::line::{Line, view_errors};
 use crate::lookup::STREAMS;
 use crate::outbox::Outbox;
 use crate::process::{self, Finish, Processor};
 use crate::recover::{self, SinkStand};
+use crate::remember::State;
 use crate::seal::{Book, Shared, Work};
 
 /// Bytes of frames read at a time while looking for pins.
@@ -76,11 +77,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         lanes.start(opened, after, &mut book, &shared);
     }
     let start = checkpoints.get(restart.from).map_or(Offset(0), |c| c.next);
-    let state = match checkpoints.get(restart.from) {
-        Some(from) => read_state(&shared, from).await?,
-        None => State::new(),
-    };
-    line.restore(&state)?;
+    let state = go_back(&mut line, checkpoints.get(restart.from), &mut book, &shared).await?;
     let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
     let processor = Processor {
         lookups: line.lookups().clone(),
@@ -118,6 +115,27 @@ fn all_known(resume: &BTreeSet<String>, sinks: &[SinkPart]) -> Result<()> {
         Some(name) => Err(Error::stop(format!("`--resume {name}`: there is no sink of this name"))),
         None => Ok(()),
     }
+}
+
+/// Sets views to their state at a checkpoint, and gives that state.
+async fn go_back(
+    line: &mut Line,
+    to: Option<&Checkpoint>,
+    book: &mut Book,
+    shared: &Shared,
+) -> Result<State> {
+    let Some(to) = to else { return Ok(State::new()) };
+    let state = read_state(shared, to).await?;
+    let others = line.restore(&state)?;
+    for view in &others {
+        tracing::warn!(
+            view,
+            from = to.next.0,
+            "the view is another one than before: it begins anew, and its windows that were open are left as they were"
+        );
+    }
+    book.chunks.retain(|(view, _), _| !others.contains(view));
+    Ok(state)
 }
 
 /// What goes from the last checkpoint into the next.
@@ -195,6 +213,7 @@ async fn scan_pins(
                     Error::stop(format!("a pin of source `{}` cannot be read", frame.source))
                         .because(e)
                 })?;
+                line.fits(&frame.source, &columns)?;
                 line.pin(&frame.source, columns).map_err(|e| view_errors(&e))?;
                 let json = String::from_utf8_lossy(json).into_owned();
                 pinned.insert(frame.source.to_string(), json);

@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use millstream_core::plugin::Report;
 use millstream_core::record::{Block, Body, Frame, Name, Position};
@@ -13,6 +16,8 @@ use millstream_core::source::{Pulled, Source, SplitPositions};
 use millstream_core::{Error, Remedy, Result};
 
 use crate::back_off::BackOff;
+use crate::config::EventTime;
+use crate::quiet::Silence;
 use crate::seal::Shared;
 use crate::status::PartStatus;
 use crate::tasks::Stopper;
@@ -26,6 +31,7 @@ pub(crate) struct Collector {
     pub(crate) source: Box<dyn Source>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) status: Arc<PartStatus>,
+    pub(crate) event_time: Option<EventTime>,
 }
 
 /// How a collector ended.
@@ -40,6 +46,8 @@ pub(crate) enum Ending {
 enum Event {
     Pulled(Result<Option<Pulled>>),
     Appended(Result<()>),
+    /// Some split has been waited for long enough.
+    Idle,
     Stop,
 }
 
@@ -91,47 +99,50 @@ impl Collector {
         let mut appending = None;
         let mut appended = SplitPositions::new();
         let mut ended = None;
+        let mut silence = self.silence(after);
         loop {
             if appending.is_none() && !ahead.is_empty() {
                 let frames = std::mem::take(&mut ahead);
                 ahead_bytes = 0;
                 appended = positions(&frames);
-                let shared = shared.clone();
-                appending = Some(Box::pin(async move {
-                    shared.retry("append", || shared.queue.append(&frames)).await.map(drop)
-                }));
+                appending = Some(Box::pin(append(shared.clone(), frames)));
             }
             if let (Some(ending), None) = (ended, &appending) {
                 return Ok(ending);
             }
             let pull = ended.is_none() && ahead_bytes < AHEAD_BYTES;
+            let left = silence.as_ref().and_then(Silence::left).filter(|_| pull);
+            let began = Instant::now();
             let event = tokio::select! {
                 biased;
                 done = optional(&mut appending) => Event::Appended(done),
                 () = stopper.asked(), if ended.is_none() => Event::Stop,
                 pulled = self.source.pull(), if pull => Event::Pulled(pulled),
+                () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => Event::Idle,
             };
+            let waited = if pull { began.elapsed() } else { Duration::ZERO };
+            silence.iter_mut().for_each(|silence| silence.wait(waited));
             match event {
+                Event::Idle => ahead.extend(silence.iter_mut().flat_map(|s| self.idle(s))),
                 Event::Appended(done) => {
                     appending = None;
                     done?;
                     after.extend(std::mem::take(&mut appended));
-                    if let Err(e) = self.source.settle(after).await {
-                        self.status.trouble("settle", &e);
-                    }
+                    self.settle(after).await;
                 }
                 Event::Stop => ended = Some(Ending::Stopped),
                 Event::Pulled(Ok(None)) => {
                     self.status.end();
+                    ahead.extend(self.end());
                     ended = Some(Ending::Ended);
                 }
                 Event::Pulled(Ok(Some(pulled))) => {
                     back_off.reset();
                     self.status.fine("");
-                    for frame in self.frames(pulled) {
-                        ahead_bytes += frame.bytes();
-                        ahead.push(frame);
-                    }
+                    silence.iter_mut().for_each(|s| s.hear(&pulled.split, pulled.ended));
+                    let frames = self.frames(pulled);
+                    ahead_bytes += frames.iter().map(Frame::bytes).sum::<usize>();
+                    ahead.extend(frames);
                 }
                 Event::Pulled(Err(e)) if e.remedy() == Remedy::Retry => {
                     self.status.trouble("", &e);
@@ -141,16 +152,43 @@ impl Collector {
                     // What was pulled before is good: it goes into the queue before anything else.
                     if let Some(append) = appending.take() {
                         append.await?;
-                        after.extend(std::mem::take(&mut appended));
+                        after.extend(appended);
                     }
-                    if !ahead.is_empty() {
-                        shared.retry("append", || shared.queue.append(&ahead)).await?;
-                        after.extend(positions(&ahead));
-                    }
+                    let last = positions(&ahead);
+                    append(shared, ahead).await?;
+                    after.extend(last);
                     return Err(e);
                 }
             }
         }
+    }
+
+    /// Nothing comes any more: what waits for later rows is complete.
+    fn end(&self) -> Option<Frame> {
+        self.event_time.is_some().then(|| self.fact(Body::Ended, "".into()))
+    }
+
+    async fn settle(&mut self, upto: &SplitPositions) {
+        if let Err(e) = self.source.settle(upto).await {
+            self.status.trouble("settle", &e);
+        }
+    }
+
+    /// The silence of its splits, if it matters.
+    fn silence(&self, heard: &SplitPositions) -> Option<Silence> {
+        let idle = self.event_time.as_ref()?.idle?;
+        Some(Silence::new(idle.0, heard.keys().cloned()))
+    }
+
+    /// Splits that have been waited for long enough: time need not wait for them.
+    fn idle(&self, silence: &mut Silence) -> Vec<Frame> {
+        silence.due().into_iter().map(|split| self.fact(Body::Idle, split)).collect()
+    }
+
+    /// A frame that says something of a split.
+    fn fact(&self, body: Body, split: Name) -> Frame {
+        let (source, arrival) = (self.name.clone(), self.shared.clock.now());
+        Frame { source, split, arrival, position: None, body }
     }
 
     /// Packs what was pulled.
@@ -185,6 +223,13 @@ impl Collector {
         }
         frames
     }
+}
+
+async fn append(shared: Arc<Shared>, frames: Vec<Frame>) -> Result<()> {
+    if !frames.is_empty() {
+        shared.retry("append", || shared.queue.append(&frames)).await?;
+    }
+    Ok(())
 }
 
 /// Waits before the next try, unless the run stops.

@@ -15,7 +15,9 @@ use millstream_core::operator::{Operator, Output, PlannedView};
 use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
 use crate::line::Ground;
+use crate::pass::{Passing, Timing};
 use crate::tasks::panicked;
+use crate::time::Reach;
 
 /// Rows for sinks are sent on once there are so many bytes of them, before more are made.
 const ROWS_BYTES_MAX: usize = 64 << 20;
@@ -41,10 +43,11 @@ pub(crate) enum Progress {
     Waits,
 }
 
-struct Mill {
-    name: Arc<str>,
-    operator: Box<dyn Operator>,
+pub(crate) struct Mill {
+    pub(crate) name: Arc<str>,
+    pub(crate) operator: Box<dyn Operator>,
     ways: Vec<Way>,
+    pub(crate) timing: Timing,
 }
 
 /// Rows on one way.
@@ -57,26 +60,32 @@ struct Sack {
 /// All views, and the rows between them.
 #[derive(Default)]
 pub(crate) struct Mills {
-    mills: Vec<Mill>,
+    pub(crate) mills: Vec<Mill>,
     /// The next is last. Not a recursion: views can stand on each other a thousand high.
     sacks: Vec<Sack>,
     busy: Arc<Busy>,
     /// Bytes of rows for sinks that were made of the frame so far.
     made: usize,
+    pub(crate) time: Passing,
 }
 
 impl Mills {
-    /// Each view with the ways of its rows.
+    /// Each view with the ways of its rows, in an order in which every view comes after what it reads; and the sources
+    /// that have event time.
     pub(crate) fn new(
         views: impl IntoIterator<Item = (PlannedView, Vec<Way>)>,
+        timed: impl IntoIterator<Item = (String, Reach)>,
         busy: Arc<Busy>,
     ) -> Self {
+        let mut time = Passing::new(timed);
         let mills = views.into_iter().map(|(view, ways)| Mill {
+            timing: time.of(&view),
             name: view.name.into(),
             operator: view.operator,
             ways,
         });
-        Self { mills: mills.collect(), busy, ..Self::default() }
+        let mills = mills.collect();
+        Self { mills, busy, time, ..Self::default() }
     }
 
     /// Every view's operator by name.
@@ -103,12 +112,19 @@ impl Mills {
     /// Forgets the rows that are still on their way.
     pub(crate) fn clear(&mut self) {
         self.sacks.clear();
+        self.time.clear();
     }
 
     /// Takes rows down their ways, depth first, in the order of the plan, as far as they come.
     pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<Progress> {
         let before = self.made;
-        while let Some(Sack { way, rows, arrival }) = self.sacks.pop() {
+        loop {
+            let Some(Sack { way, rows, arrival }) = self.sacks.pop() else {
+                if self.pass(ground)? {
+                    continue;
+                }
+                return Ok(Progress::Done);
+            };
             match way {
                 Way::Sink(sink) => {
                     let bytes = bytes(&rows);
@@ -122,11 +138,12 @@ impl Mills {
                     }
                 }
             }
-            if self.made - before > ROWS_BYTES_MAX && !self.sacks.is_empty() {
+            if self.made - before > ROWS_BYTES_MAX
+                && (!self.sacks.is_empty() || self.time.is_passing())
+            {
                 return Ok(Progress::Full);
             }
         }
-        Ok(Progress::Done)
     }
 
     /// Takes rows through a view. Says whether some are left because they lack answers.
@@ -138,7 +155,7 @@ impl Mills {
         arrival: Timestamp,
         ground: &mut Ground,
     ) -> Result<bool> {
-        let Some(mill) = self.mills.get_mut(index) else { return Ok(false) };
+        let rows = self.meeting(index, port, rows);
         let mut out = Output::default();
         if self.made > FRAME_BYTES_MAX {
             out.account.r#in = rows.len() as u64;
@@ -146,20 +163,47 @@ impl Mills {
             let reason = format!("the rows of its block became more than {FRAME_BYTES_MAX} bytes");
             out.refused.push((rows, reason));
         } else {
-            let started = Instant::now();
-            let operator = &mut mill.operator;
-            self.busy.begin(&mill.name);
-            let done = guarded(&format_args!("views.{}", mill.name), || {
-                operator
-                    .process(port, rows, arrival, &mut out)
-                    .map_err(|e| e.at(format!("views.{}", mill.name)))
-            });
-            if !self.busy.end() {
-                return Err(self.busy.left_behind());
-            }
-            done?;
-            ground.took.push((mill.name.to_string(), started.elapsed()));
+            self.act(index, ground, |operator| operator.process(port, rows, arrival, &mut out))?;
         }
+        let waits = out.waits;
+        if let Some(rows) = out.left.take() {
+            self.sacks.push(Sack { way: Way::View { index, port }, rows, arrival });
+        }
+        self.pass_on(index, &out, arrival, ground)?;
+        Ok(waits)
+    }
+
+    /// Lets a view do something.
+    pub(crate) fn act(
+        &mut self,
+        index: usize,
+        ground: &mut Ground,
+        act: impl FnOnce(&mut dyn Operator) -> Result<()>,
+    ) -> Result<()> {
+        let Some(mill) = self.mills.get_mut(index) else { return Ok(()) };
+        let started = Instant::now();
+        self.busy.begin(&mill.name);
+        let place = format!("views.{}", mill.name);
+        let done = guarded(&format_args!("{place}"), || {
+            act(mill.operator.as_mut()).map_err(|e| e.at(place.clone()))
+        });
+        if !self.busy.end() {
+            return Err(self.busy.left_behind());
+        }
+        done?;
+        ground.took.push((mill.name.to_string(), started.elapsed()));
+        Ok(())
+    }
+
+    /// Books what a view gave and passes it on.
+    pub(crate) fn pass_on(
+        &mut self,
+        index: usize,
+        out: &Output,
+        arrival: Timestamp,
+        ground: &mut Ground,
+    ) -> Result<()> {
+        let Some(mill) = self.mills.get_mut(index) else { return Ok(()) };
         assert!(
             out.account.balances(),
             "view `{}` lost count of its rows: {:?}",
@@ -168,14 +212,12 @@ impl Mills {
         );
         ground.ledger.account(Stage::View, &mill.name).add(&out.account);
         set_aside(&mill.name, &out.refused, arrival, ground)?;
+        set_late_aside(&mill.name, &out.late, arrival, ground)?;
         let onward = mill.ways.clone();
-        if let Some(rows) = out.left {
-            self.sacks.push(Sack { way: Way::View { index, port }, rows, arrival });
-        }
         for rows in out.rows.iter().rev() {
             self.bring(&onward, rows, arrival);
         }
-        Ok(out.waits)
+        Ok(())
     }
 }
 
@@ -205,6 +247,38 @@ fn set_aside(
                 view,
                 rows.origin.id(row),
                 reason.clone(),
+                &rows.batch.slice(row, 1),
+                arrival,
+            )?);
+        }
+    }
+    Ok(())
+}
+
+/// A moment for people.
+fn moment(at: Timestamp) -> String {
+    let moment = arrow_array::temporal_conversions::timestamp_us_to_datetime(at.0);
+    moment.map_or_else(|| at.0.to_string(), |moment| format!("{moment:?}Z"))
+}
+
+/// Rows that came late are kept too; they count as late.
+fn set_late_aside(
+    view: &str,
+    late: &[Rows],
+    arrival: Timestamp,
+    ground: &mut Ground,
+) -> Result<()> {
+    for rows in late {
+        for row in 0..rows.len() {
+            let upto = rows.origin.watermark(row).unwrap_or(Timestamp::BEGIN);
+            ground.letters.push(DeadLetter::of_arrow(
+                Stage::View,
+                view,
+                rows.origin.id(row),
+                format!(
+                    "late: its windows were closed, as event time had come to {}",
+                    moment(upto)
+                ),
                 &rows.batch.slice(row, 1),
                 arrival,
             )?);
@@ -263,7 +337,7 @@ mod tests {
             let operator = Box::new(One(bytes));
             (PlannedView::stateless(format!("v{i}"), vec![], operator), vec![way])
         });
-        Mills::new(views, Arc::default())
+        Mills::new(views, [], Arc::default())
     }
 
     fn numbers(ground: &Ground) -> Vec<i64> {

@@ -8,43 +8,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
-use millstream_core::codec::{Codec, Columns, Decoded, Decoder, Origin, Rows};
-use millstream_core::ledger::{Ledger, Stage};
-use millstream_core::operator::{Chunks, Function, Planned, Planner, Table, View, ViewError};
-use millstream_core::record::{Block, Form, Frame, Offset, Record};
+use millstream_core::codec::{Columns, Rows};
+use millstream_core::ledger::Ledger;
+use millstream_core::operator::{Function, Planned, Planner, Table, View, ViewError};
+use millstream_core::record::Block;
 use millstream_core::{Error, Result};
 
 use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
-use crate::grind::{Mills, Progress, Way, guarded};
+use crate::decode::{Feed, Station};
+use crate::grind::{Mills, Progress, Way};
 use crate::lookup::Lookups;
-use crate::pins::without_columns;
-
-/// One source on the line.
-struct Station {
-    codec: Arc<dyn Codec>,
-    /// Declared, or pinned.
-    columns: Option<Columns>,
-    /// The columns in use, as planned.
-    used: Option<BTreeSet<String>>,
-    decoder: Option<Box<dyn Decoder>>,
-    /// Sources whose columns must be known before its rows can go on.
-    waits_for: BTreeSet<String>,
-    ways: Vec<Way>,
-}
+use crate::time::Reach;
 
 struct Door {
     name: String,
     schema: Option<SchemaRef>,
 }
 
-/// The whole state of views, by view and key.
-pub(crate) type State = BTreeMap<String, BTreeMap<String, Bytes>>;
-
 /// What a line is built from.
 pub(crate) struct Blueprint {
-    pub(crate) sources: Vec<(String, Arc<dyn Codec>, Option<Columns>)>,
+    pub(crate) sources: Vec<Feed>,
     pub(crate) lookups: Lookups,
     pub(crate) views: Vec<View>,
     /// Name, and the source or view it takes.
@@ -56,12 +40,17 @@ pub(crate) struct Blueprint {
 /// Decoders and views, wired.
 pub(crate) struct Line {
     blueprint: Blueprint,
-    stations: BTreeMap<String, Station>,
-    mills: Mills,
+    pub(crate) stations: BTreeMap<String, Station>,
+    pub(crate) mills: Mills,
     busy: Arc<Busy>,
     doors: Vec<Door>,
     explained: Vec<Explained>,
     waiting: BTreeMap<String, BTreeSet<String>>,
+    /// For each view with state, what that is made for.
+    pub(crate) made_for: BTreeMap<String, String>,
+    /// What the last snapshot said: how far views had come, and what their state was made for.
+    pub(crate) told: BTreeMap<String, Reach>,
+    pub(crate) told_for: BTreeMap<String, String>,
 }
 
 /// A planned view in words.
@@ -101,19 +90,12 @@ impl Line {
             doors: Vec::new(),
             explained: Vec::new(),
             waiting: BTreeMap::new(),
+            made_for: BTreeMap::new(),
+            told: BTreeMap::new(),
+            told_for: BTreeMap::new(),
         };
-        for (name, codec, columns) in &line.blueprint.sources {
-            line.stations.insert(
-                name.clone(),
-                Station {
-                    codec: codec.clone(),
-                    columns: columns.clone(),
-                    used: None,
-                    decoder: None,
-                    waits_for: BTreeSet::new(),
-                    ways: Vec::new(),
-                },
-            );
+        for feed in &line.blueprint.sources {
+            line.stations.insert(feed.name.clone(), Station::new(feed));
         }
         line.plan()?;
         Ok(line)
@@ -132,9 +114,10 @@ impl Line {
             .blueprint
             .sources
             .iter()
-            .map(|(name, _, _)| {
-                let columns = self.stations.get(name).and_then(|s| s.columns.as_ref());
-                Table::source(name, columns.map(Columns::schema))
+            .map(|feed| {
+                let columns = self.stations.get(&feed.name).and_then(|s| s.columns.as_ref());
+                let event_time = feed.event_time.as_ref().map(|time| time.column.clone());
+                Table { event_time, ..Table::source(&feed.name, columns.map(Columns::schema)) }
             })
             .chain(self.blueprint.lookups.tables())
             .collect();
@@ -171,12 +154,11 @@ impl Line {
         for (name, station) in &mut self.stations {
             station.ways = ways_of.get(name).cloned().unwrap_or_default();
             // A sink that takes the source as it is needs every column.
-            station.used = if direct.contains(name.as_str()) {
+            station.use_columns(if direct.contains(name.as_str()) {
                 None
             } else {
                 Some(planned.used.get(name).cloned().unwrap_or_default())
-            };
-            station.decoder = None;
+            });
             station.waits_for = planned
                 .waiting
                 .iter()
@@ -184,22 +166,12 @@ impl Line {
                 .flat_map(|(_, tables)| tables.iter().cloned())
                 .collect();
         }
-        self.doors = self
-            .blueprint
-            .sinks
-            .iter()
-            .map(|(name, rows)| {
-                let schema = match index.get(rows) {
-                    Some((_, schema)) => Some(schema.clone()),
-                    None => self
-                        .stations
-                        .get(rows)
-                        .and_then(|s| s.columns.as_ref())
-                        .map(Columns::schema),
-                };
-                Door { name: name.clone(), schema }
-            })
-            .collect();
+        let doors = self.blueprint.sinks.iter().map(|(name, rows)| {
+            let of_source = || self.stations.get(rows)?.columns.as_ref().map(Columns::schema);
+            let schema = index.get(rows).map(|(_, schema)| schema.clone()).or_else(of_source);
+            Door { name: name.clone(), schema }
+        });
+        self.doors = doors.collect();
         self.explained = planned
             .views
             .iter()
@@ -211,11 +183,17 @@ impl Line {
             })
             .collect();
         self.waiting = planned.waiting;
+        let made_for = planned.views.iter();
+        self.made_for = made_for.filter_map(|v| Some((v.name.clone(), v.state.clone()?))).collect();
         let views = planned.views.into_iter().map(|view| {
             let ways = ways_of.get(&view.name).cloned().unwrap_or_default();
             (view, ways)
         });
-        self.mills = Mills::new(views, self.busy.clone());
+        let timed = self
+            .stations
+            .iter()
+            .filter_map(|(name, station)| Some((name.clone(), station.time.as_ref()?.reach())));
+        self.mills = Mills::new(views, timed, self.busy.clone());
         Ok(())
     }
 
@@ -269,6 +247,15 @@ impl Line {
         &self.blueprint.lookups
     }
 
+    /// Whether a source's columns have what its event time needs.
+    ///
+    /// # Errors
+    /// `Stop` with what to declare.
+    pub(crate) fn fits(&self, source: &str, columns: &Columns) -> Result<()> {
+        let time = self.stations.get(source).and_then(|s| s.time.as_ref());
+        time.map_or(Ok(()), |time| time.fits(source, columns))
+    }
+
     /// Sinks with the schema of their rows; `None` while columns are missing.
     pub(crate) fn sinks(&self) -> impl Iterator<Item = (&str, Option<&SchemaRef>)> {
         self.doors.iter().map(|d| (d.name.as_str(), d.schema.as_ref()))
@@ -315,60 +302,6 @@ impl Line {
         }
     }
 
-    /// What changed of the state of every view since this was asked last. Views without state say nothing.
-    pub(crate) fn snapshot(&mut self) -> Result<BTreeMap<String, Chunks>> {
-        let mut changed = BTreeMap::new();
-        for (view, operator) in self.mills.operators() {
-            let mut chunks = Chunks::new();
-            operator.snapshot(&mut chunks).map_err(|e| e.at(format!("views.{view}")))?;
-            if !chunks.is_empty() {
-                changed.insert(view.to_owned(), chunks);
-            }
-        }
-        Ok(changed)
-    }
-
-    /// Sets every view to a state, by view and key; what a view has no chunks for is empty.
-    pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
-        for (view, operator) in self.mills.operators() {
-            if let Some(chunks) = state.get(view) {
-                operator.restore(chunks).map_err(|e| e.at(format!("views.{view}")))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Decodes one block; [`Self::grind`] takes its rows through the views.
-    pub(crate) fn take(
-        &mut self,
-        offset: Offset,
-        frame: &Frame,
-        block: &Block,
-        ground: &mut Ground,
-    ) -> Result<()> {
-        let name = frame.source.as_ref();
-        let Some(station) = self.stations.get_mut(name) else {
-            // The source was taken out of the file: its records are counted and kept nowhere else.
-            let account = ground.ledger.account(Stage::Records, name);
-            account.r#in += block.len() as u64;
-            account.expired += block.len() as u64;
-            return Ok(());
-        };
-        if station.decoder.is_none() {
-            let columns = station.columns.clone().unwrap_or_default();
-            station.decoder = Some(station.codec.decoder(&columns, station.used.as_ref())?);
-        }
-        let Some(decoder) = station.decoder.as_mut() else { return Ok(()) };
-        let mut decoded =
-            guarded(&format_args!("sources.{name}.decode"), || decoder.decode(block))?;
-        if station.columns.is_none() {
-            decoded = without_columns(block, &decoded);
-        }
-        let rows = account_for(name, offset, frame, block, decoded, ground);
-        self.mills.begin(&station.ways, &rows, frame.arrival);
-        Ok(())
-    }
-
     /// Takes decoded rows through the views, as far as they come; called again, it goes on from there.
     pub(crate) fn grind(&mut self, ground: &mut Ground) -> Result<Progress> {
         self.mills.grind(ground)
@@ -378,46 +311,6 @@ impl Line {
     pub(crate) fn forget(&mut self) {
         self.mills.clear();
     }
-}
-
-/// Books what a block became and gives back the rows that go on.
-fn account_for(
-    source: &str,
-    offset: Offset,
-    frame: &Frame,
-    block: &Block,
-    decoded: Decoded,
-    ground: &mut Ground,
-) -> Rows {
-    let (records, bad_records) = (block.len() as u64, decoded.refused_records.len() as u64);
-    let account = ground.ledger.account(Stage::Records, source);
-    account.r#in += records;
-    account.out += records - bad_records;
-    account.set_aside += bad_records;
-    let (good, bad) = (decoded.batch.num_rows() as u64, decoded.refused.len() as u64);
-    let account = ground.ledger.account(Stage::Decode, source);
-    account.r#in += good + bad;
-    account.out += good;
-    account.set_aside += bad;
-    let origin = Origin::new(offset, decoded.starts, decoded.ordinals);
-    for refused in decoded.refused {
-        let id = origin.id_of(refused.ordinal);
-        ground.letters.push(DeadLetter::of_row(source, id, refused, frame));
-    }
-    if !decoded.refused_records.is_empty() {
-        let values: Vec<Record> = block.records().collect();
-        for refused in decoded.refused_records {
-            let value =
-                values.get(refused.record as usize).map(|r| r.value.clone()).unwrap_or_default();
-            let letter = DeadLetter::of_record(source, offset, refused, value, frame);
-            ground.letters.push(if block.form() == Form::Rows {
-                letter.into_row()
-            } else {
-                letter
-            });
-        }
-    }
-    Rows { batch: decoded.batch, origin }
 }
 
 /// A person's text for views that are wrong, when no file is at hand.
@@ -447,7 +340,12 @@ mod tests {
             View::new(format!("v{i}"), format!("all of {of}"))
         };
         let blueprint = Blueprint {
-            sources: vec![("a".into(), Arc::new(Lines) as Arc<dyn Codec>, columns)],
+            sources: vec![Feed {
+                name: "a".into(),
+                codec: Arc::new(Lines),
+                columns,
+                event_time: None,
+            }],
             lookups: Lookups::default(),
             views: (0..1_000).map(view).collect(),
             sinks: vec![("s".into(), "v999".into())],

@@ -139,9 +139,10 @@ impl Processor {
         tracing::info!(source, columns = json, "columns pinned");
         self.work.pins.insert(source.to_owned(), json);
         self.snapshot()?;
+        self.line.fits(source, columns)?;
         self.line.pin(source, columns.clone()).map_err(|e| after_pin(source, &e))?;
         // Views are planned anew, with more columns at hand: they go on from where they stood.
-        self.line.restore(&self.state)
+        self.line.restore(&self.state).map(drop)
     }
 
     /// Takes down what changed of the views' state, for the epoch that is being made.

@@ -12,7 +12,7 @@ use millstream_core::plugin::Registry;
 use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
 
-use crate::config::{LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems};
+use crate::config::{LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems, SourcePart};
 use crate::line::{Blueprint, Line};
 use crate::lookup::Lookups;
 use crate::status::Status;
@@ -115,11 +115,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
     let status = Status::new(Arc::new(SystemClock));
     let lookups = Lookups::new(&pipeline.lookups, &status, pipeline.limits.retry_max.0);
     let blueprint = Blueprint {
-        sources: pipeline
-            .sources
-            .iter()
-            .map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone()))
-            .collect(),
+        sources: pipeline.sources.iter().map(SourcePart::feed).collect(),
         views: pipeline.views.clone(),
         sinks: pipeline.sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
         lookups: lookups.clone(),

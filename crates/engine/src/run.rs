@@ -264,10 +264,7 @@ fn blueprint(
     registry: Registry,
 ) -> Blueprint {
     Blueprint {
-        sources: sources
-            .iter()
-            .map(|s| (s.name.clone(), s.codec.clone(), s.columns.clone()))
-            .collect(),
+        sources: sources.iter().map(SourcePart::feed).collect(),
         lookups,
         views,
         sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
@@ -291,6 +288,7 @@ fn collect_all(
             source: source.source,
             shared: shared.clone(),
             status,
+            event_time: source.event_time,
         };
         let name = source.name.clone();
         let (share, stopper) = (share.clone(), stopper.clone());

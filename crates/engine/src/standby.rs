@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use millstream_core::codec::{Codec, Columns};
 use millstream_core::queue::Checkpoint;
 use millstream_core::role::Role;
 use millstream_core::{Error, Remedy, Result};
@@ -16,6 +15,7 @@ use millstream_core::{Error, Remedy, Result};
 use crate::begin::{Begun, Parts, begin};
 use crate::config::SinkPart;
 use crate::control::Control;
+use crate::decode::Feed;
 use crate::line::{Blueprint, Line, view_errors};
 use crate::process::{self, Finish};
 use crate::recover;
@@ -28,9 +28,6 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long to wait for the loop to say why it can do no more.
 const WHY_WITHIN: Duration = Duration::from_millis(500);
-
-/// A source's name, its codec, and its columns where they are declared.
-type Station = (String, Arc<dyn Codec>, Option<Columns>);
 
 /// The result of processing, once it has ended.
 pub(crate) type Processing = oneshot::Receiver<Result<Book>>;
@@ -196,17 +193,18 @@ async fn unprocessed(shared: &Shared) -> Result<Book> {
 }
 
 /// Columns as declared, else as pinned by the last checkpoint.
-fn pinned(stations: Vec<Station>, checkpoints: &[Checkpoint]) -> Result<Vec<Station>> {
+fn pinned(feeds: Vec<Feed>, checkpoints: &[Checkpoint]) -> Result<Vec<Feed>> {
     let pins = checkpoints.last().map(|c| &c.pins);
-    let pinned = stations.into_iter().map(|(name, codec, declared)| {
-        let columns = match (declared, pins.and_then(|p| p.get(&name))) {
+    let pinned = feeds.into_iter().map(|feed| {
+        let name = &feed.name;
+        let columns = match (feed.columns, pins.and_then(|p| p.get(name))) {
             (None, Some(json)) => Some(serde_json::from_str(json).map_err(|e| {
                 Error::stop(format!("the pinned columns of source `{name}` cannot be read"))
                     .because(e)
             })?),
             (declared, _) => declared,
         };
-        Ok((name, codec, columns))
+        Ok(Feed { columns, ..feed })
     });
     pinned.collect()
 }

@@ -75,24 +75,22 @@ impl Processor {
                 }
                 self.work.arrivals.push(frame.arrival);
                 self.line.take(offset, frame, block, ground)?;
-                loop {
-                    match self.line.grind(ground)? {
-                        Progress::Done => break,
-                        Progress::Full => self.send_all(&mut ground.rows, repeat).await?,
-                        Progress::Waits => {
-                            if !self.look_up(repeat).await? {
-                                self.line.forget();
-                                return Ok(Taken::Left);
-                            }
-                        }
+            }
+            Body::Pin(json) => self.see_pin(&frame.source, json)?,
+            Body::Idle | Body::Ended => self.line.hear(offset, frame),
+        }
+        loop {
+            match self.line.grind(ground)? {
+                Progress::Done => return Ok(Taken::Whole),
+                Progress::Full => self.send_all(&mut ground.rows, repeat).await?,
+                Progress::Waits => {
+                    if !self.look_up(repeat).await? {
+                        self.line.forget();
+                        return Ok(Taken::Left);
                     }
                 }
             }
-            Body::Pin(json) => self.see_pin(&frame.source, json)?,
-            // Event time is not kept yet; these frames are for the views that will.
-            Body::Idle | Body::Ended => {}
         }
-        Ok(Taken::Whole)
     }
 
     /// Asks lookups for what rows lack, until it is at hand; `false` if the run was told to end before. A frame is half

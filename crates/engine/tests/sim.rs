@@ -53,7 +53,12 @@ fn origin(at: usize, random: &mut fastrand::Rng) -> Origin {
         (format!("s{split}").into(), records)
     });
     let splits: Vec<_> = splits.collect();
-    Origin { name: name(at), script: Script::new(splits), declared: random.bool() }
+    Origin {
+        name: name(at),
+        script: Script::new(splits),
+        declared: random.bool(),
+        event_time: None,
+    }
 }
 
 /// By how many ways rows of each source come to a table.

@@ -1,5 +1,6 @@
 //! The account of one block: which rows came from where, and what was refused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -8,7 +9,9 @@ use millstream_core::codec::{Decoded, RefusedRecord, RefusedRow};
 
 /// Counts rows and keeps what is refused while a block is decoded.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Tally<'a> {
+    /// Rows that are refused though they fit, by ordinal.
+    barred: Option<&'a BTreeMap<u32, String>>,
     starts: Vec<u32>,
     /// Ordinals of good rows, once they are no longer 0, 1, 2…
     ordinals: Option<Vec<u32>>,
@@ -27,7 +30,19 @@ pub(super) struct Mark {
     refused: usize,
 }
 
-impl Tally {
+impl<'a> Tally<'a> {
+    /// An account in which these rows are refused though they fit.
+    pub(super) fn barring(barred: &'a BTreeMap<u32, String>) -> Self {
+        let barred = Some(barred).filter(|b| !b.is_empty());
+        Self { barred, ..Self::default() }
+    }
+
+    /// Why the row that was just decoded is refused all the same.
+    #[inline(always)]
+    pub(super) fn is_barred(&self) -> Option<&'a str> {
+        self.barred?.get(&self.found).map(String::as_str)
+    }
+
     /// The next record begins.
     pub(super) fn record(&mut self) -> Mark {
         self.starts.push(self.found);

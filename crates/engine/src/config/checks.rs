@@ -10,7 +10,8 @@ use super::problem::{LISTED_MAX, Problem};
 use super::shape::{FileShape, Wanted};
 use super::suggest::known;
 use super::tree::{Filled, Key, Node, Tree, Value};
-use super::{LookupPart, QueuePart, SinkPart};
+use super::{LookupPart, QueuePart, SinkPart, SourcePart};
+use crate::time;
 
 /// The longest name of a source, view, sink or pipeline: names become names of files and tables.
 pub(super) const NAME_BYTES_MAX: usize = 64;
@@ -175,6 +176,36 @@ pub(super) fn limits(tree: &Tree, shape: &FileShape, problems: &mut Vec<Problem>
                     .path(tree.path(node.id))
                     .fix("nothing would ever move: leave it out to have the default"),
             );
+        }
+    }
+}
+
+/// Event time is a column of moments, where it is known which columns there are.
+pub(super) fn event_time(
+    tree: &Tree,
+    shape: &FileShape,
+    parts: &[SourcePart],
+    problems: &mut Vec<Problem>,
+) {
+    for (name, options) in &shape.sources.0 {
+        let node = section(tree, "sources").iter().find(|(key, _)| key.text == *name);
+        let (Some(time), Some((_, node))) = (&options.event_time, node) else { continue };
+        let Some((_, node)) = node.get("event_time") else { continue };
+        let own = parts.iter().find(|p| p.name == *name).and_then(|p| p.source.columns());
+        let Some(columns) = options.columns.clone().or(own) else { continue };
+        if let Err(error) = time::fits(name, time, &columns) {
+            let at = node.get("column").map_or(node, |(_, column)| column);
+            let problem = Problem::new(error.what(), tree.place(at)).path(tree.path(at.id));
+            problems.push(match error.how_to_fix() {
+                Some(fix) => problem.fix(fix),
+                None => problem,
+            });
+        }
+        if time.idle.is_some_and(|idle| idle.0.is_zero()) {
+            let at = node.get("idle").map_or(node, |(_, idle)| idle);
+            let problem = Problem::new("`idle` cannot be zero", tree.place(at));
+            let fix = "leave it out to wait for every split, or write how long one may be silent, such as `30s`";
+            problems.push(problem.path(tree.path(at.id)).fix(fix));
         }
     }
 }

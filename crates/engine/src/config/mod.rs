@@ -24,6 +24,7 @@ mod text;
 mod tree;
 mod typed;
 mod view_place;
+mod view_shape;
 mod wrong;
 mod yaml;
 mod yaml_error;
@@ -45,7 +46,7 @@ pub use fill::Secrets;
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use schema::schema;
-pub use shape::{HttpOptions, Limits, LookupMode, OnFailure};
+pub use shape::{EventTime, HttpOptions, Limits, LookupMode, OnFailure};
 pub use text::FileText;
 
 /// A pipeline as its file has it: checked, with every part built and nothing opened.
@@ -90,6 +91,8 @@ pub struct SourcePart {
     pub columns: Option<Columns>,
     /// Whether the file declares the columns.
     pub declared: bool,
+    /// Its event time, if it has any.
+    pub event_time: Option<EventTime>,
 }
 
 /// A lookup, built and not opened.
@@ -268,7 +271,7 @@ pub fn as_json(text: &str, file: &str) -> Result<serde_json::Value, Problems> {
     let list = match yaml::parse(text) {
         Ok(tree) => {
             let mut list = Vec::new();
-            let value = reading::read(&tree, &tree.root, &[], &mut list, |at| {
+            let value = reading::read(&tree, &tree.root, &mut list, |at| {
                 <serde_json::Value as serde::Deserialize>::deserialize(at)
             });
             match value {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use millstream_core::Error;
 use millstream_core::codec::Columns;
 use millstream_core::fields::{Bytes, Span};
-use millstream_core::operator::View;
 use millstream_core::plugin::{Plugin, Registry};
 
 use super::checks::{self, section};
 use super::problem::{Problem, Problems};
 use super::reading;
-use super::shape::{FileShape, LATER};
+use super::shape::FileShape;
 use super::suggest::known;
 use super::text::FileText;
 use super::tree::{Filled, Key, Node, Scalar, Style, Tree, Value};
@@ -44,7 +43,7 @@ pub(super) fn build(
         return Err(text.problems(vec![super::yaml::empty()]));
     }
     // Read partly: its errors are listed, and what is left of it still finds others.
-    let shape = reading::read_partly(tree, &tree.root, LATER, &mut problems, |at| {
+    let shape = reading::read_partly(tree, &tree.root, &mut problems, |at| {
         <FileShape as serde::Deserialize>::deserialize(at)
     });
     let named = shape.as_ref().and_then(|s| s.name.clone());
@@ -65,6 +64,7 @@ pub(super) fn build(
     if let Some(shape) = &shape {
         checks::http(tree, shape, &mut problems);
         checks::limits(tree, shape, &mut problems);
+        checks::event_time(tree, shape, &sources, &mut problems);
         checks::lookups(tree, shape, &lookups, &mut problems);
         if let Some(queue) = &queue {
             checks::promises(tree, shape, queue, &sinks, &mut problems);
@@ -99,12 +99,13 @@ fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: Fil
     for (part, (_, options)) in sources.iter_mut().zip(shape.sources.0) {
         part.declared = options.columns.is_some();
         part.columns = options.columns.or_else(|| part.source.columns());
+        part.event_time = options.event_time;
     }
     for (part, (_, options)) in sinks.iter_mut().zip(shape.sinks.0) {
         part.rows = options.rows;
         part.wanted = options.promise.map(Into::into);
     }
-    let views = shape.views.0.into_iter().map(|(name, sql)| View::new(name, sql)).collect();
+    let views = shape.views.0.into_iter().map(|(name, view)| view.named(name)).collect();
     Pipeline {
         name,
         file: None,
@@ -147,6 +148,7 @@ impl<'a> Building<'a> {
                     codec: Arc::from(codec),
                     columns: None,
                     declared: false,
+                    event_time: None,
                 });
             }
         }
@@ -290,7 +292,7 @@ impl<'a> Building<'a> {
     ) -> Option<(&'static str, Box<P>)> {
         let place = Place { pipeline: self.pipeline, folder: self.folder, role, name };
         let env = self.around.env(place);
-        let built = reading::read(self.tree, options, &[], &mut self.problems, |at| {
+        let built = reading::read(self.tree, options, &mut self.problems, |at| {
             (plugin.build)(&mut <dyn erased_serde::Deserializer<'_>>::erase(at), &env)
         })?;
         match built {

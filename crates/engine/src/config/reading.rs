@@ -14,14 +14,10 @@ use super::suggest::{known, nearest};
 use super::tree::{Filled, Key, Node, Tree, Value};
 use super::wrong::{Wrong, problem};
 
-/// Options that come with a later version: what is said instead of "unknown".
-pub(super) type Later = &'static [(&'static str, &'static str)];
-
 /// Reads one part of the file: a node and all below it.
 pub(super) struct Reading<'t> {
     tree: &'t Tree,
     root: &'t Node,
-    later: Later,
     state: RefCell<State>,
 }
 
@@ -49,11 +45,10 @@ const ATTEMPTS_MAX: usize = 64;
 pub(super) fn read<'t, T, E: Display>(
     tree: &'t Tree,
     root: &'t Node,
-    later: Later,
     problems: &mut Vec<Problem>,
     read: impl FnMut(At<'_>) -> Result<T, E>,
 ) -> Option<T> {
-    let reading = Reading { tree, root, later, state: RefCell::default() };
+    let reading = Reading { tree, root, state: RefCell::default() };
     let value = reading.attempts(read);
     let state = reading.state.into_inner();
     problems.extend(state.problems);
@@ -64,11 +59,10 @@ pub(super) fn read<'t, T, E: Display>(
 pub(super) fn read_partly<'t, T, E: Display>(
     tree: &'t Tree,
     root: &'t Node,
-    later: Later,
     problems: &mut Vec<Problem>,
     read: impl FnMut(At<'_>) -> Result<T, E>,
 ) -> Option<T> {
-    let reading = Reading { tree, root, later, state: RefCell::default() };
+    let reading = Reading { tree, root, state: RefCell::default() };
     let value = reading.attempts(read);
     problems.extend(reading.state.into_inner().problems);
     value
@@ -195,13 +189,8 @@ impl<'t> Reading<'t> {
             if let Some(meant) = nearest(&key.text, fields) {
                 state.meant.insert((node.id, meant.to_owned()));
             }
-            let problem = match self.later.iter().find(|(name, _)| *name == key.text) {
-                Some((name, fix)) => {
-                    Problem::new(format!("`{name}` is not there yet"), key.at.clone()).fix(*fix)
-                }
-                None => Problem::new(format!("unknown option `{}`", key.text), key.at.clone())
-                    .fix(known(&key.text, fields.iter().copied())),
-            };
+            let problem = Problem::new(format!("unknown option `{}`", key.text), key.at.clone())
+                .fix(known(&key.text, fields.iter().copied()));
             state.problems.push(problem.path(self.tree.path(node.id)));
         }
     }

@@ -9,8 +9,8 @@ use millstream_core::sink::Promise;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::reading::Later;
 use super::stand_in::{Codecs, LookupTable, Named, Part, Queues, Sinks, Sources};
+use super::view_shape::ViewShape;
 
 /// A pipeline: where records come from, the queue that keeps them, the views over them, and where rows go.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub(super) struct FileShape {
     pub(super) lookups: Named<LookupShape>,
     /// SQL queries over sources and other views, by name.
     #[serde(default)]
-    pub(super) views: Named<String>,
+    pub(super) views: Named<ViewShape>,
     /// Where rows go, by name.
     pub(super) sinks: Named<SinkShape>,
     /// Metrics and health over HTTP; off unless given.
@@ -62,6 +62,30 @@ pub(super) struct SourceShape {
     /// The columns of its rows, by name, each with its type. Left out, they are those that the source
     /// itself knows, or else inferred from the first rows and kept from then on.
     pub(super) columns: Option<Columns>,
+    /// The time at which things happened, for windows: a column of moments. Without it rows have no event time.
+    pub(super) event_time: Option<EventTime>,
+}
+
+/// The time at which things happened: a column of moments, and how far it is trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventTime {
+    /// The column.
+    pub column: String,
+    /// How late rows may come: time is taken to be complete up to the latest moment seen less this.
+    #[serde(default)]
+    pub delay: Span,
+    /// After so long without a record a split, such as one URL or one file, holds windows back no more until it has one
+    /// again. Left out, all wait for it.
+    #[serde(default)]
+    pub idle: Option<Span>,
+    /// A row that is further in the future than this when it arrives is set aside: one bad clock must not close the windows of all.
+    #[serde(default = "one_hour")]
+    pub ahead: Span,
+}
+
+fn one_hour() -> Span {
+    Span(std::time::Duration::from_secs(3600))
 }
 
 /// A place that is asked for columns by a key. In SQL it is a table with the column `key` and those
@@ -226,9 +250,3 @@ impl Default for Limits {
         }
     }
 }
-
-/// Options of DESIGN.md that have no effect yet, and so are refused.
-pub(super) const LATER: Later = &[
-    ("event_time", "leave it out: event time comes with windows"),
-    ("idle_after", "leave it out: it comes with event time"),
-];

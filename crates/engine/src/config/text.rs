@@ -65,7 +65,8 @@ impl FileText {
 
     fn view(&self, name: &str) -> Option<&Node> {
         let (_, views) = self.tree.root.get("views")?;
-        views.get(name).map(|(_, sql)| sql)
+        let (_, view) = views.get(name)?;
+        Some(view.get("sql").map_or(view, |(_, sql)| sql))
     }
 
     /// An error of SQL at its place in the file.

@@ -17,7 +17,8 @@ use millstream_core::plugin::{Config, Env, Plugin, QueueOpener, Registry};
 use millstream_core::sink::Sink;
 use millstream_core::source::Source;
 use millstream_engine::config::{
-    LookupMode, LookupPart, OnFailure, Place, QueuePart, SinkPart, SourcePart, Surroundings,
+    EventTime, LookupMode, LookupPart, OnFailure, Place, QueuePart, SinkPart, SourcePart,
+    Surroundings,
 };
 use millstream_engine::{Closing, Engine, Options, Pipeline, Placement, Status};
 use millstream_testkit::fakes::{
@@ -34,6 +35,7 @@ pub(crate) struct Origin {
     pub(crate) script: Script,
     /// Whether the file declares its columns.
     pub(crate) declared: bool,
+    pub(crate) event_time: Option<EventTime>,
 }
 
 /// A sink of the plot.
@@ -92,20 +94,29 @@ impl Plot {
     pub(crate) fn source(mut self, name: &str, records: &[&str]) -> Self {
         let records = records.iter().map(|r| (*r).to_owned().into()).collect();
         let script = Script::new([("s".into(), records)]);
-        self.sources.push(Origin { name: name.into(), script, declared: true });
+        self.sources.push(Origin { name: name.into(), script, declared: true, event_time: None });
         self
     }
 
     /// A source that waits for what a test pushes, with declared columns.
     pub(crate) fn endless(mut self, name: &str) -> Self {
         let script = Script::new([]).endless();
-        self.sources.push(Origin { name: name.into(), script, declared: true });
+        self.sources.push(Origin { name: name.into(), script, declared: true, event_time: None });
         self
     }
 
     /// The last source's columns are to be inferred.
     pub(crate) fn undeclared(mut self) -> Self {
         self.sources.last_mut().unwrap().declared = false;
+        self
+    }
+
+    /// The last source's rows have event time: behind an `@`, in microseconds.
+    pub(crate) fn timed(mut self, delay_us: u64, idle: Option<Duration>) -> Self {
+        let (column, ahead) = ("t".to_owned(), Span(Duration::from_secs(3600)));
+        let delay = Span(Duration::from_micros(delay_us));
+        let time = EventTime { column, delay, idle: idle.map(Span), ahead };
+        self.sources.last_mut().unwrap().event_time = Some(time);
         self
     }
 
@@ -172,8 +183,12 @@ impl Plot {
                 source: Box::new(ScriptedSource::new(&s.name, s.script.clone(), &self.world)),
                 codec_kind: "fake",
                 codec: Arc::new(Lines),
-                columns: s.declared.then(Lines::columns),
+                columns: s.declared.then(|| match s.event_time {
+                    Some(_) => Lines::with_time(),
+                    None => Lines::columns(),
+                }),
                 declared: s.declared,
+                event_time: s.event_time.clone(),
             })
             .collect();
         pipeline.lookups = self

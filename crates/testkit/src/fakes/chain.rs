@@ -15,6 +15,8 @@ pub enum Rule {
     Count,
     /// `not K`: rows that K divides are refused one by one.
     Not(i64),
+    /// `tumble N`: a row for each window of N microseconds.
+    Tumble(i64),
 }
 
 /// A view: `RULE of TABLE, TABLE …`.
@@ -54,6 +56,7 @@ impl Step {
             ("count", None) => Rule::Count,
             ("plus", Some(k)) => Rule::Plus(k),
             ("not", Some(k)) if k != 0 => Rule::Not(k),
+            ("tumble", Some(n)) if n > 0 => Rule::Tumble(n),
             _ => return Err(bad()),
         };
         Ok(Self { rule, tables, lookup: None })
@@ -67,7 +70,7 @@ impl Rule {
     /// The reason.
     pub fn apply(self, value: i64, count: &mut i64) -> Result<Option<i64>, String> {
         match self {
-            Self::All => Ok(Some(value)),
+            Self::All | Self::Tumble(_) => Ok(Some(value)),
             Self::Odd => Ok((value % 2 != 0).then_some(value)),
             Self::Plus(k) => Ok(Some(value + k)),
             Self::Count => {

@@ -1,9 +1,9 @@
 //! A format of one integer a line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow_array::{Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
 use millstream_core::codec::{
     Codec, Column, ColumnType, Columns, Decoded, Decoder, RefusedRecord, RefusedRow,
@@ -11,8 +11,8 @@ use millstream_core::codec::{
 use millstream_core::record::Block;
 use millstream_core::{Error, Result};
 
-/// One integer a line, in the column `v`. A line that is none is refused; a record that begins with
-/// `!` is refused whole.
+/// One integer a line, in the column `v`, and behind an `@` its event time in microseconds, in the column `t` where that is
+/// declared. A line that is none is refused; a record that begins with `!` is refused whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lines;
 
@@ -21,6 +21,14 @@ impl Lines {
     #[must_use]
     pub fn columns() -> Columns {
         Columns(vec![Column::new("v", ColumnType::Int64)])
+    }
+
+    /// The column of event time too.
+    #[must_use]
+    pub fn with_time() -> Columns {
+        let mut columns = Self::columns();
+        columns.0.push(Column::new("t", ColumnType::Timestamp));
+        columns
     }
 }
 
@@ -52,10 +60,10 @@ impl Decoder for LineDecoder {
         self.schema.clone()
     }
 
-    fn decode(&mut self, block: &Block) -> Result<Decoded> {
+    fn decode_barring(&mut self, block: &Block, barred: &BTreeMap<u32, String>) -> Result<Decoded> {
         let (mut values, mut starts, mut ordinals) = (Vec::new(), Vec::new(), Vec::new());
         let (mut refused, mut refused_records) = (Vec::new(), Vec::new());
-        let mut ordinal = 0;
+        let (mut times, mut ordinal) = (Vec::new(), 0);
         for (record, index) in block.records().zip(0..) {
             starts.push(ordinal);
             let text = String::from_utf8_lossy(&record.value).into_owned();
@@ -65,8 +73,15 @@ impl Decoder for LineDecoder {
                 continue;
             }
             for line in text.lines() {
-                match line.parse::<i64>() {
+                let (value, time) = line.split_once('@').unwrap_or((line, ""));
+                match value.parse::<i64>() {
+                    Ok(_) if let Some(reason) = barred.get(&ordinal) => refused.push(RefusedRow {
+                        ordinal,
+                        bytes: line.to_owned().into(),
+                        reason: reason.clone(),
+                    }),
                     Ok(v) => {
+                        times.push(time.parse::<i64>().ok());
                         values.push(v);
                         ordinals.push(ordinal);
                     }
@@ -83,7 +98,12 @@ impl Decoder for LineDecoder {
             assert!(values.is_empty(), "rows before their columns are known");
             RecordBatch::new_empty(self.schema.clone())
         } else {
-            RecordBatch::try_new(self.schema.clone(), vec![Arc::new(Int64Array::from(values))])
+            let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(values))];
+            if self.schema.fields().len() > 1 {
+                let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
+                columns.push(Arc::new(times));
+            }
+            RecordBatch::try_new(self.schema.clone(), columns)
                 .map_err(|e| Error::stop("the columns are not those of the testkit").because(e))?
         };
         Ok(Decoded {

@@ -13,6 +13,7 @@ mod queue;
 mod side;
 mod sink;
 mod source;
+mod tumble;
 mod world;
 
 pub use chain::{Rule, Step};

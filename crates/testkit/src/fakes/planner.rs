@@ -16,6 +16,7 @@ use millstream_core::operator::{
 use millstream_core::{Error, Result};
 
 use super::lookup::Finder;
+use super::tumble::Tumbler;
 use super::{Lines, Rule, Step};
 
 /// Plans views written as [`Step`]s. Views come in the order of the file and read only what stands above them.
@@ -54,13 +55,16 @@ impl Planner for Chain {
             });
             if waiting.is_empty() {
                 let schema = Lines::columns().schema();
-                let operator: Box<dyn Operator> = match lookup {
-                    Some(finder) => Box::new(finder),
-                    None => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
+                let operator: Box<dyn Operator> = match (lookup, step.rule) {
+                    (Some(finder), _) => Box::new(finder),
+                    (None, Rule::Tumble(size)) => Box::new(Tumbler::new(size)),
+                    (None, _) => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
                 };
                 let (name, inputs) = (view.name.clone(), step.tables.clone());
+                let has_state = matches!(step.rule, Rule::Tumble(_) | Rule::Count);
                 planned.views.push(PlannedView {
                     explain: view.sql.clone(),
+                    state: has_state.then(|| view.sql.clone()),
                     ..PlannedView::stateless(name, inputs, operator)
                 });
             } else {

@@ -1,5 +1,6 @@
 //! Blocks of CSV to batches.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow_schema::SchemaRef;
@@ -44,10 +45,10 @@ impl Decoder for CsvDecoder {
         self.schema.clone()
     }
 
-    fn decode(&mut self, block: &Block) -> Result<Decoded> {
+    fn decode_barring(&mut self, block: &Block, barred: &BTreeMap<u32, String>) -> Result<Decoded> {
         let bytes = block.payload_bytes();
         let mut cells = Cells::of(&self.slots, &self.room);
-        let mut tally = Tally::default();
+        let mut tally = Tally::barring(barred);
         for record in block.records() {
             tally.record();
             // Arrow's offsets have 31 bits; a block is some 64 KiB and one record at most.
@@ -64,7 +65,12 @@ impl Decoder for CsvDecoder {
 
 impl CsvDecoder {
     /// Rows of one record; an error refuses it whole, before any row.
-    fn record(&self, record: &Bytes, cells: &mut Cells, tally: &mut Tally) -> Result<(), String> {
+    fn record(
+        &self,
+        record: &Bytes,
+        cells: &mut Cells,
+        tally: &mut Tally<'_>,
+    ) -> Result<(), String> {
         let mut split = self.codec.split();
         let mut header = None;
         let mut width = self.fields;
@@ -93,7 +99,9 @@ impl CsvDecoder {
             } else {
                 match split.fault() {
                     Some(fault) => Err(fault.told(record.get(row.clone()).unwrap_or_default())),
-                    None => self.row(&split, width, &places, cells),
+                    None => self.row(&split, width, &places, cells).and_then(|()| {
+                        tally.is_barred().map_or(Ok(()), |reason| Err(reason.to_owned()))
+                    }),
                 }
             };
             match fits {

@@ -1,5 +1,7 @@
 //! Blocks of JSON to batches: which rows there are in a record, and what becomes of each.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use memchr::memchr;
 use millstream_core::Result;
@@ -58,14 +60,14 @@ impl Decoder for JsonDecoder {
         self.schema.clone()
     }
 
-    fn decode(&mut self, block: &Block) -> Result<Decoded> {
+    fn decode_barring(&mut self, block: &Block, barred: &BTreeMap<u32, String>) -> Result<Decoded> {
         if self.strict {
-            return self.decode_as(block, Look::Whole);
+            return self.decode_as(block, Look::Whole, barred);
         }
         // Arrow looks at all text that was read. Only if it finds some that is no UTF-8, which is rare, each
         // row is looked at to find those that it is of.
-        match self.decode_as(block, Look::Not) {
-            Err(_) => self.decode_as(block, Look::Texts),
+        match self.decode_as(block, Look::Not, barred) {
+            Err(_) => self.decode_as(block, Look::Texts, barred),
             decoded => decoded,
         }
     }
@@ -73,10 +75,15 @@ impl Decoder for JsonDecoder {
 
 impl JsonDecoder {
     /// Decodes a block. Without a look for rows that are no UTF-8 it fails when there is one.
-    fn decode_as(&mut self, block: &Block, look: Look) -> Result<Decoded> {
+    fn decode_as(
+        &mut self,
+        block: &Block,
+        look: Look,
+        barred: &BTreeMap<u32, String>,
+    ) -> Result<Decoded> {
         let bytes = block.payload_bytes();
         let mut cells = Cells::of(&self.shape.slots, &self.room);
-        let mut tally = Tally::default();
+        let mut tally = Tally::barring(barred);
         // Arrow's offsets have 31 bits; a block is some 64 KiB and one record at most.
         let fits = i32::try_from(bytes).is_ok();
         for record in block.records() {
@@ -124,16 +131,16 @@ enum Look {
 }
 
 /// One record on its way through the decoder.
-struct Pass<'a> {
+struct Pass<'a, 'b> {
     reader: Reader<'a>,
     layouts: &'a mut Layouts,
-    tally: &'a mut Tally,
+    tally: &'a mut Tally<'b>,
     record: &'a Bytes,
     mark: Mark,
     look: Look,
 }
 
-impl Pass<'_> {
+impl Pass<'_, '_> {
     /// A record that is a sequence of values: lines, as a rule.
     fn values(&mut self) {
         let b = self.reader.b;
@@ -307,8 +314,20 @@ impl Pass<'_> {
         if self.look != Look::Not && !self.valid(at, end, before.as_deref().unwrap_or_default()) {
             return Ok(end);
         }
+        if let Some(reason) = self.tally.is_barred() {
+            self.cut_last();
+            self.tally.refuse(self.record.slice(at..end), reason.to_owned());
+            return Ok(end);
+        }
         self.tally.good();
         Ok(end)
+    }
+
+    /// Takes the row that was just decoded away.
+    #[cold]
+    fn cut_last(&mut self) {
+        let rows = self.reader.cells.rows - 1;
+        self.reader.cells.cut_rows(&self.reader.shape.slots, rows);
     }
 
     /// Whether the row that was just decoded is valid UTF-8, as far as that is asked; if not, it is refused.
@@ -322,8 +341,7 @@ impl Pass<'_> {
         if valid {
             return true;
         }
-        let rows = self.reader.cells.rows - 1;
-        self.reader.cells.cut_rows(&self.reader.shape.slots, rows);
+        self.cut_last();
         // What was not looked at on its line is, once the row stands alone, and may be worse.
         let reason = self.alone(&row);
         self.tally.refuse(row, reason);

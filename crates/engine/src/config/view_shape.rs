@@ -1,0 +1,87 @@
+//! A view in the file: its SQL, or its SQL with options.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use millstream_core::fields::{Bytes, Span};
+use millstream_core::operator::{View, Windows};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+/// A SQL query over sources and other views: its text alone, or with options.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ViewOptions {
+    /// The query.
+    sql: String,
+    /// For so long after its end a window still takes rows that come late, and gives its row anew: for sinks that put it in the
+    /// place of the one before.
+    #[serde(default)]
+    allowed_lateness: Span,
+    /// The most bytes of state that the windows of this view may hold; at the bound the pipeline stops and says so.
+    #[serde(default = "state_bytes")]
+    state_bytes: Bytes,
+}
+
+const FIELDS: &[&str] = &["sql", "allowed_lateness", "state_bytes"];
+
+fn state_bytes() -> Bytes {
+    Bytes(1 << 30)
+}
+
+/// A view as it stands in the file.
+#[derive(Debug)]
+pub(super) struct ViewShape(ViewOptions);
+
+impl ViewShape {
+    /// The view.
+    pub(super) fn named(self, name: String) -> View {
+        let ViewOptions { sql, allowed_lateness, state_bytes } = self.0;
+        let windows = Windows { allowed_lateness: allowed_lateness.0, state_bytes: state_bytes.0 };
+        View { name, sql, windows }
+    }
+}
+
+impl<'de> Deserialize<'de> for ViewShape {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Look;
+        impl<'de> Visitor<'de> for Look {
+            type Value = ViewShape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("SQL, or a map with `sql`")
+            }
+
+            fn visit_str<E>(self, sql: &str) -> Result<ViewShape, E> {
+                let options = ViewOptions {
+                    sql: sql.to_owned(),
+                    allowed_lateness: Span::default(),
+                    state_bytes: state_bytes(),
+                };
+                Ok(ViewShape(options))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ViewShape, A::Error> {
+                ViewOptions::deserialize(MapAccessDeserializer::new(map)).map(ViewShape)
+            }
+        }
+        d.deserialize_struct("ViewShape", FIELDS, Look)
+    }
+}
+
+impl JsonSchema for ViewShape {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "View".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let options = generator.subschema_for::<ViewOptions>();
+        json_schema!({ "anyOf": [{ "type": "string" }, options] })
+    }
+}

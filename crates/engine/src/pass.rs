@@ -1,0 +1,192 @@
+//! Event time passes through the views: each hears how far what it reads has come, once that has given all its rows.
+//!
+//! ```text
+//! frame ─ rows, all the way ─▶ its source has come further ─▶ view ─ rows that time makes, all the way ─▶ the next view …
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_core::Result;
+use millstream_core::clock::Timestamp;
+use millstream_core::codec::{Origin, Rows};
+use millstream_core::operator::{Output, PlannedView};
+use millstream_core::record::Offset;
+
+use crate::grind::Mills;
+use crate::line::Ground;
+use crate::time::Reach;
+
+/// What feeds a port, as far as time goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Feed {
+    Source(String),
+    /// A view, by its index.
+    View(usize),
+    /// It has no event time.
+    Timeless,
+}
+
+/// How a view stands in time.
+pub(crate) struct Timing {
+    feeds: Vec<Feed>,
+    /// Whether time passing means something to it.
+    stateful: bool,
+    /// How far it has come; `None` if nothing that feeds it has event time.
+    reach: Option<Reach>,
+    /// Rows that time made with this frame so far.
+    made: u32,
+}
+
+/// How far sources have come, and who is yet to hear of it.
+#[derive(Default)]
+pub(crate) struct Passing {
+    sources: BTreeMap<String, Reach>,
+    /// Views so far by name, and whether they have event time: while views are put in place.
+    views: BTreeMap<String, (usize, bool)>,
+    /// The views that a source feeds, straight or through others, in order.
+    fed: BTreeMap<String, BTreeSet<usize>>,
+    /// How far the source of the frame has come with it; told once all rows have gone through.
+    rose: Option<(String, Reach)>,
+    /// Views that are yet to hear of it, the next last.
+    due: Vec<usize>,
+    frame: (Offset, Timestamp),
+}
+
+impl Passing {
+    pub(crate) fn new(sources: impl IntoIterator<Item = (String, Reach)>) -> Self {
+        Self { sources: sources.into_iter().collect(), ..Self::default() }
+    }
+
+    /// How the next view stands in time.
+    pub(crate) fn of(&mut self, view: &PlannedView) -> Timing {
+        let index = self.views.len();
+        let feed = |input: &String| match self.views.get(input) {
+            _ if self.sources.contains_key(input) => Feed::Source(input.clone()),
+            Some((view, true)) => Feed::View(*view),
+            _ => Feed::Timeless,
+        };
+        let feeds: Vec<Feed> = view.inputs.iter().map(feed).collect();
+        for feed in &feeds {
+            match feed {
+                Feed::Source(source) => {
+                    self.fed.entry(source.clone()).or_default().insert(index);
+                }
+                Feed::View(through) => {
+                    for fed in self.fed.values_mut().filter(|fed| fed.contains(through)) {
+                        fed.insert(index);
+                    }
+                }
+                Feed::Timeless => {}
+            }
+        }
+        let timed = feeds.iter().any(|feed| *feed != Feed::Timeless);
+        self.views.insert(view.name.clone(), (index, timed));
+        let reach = timed.then_some(Reach::BEGIN);
+        Timing { feeds, stateful: view.state.is_some(), reach, made: 0 }
+    }
+
+    /// Whether some view is yet to hear of it.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.rose.is_some() || !self.due.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rose = None;
+        self.due.clear();
+    }
+}
+
+impl Mills {
+    /// Event time has come this far with a frame.
+    pub(crate) fn rise(&mut self, frame: (Offset, Timestamp), source: &str, reach: Reach) {
+        self.time.frame = frame;
+        if self.time.sources.get(source).is_some_and(|before| *before != reach) {
+            self.time.rose = Some((source.to_owned(), reach));
+        }
+        for mill in &mut self.mills {
+            mill.timing.made = 0;
+        }
+    }
+
+    /// How far each view with event time has come.
+    pub(crate) fn reaches(&self) -> impl Iterator<Item = (&str, Reach)> {
+        self.mills.iter().filter_map(|m| Some((m.name.as_ref(), m.timing.reach?)))
+    }
+
+    /// Goes back to where a view had come.
+    pub(crate) fn set_reach(&mut self, view: &str, reach: Reach) {
+        for mill in self.mills.iter_mut().filter(|m| m.name.as_ref() == view) {
+            mill.timing.reach = mill.timing.reach.map(|_| reach);
+        }
+    }
+
+    /// Goes back to where a source had come.
+    pub(crate) fn set_source(&mut self, source: &str, reach: Reach) {
+        self.time.sources.insert(source.to_owned(), reach);
+    }
+
+    fn reach_of(&self, feed: &Feed) -> Option<Reach> {
+        match feed {
+            Feed::Source(name) => self.time.sources.get(name).copied(),
+            Feed::View(index) => self.mills.get(*index)?.timing.reach,
+            Feed::Timeless => None,
+        }
+    }
+
+    /// Rows where they meet those of other feeds of a view: none of them is later than the last feed lets it be.
+    pub(crate) fn meeting(&self, index: usize, port: usize, mut rows: Rows) -> Rows {
+        let Some(timing) = self.mills.get(index).map(|m| &m.timing) else { return rows };
+        let (Some(reach), true) = (timing.reach, timing.feeds.len() > 1) else { return rows };
+        let own = timing.feeds.get(port);
+        let others = timing.feeds.iter().filter(|feed| Some(*feed) != own);
+        let most = others.filter_map(|feed| match self.reach_of(feed)? {
+            Reach::Upto(at) => Some(at),
+            Reach::Idle(_) => None,
+        });
+        let most = most.min().unwrap_or(Timestamp::END);
+        let least = Some(reach.upto()).filter(|at| *at != Timestamp::END);
+        rows.origin = rows.origin.meeting(least.unwrap_or(Timestamp::BEGIN), most);
+        rows
+    }
+
+    /// Lets the next view hear how far time has come. Says whether there was one.
+    pub(crate) fn pass(&mut self, ground: &mut Ground) -> Result<bool> {
+        if let Some((source, reach)) = self.time.rose.take() {
+            if let Some(fed) = self.time.fed.get(&source) {
+                self.time.due = fed.iter().rev().copied().collect();
+            }
+            self.time.sources.insert(source, reach);
+        }
+        let Some(index) = self.time.due.pop() else { return Ok(false) };
+        let Some(timing) = self.mills.get(index).map(|m| &m.timing) else { return Ok(true) };
+        let Some(before) = timing.reach else { return Ok(true) };
+        let stateful = timing.stateful;
+        let reach = Reach::of_all(before, timing.feeds.iter().filter_map(|f| self.reach_of(f)));
+        let mut more = false;
+        if stateful && reach.upto() != before.upto() {
+            let (offset, arrival) = self.time.frame;
+            let mut out = Output::default();
+            self.act(index, ground, |view| view.advance(reach.upto(), arrival, &mut out))?;
+            more = out.more;
+            self.name(index, offset, before.upto(), &mut out);
+            self.pass_on(index, &out, arrival, ground)?;
+        }
+        if more {
+            self.time.due.push(index);
+        } else if let Some(mill) = self.mills.get_mut(index) {
+            mill.timing.reach = Some(reach);
+        }
+        Ok(true)
+    }
+
+    /// Gives rows that time made their names.
+    fn name(&mut self, index: usize, offset: Offset, before: Timestamp, out: &mut Output) {
+        let Some(mill) = self.mills.get_mut(index) else { return };
+        let made = &mut mill.timing.made;
+        let refused = out.refused.iter_mut().map(|(rows, _)| rows);
+        for rows in out.rows.iter_mut().chain(refused).chain(&mut out.late) {
+            rows.origin = Origin::of_time(offset, *made, rows.len(), before);
+            *made = made.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        }
+    }
+}

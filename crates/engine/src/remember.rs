@@ -1,0 +1,106 @@
+//! What a checkpoint keeps of the line: the state of views, and how far event time has come.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millstream_core::operator::Chunks;
+use millstream_core::{Error, Result};
+
+use crate::line::Line;
+use crate::time::Reach;
+
+/// The whole state, by view and key.
+pub(crate) type State = BTreeMap<String, BTreeMap<String, Bytes>>;
+
+/// In place of a view: event time. No view can have this name.
+const TIME: &str = ":time";
+
+/// In place of a view: what the state of each view was made for.
+const MADE_FOR: &str = ":made_for";
+
+impl Line {
+    /// What changed of the state since this was asked last. Views without state say nothing.
+    pub(crate) fn snapshot(&mut self) -> Result<BTreeMap<String, Chunks>> {
+        let mut changed = BTreeMap::new();
+        for (view, operator) in self.mills.operators() {
+            let mut chunks = Chunks::new();
+            operator.snapshot(&mut chunks).map_err(|e| e.at(format!("views.{view}")))?;
+            if !chunks.is_empty() {
+                changed.insert(view.to_owned(), chunks);
+            }
+        }
+        let mut times = Chunks::new();
+        for (source, station) in &mut self.stations {
+            if let Some(time) = &mut station.time
+                && let Some(bytes) = time.snapshot()?
+            {
+                times.insert(format!("source/{source}"), Some(bytes));
+            }
+        }
+        for (view, reach) in self.mills.reaches() {
+            if self.told.get(view) != Some(&reach) {
+                self.told.insert(view.to_owned(), reach);
+                times.insert(format!("view/{view}"), Some(encode(&reach)?));
+            }
+        }
+        if !times.is_empty() {
+            changed.insert(TIME.to_owned(), times);
+        }
+        if self.told_for != self.made_for {
+            let text = |text: &String| Some(Bytes::from(text.clone()));
+            let gone = self.told_for.keys().map(|view| (view.clone(), None));
+            let made = self.made_for.iter().map(|(view, t)| (view.clone(), text(t)));
+            changed.insert(MADE_FOR.to_owned(), gone.chain(made).collect());
+            self.told_for = self.made_for.clone();
+        }
+        Ok(changed)
+    }
+
+    /// Sets every view to a state, by view and key; what a view has no chunks for is empty. Returns the
+    /// views whose state was made for another query, and is not taken.
+    pub(crate) fn restore(&mut self, state: &State) -> Result<Vec<String>> {
+        let times = state.get(TIME);
+        let at = |key: String| times.and_then(|times| times.get(&key));
+        for (source, station) in &mut self.stations {
+            if let (Some(time), Some(bytes)) = (&mut station.time, at(format!("source/{source}"))) {
+                time.restore(bytes)?;
+                self.mills.set_source(source, time.reach());
+            }
+        }
+        let views: Vec<String> = self.mills.reaches().map(|(view, _)| view.to_owned()).collect();
+        for view in views {
+            if let Some(bytes) = at(format!("view/{view}")) {
+                let reach = decode(bytes)?;
+                self.mills.set_reach(&view, reach);
+                self.told.insert(view, reach);
+            }
+        }
+        self.told_for = state.get(MADE_FOR).map_or_else(BTreeMap::new, |texts| {
+            let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+            texts.iter().map(|(view, t)| (view.clone(), text(t))).collect()
+        });
+        let mut others = Vec::new();
+        for (view, operator) in self.mills.operators() {
+            let Some(chunks) = state.get(view) else { continue };
+            if self.told_for.get(view) == self.made_for.get(view) {
+                operator.restore(chunks).map_err(|e| e.at(format!("views.{view}")))?;
+            } else {
+                others.push(view.to_owned());
+            }
+        }
+        Ok(others)
+    }
+}
+
+fn encode(reach: &Reach) -> Result<Bytes> {
+    match postcard::to_stdvec(reach) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(e) => Err(Error::stop("cannot encode event time").because(e)),
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Reach> {
+    postcard::from_bytes(bytes).map_err(|e| {
+        Error::stop("the event time in the checkpoint was written by another version").because(e)
+    })
+}
