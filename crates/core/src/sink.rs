@@ -102,6 +102,12 @@ pub trait Sink: Send {
     /// What can be promised of its rows.
     fn promise(&self) -> Promise;
 
+    /// For a sink that puts a row in the place of one before it with the same key: the columns of that key. Others
+    /// add each row to what they hold, and cannot take a row that is given anew.
+    fn key(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// Whether it writes to a disk of this host, so that no process on another host can go on with it.
     fn local(&self) -> bool {
         false

@@ -303,6 +303,7 @@ impl Lanes {
             }
             part.filtered.inc_by(account.filtered);
             part.set_aside.inc_by(account.set_aside);
+            part.late.inc_by(account.late);
         }
         for (view, time) in took {
             status.part(Kind::View, view).seconds.observe(time.as_secs_f64());

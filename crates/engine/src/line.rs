@@ -59,6 +59,7 @@ pub(crate) struct Explained {
     pub(crate) inputs: Vec<String>,
     pub(crate) schema: SchemaRef,
     pub(crate) steps: String,
+    pub(crate) updates: Option<Vec<String>>,
 }
 
 /// What came of some frames.
@@ -180,6 +181,7 @@ impl Line {
                 inputs: v.inputs.clone(),
                 schema: v.schema.clone(),
                 steps: v.explain.clone(),
+                updates: v.updates.clone(),
             })
             .collect();
         self.waiting = planned.waiting;

@@ -12,7 +12,9 @@ use millstream_core::plugin::Registry;
 use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
 
-use crate::config::{LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems, SourcePart};
+use crate::config::{
+    EventTime, LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems, SinkPart, SourcePart,
+};
 use crate::line::{Blueprint, Line};
 use crate::lookup::Lookups;
 use crate::status::Status;
@@ -47,6 +49,9 @@ pub struct SourcePlan {
     pub decodes: String,
     /// Columns with their types; empty while they are not known.
     pub columns: Vec<ColumnPlan>,
+    /// How far its event time is trusted, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<String>,
     /// What can be lost or repeated before the queue.
     pub promise: String,
 }
@@ -126,6 +131,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
     let line = Line::new(blueprint, Arc::default()).map_err(wrong)?;
     let live = line.looked_up(&lookups.live()).map_err(wrong)?;
     asked_for_too_much(pipeline, &live)?;
+    cannot_replace(pipeline, &line)?;
     Ok(Plan {
         pipeline: pipeline.name.clone(),
         sources: sources(pipeline, &line),
@@ -156,6 +162,7 @@ fn sources(pipeline: &Pipeline, line: &Line) -> Vec<SourcePlan> {
                     })
                     .collect()
             }),
+            event_time: s.event_time.as_ref().map(event_time),
             promise: match s.source.replay() {
                 Replay::Exact => "exact: continues just after what the queue holds",
                 Replay::Polled => {
@@ -166,6 +173,17 @@ fn sources(pipeline: &Pipeline, line: &Line) -> Vec<SourcePlan> {
             .to_owned(),
         })
         .collect()
+}
+
+fn event_time(time: &EventTime) -> String {
+    let EventTime { column, delay, idle, ahead } = time;
+    let idle = match idle {
+        Some(idle) => format!("a split that has said nothing for {idle} is not waited for"),
+        None => "every split is waited for, however long it says nothing".to_owned(),
+    };
+    format!(
+        "`{column}`: complete up to the latest less {delay}; {idle}; rows more than {ahead} ahead of their arrival are set aside"
+    )
 }
 
 fn views(pipeline: &Pipeline, line: &Line) -> Vec<ViewPlan> {
@@ -261,6 +279,32 @@ fn asked_for_too_much(pipeline: &Pipeline, live: &LookedUp) -> Result<(), Proble
     });
     let problems: Vec<Problem> = problems.collect();
     if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
+}
+
+/// A view whose rows may be given anew is for sinks that put a row in the place of the one before.
+fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
+    let problem = |sink: &SinkPart| {
+        let view = line.explained().iter().find(|e| e.name == sink.rows)?;
+        let wanted = view.updates.as_ref()?;
+        let (what, fix) = match sink.sink.key() {
+            None => (
+                format!("the windows of `{}` take late rows and give their rows anew, and this sink would have them twice", view.name),
+                "take a sink with a `key`, such as `sqlite` in `mode: upsert`, or leave `allowed_lateness` out".to_owned(),
+            ),
+            Some(key) if key.iter().any(|column| !wanted.contains(column)) || key.len() != wanted.len() => (
+                format!("a row of `{}` takes the place of the one before with the same {}, and this sink goes by {}", view.name, names(wanted), names(&key)),
+                format!("let the key be {}", names(wanted)),
+            ),
+            Some(_) => return None,
+        };
+        Some(pipeline.text.problem(&["sinks", &sink.name, "to"], what).fix(fix))
+    };
+    let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
+}
+
+fn names(names: &[String]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn list(names: &BTreeSet<String>) -> String {

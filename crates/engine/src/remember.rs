@@ -7,6 +7,7 @@ use millstream_core::operator::Chunks;
 use millstream_core::{Error, Result};
 
 use crate::line::Line;
+use crate::status::{Kind, Status};
 use crate::time::Reach;
 
 /// The whole state, by view and key.
@@ -54,6 +55,18 @@ impl Line {
             self.told_for = self.made_for.clone();
         }
         Ok(changed)
+    }
+
+    /// Tells people how far event time has come.
+    pub(crate) fn tell_time(&self, status: &Status) {
+        for (source, station) in &self.stations {
+            if let Some(time) = &station.time {
+                status.saw_watermark(Kind::Source, source, time.reach().upto());
+            }
+        }
+        for (view, reach) in self.mills.reaches() {
+            status.saw_watermark(Kind::View, view, reach.upto());
+        }
     }
 
     /// Sets every view to a state, by view and key; what a view has no chunks for is empty. Returns the

@@ -48,9 +48,15 @@ pub struct PartSnapshot {
     pub filtered: u64,
     /// Records and rows set aside here.
     pub set_aside: u64,
+    /// Rows whose windows were closed when they came (views).
+    #[serde(default)]
+    pub late: u64,
     /// Keys whose columns became nulls, as no answer could be had or read (lookups).
     #[serde(default)]
     pub unanswered: u64,
+    /// Event time up to which it is taken to be complete, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark_us: Option<i64>,
     /// Failed tries.
     pub errors: u64,
     /// Bytes that wait in the outbox (sinks).
@@ -112,7 +118,9 @@ impl PartSnapshot {
             rows: part.rows.get(),
             filtered: part.filtered.get(),
             set_aside: part.set_aside.get(),
+            late: part.late.get(),
             unanswered: part.unanswered.get(),
+            watermark_us: part.watermark().map(|at| at.0),
             errors: part.errors.get(),
             outbox_bytes: u64::try_from(part.outbox_bytes.get()).unwrap_or(0),
             ended: part.ended(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -82,6 +82,8 @@ pub struct PartStatus {
     pub filtered: Counter,
     /// Records and rows set aside here.
     pub set_aside: Counter,
+    /// Rows whose windows were closed when they came (views).
+    pub late: Counter,
     /// Keys whose columns became nulls, as no answer could be had or read (lookups).
     pub unanswered: Counter,
     /// Failed tries.
@@ -94,6 +96,8 @@ pub struct PartStatus {
     pub seconds: Histogram,
     troubles: Mutex<Troubles>,
     ended: AtomicBool,
+    /// Event time so far, in microseconds; the least there is for none.
+    watermark: AtomicI64,
     clock: Arc<dyn Clock>,
     last_trouble: AtomicI64,
     secrets: Arc<Mutex<Secrets>>,
@@ -121,6 +125,13 @@ impl PartStatus {
 
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// The event time up to which it is taken to be complete, if it has any.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Timestamp> {
+        let at = Timestamp(self.watermark.load(Ordering::Relaxed));
+        (at != Timestamp::BEGIN && at != Timestamp::END).then_some(at)
     }
 
     /// When the last failed try was.
@@ -227,10 +238,12 @@ struct Families {
     rows: Family<Labels, Counter>,
     filtered: Family<Labels, Counter>,
     set_aside: Family<Labels, Counter>,
+    late: Family<Labels, Counter>,
     unanswered: Family<Labels, Counter>,
     errors: Family<Labels, Counter>,
     outbox_bytes: Family<Labels, Gauge>,
     up: Family<Labels, Gauge>,
+    watermark: Family<Labels, Gauge<f64, AtomicU64>>,
 }
 
 /// From 50 µs, doubling, to about 26 s.
@@ -257,6 +270,13 @@ impl Status {
         );
         r.register("rows_filtered", "Rows left out by the query", f.filtered.clone());
         r.register("set_aside", "Records and rows kept in the dead letters", f.set_aside.clone());
+        r.register("late", "Rows whose windows were closed when they came", f.late.clone());
+        r.register_with_unit(
+            "watermark",
+            "Event time up to which the part is taken to be complete, since 1970",
+            Unit::Seconds,
+            f.watermark.clone(),
+        );
         r.register("unanswered", "Keys whose columns became nulls (lookup)", f.unanswered.clone());
         r.register("errors", "Failed tries", f.errors.clone());
         r.register_with_unit(
@@ -302,6 +322,18 @@ impl Status {
         })
     }
 
+    /// Notes how far event time has come at a part.
+    pub(crate) fn saw_watermark(&self, kind: Kind, name: &str, at: Timestamp) {
+        let part = self.part(kind, name);
+        part.watermark.store(at.0, Ordering::Relaxed);
+        if let Some(at) = part.watermark() {
+            let labels = vec![(kind.word(), name.to_owned())];
+            let seconds = std::time::Duration::from_micros(at.0.unsigned_abs()).as_secs_f64();
+            let seconds = if at.0 < 0 { -seconds } else { seconds };
+            self.families.watermark.get_or_create_owned(&labels).set(seconds);
+        }
+    }
+
     /// The numbers of a part, made on first use.
     #[must_use]
     pub fn part(&self, kind: Kind, name: &str) -> Arc<PartStatus> {
@@ -332,6 +364,8 @@ impl Status {
             rows: f.rows.get_or_create_owned(&labels),
             filtered: f.filtered.get_or_create_owned(&labels),
             set_aside: f.set_aside.get_or_create_owned(&labels),
+            late: f.late.get_or_create_owned(&labels),
+            watermark: AtomicI64::new(Timestamp::BEGIN.0),
             unanswered: f.unanswered.get_or_create_owned(&labels),
             errors: f.errors.get_or_create_owned(&labels),
             outbox_bytes: f.outbox_bytes.get_or_create_owned(&labels),

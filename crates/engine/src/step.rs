@@ -51,6 +51,7 @@ impl Processor {
         self.shared.status.step_seconds.observe(started.elapsed().as_secs_f64());
         let Ground { mut rows, letters, ledger, took, .. } = ground;
         self.lanes.count(&ledger, &took, &self.shared.status);
+        self.line.tell_time(&self.shared.status);
         for (edge, account) in &ledger.0 {
             self.work.ledger.account(edge.stage, &edge.part).add(account);
         }

@@ -233,6 +233,10 @@ impl Sink for SqliteSink {
         true
     }
 
+    fn key(&self) -> Option<Vec<String>> {
+        (self.options.mode == Mode::Upsert).then(|| self.options.key.clone())
+    }
+
     fn promise(&self) -> Promise {
         Promise::EffectivelyOnce
     }

@@ -101,6 +101,9 @@ fn source(source: &SourcePlan, out: &mut String) {
             &aligned(&["", "", ""], &source.columns.iter().map(cell).collect::<Vec<_>>()),
         );
     }
+    if let Some(time) = &source.event_time {
+        entry(out, "event time", time);
+    }
     entry(out, "promise", &source.promise);
 }
 

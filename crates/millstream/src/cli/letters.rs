@@ -117,7 +117,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn moment(at: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp) -> String {
     DateTime::from_timestamp_micros(at.0)
         .map_or_else(|| at.0.to_string(), |t| t.to_rfc3339_opts(SecondsFormat::Millis, true))
 }

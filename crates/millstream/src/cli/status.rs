@@ -9,9 +9,10 @@ use millstream::plugin::QueueOpener;
 use millstream::role::Holder;
 use millstream::snapshot::PartSnapshot;
 use millstream::status::Doing;
-use millstream::{Error, Pipeline, Snapshot};
+use millstream::{Error, Pipeline, Snapshot, Timestamp};
 
 use super::failure::{Failure, say, say_json};
+use super::letters::moment;
 use super::numbers::{grouped, span};
 use super::table::aligned;
 
@@ -95,6 +96,12 @@ fn who(holders: &[Holder]) -> String {
     aligned(&["role", "process"], &holders.iter().map(cells).collect::<Vec<_>>())
 }
 
+/// How far event time has come at a part that has any.
+fn time_cells(part: &PartSnapshot) -> Option<Vec<String>> {
+    let at = moment(Timestamp(part.watermark_us?));
+    Some(vec![part.kind.clone(), part.name.clone(), at, grouped(part.late)])
+}
+
 fn render(name: &str, now: &Snapshot) -> String {
     let mut out = format!(
         "pipeline {name}: {}, up {}, epoch {}, lag {} frames, {} bytes in the queue\n\n",
@@ -133,6 +140,12 @@ fn render(name: &str, now: &Snapshot) -> String {
         ],
         &now.parts.iter().map(cells).collect::<Vec<_>>(),
     ));
+    let times: Vec<Vec<String>> = now.parts.iter().filter_map(time_cells).collect();
+    if !times.is_empty() {
+        out.push('\n');
+        let head = ["kind", "part", "event time complete up to", ">rows late"];
+        out.push_str(&aligned(&head, &times));
+    }
     for part in &now.parts {
         for (split, why) in &part.troubles {
             let of = if split.is_empty() { String::new() } else { format!(" {split}") };

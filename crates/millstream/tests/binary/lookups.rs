@@ -80,7 +80,7 @@ fn change(server: &RedisServer, round: u32) {
     for thing in 0..10 {
         server.ask(&["HSET", &format!("thing:{thing}"), "level", &round.to_string()]);
     }
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         server.ask(&["DEL", "thing:3"]);
     }
 }
