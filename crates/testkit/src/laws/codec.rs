@@ -1,6 +1,6 @@
 //! What every codec keeps, on good input and bad.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -45,6 +45,7 @@ pub fn all(case: &Case<'_>) -> Result<()> {
     the_same_block_gives_the_same_rows(case, &block, &decoded)?;
     how_records_are_packed_into_blocks_changes_nothing(case, &decoded)?;
     a_refused_row_is_refused_again_by_itself(case, &decoded)?;
+    a_barred_row_is_refused_and_its_bytes_give_it_back(case, &block, &decoded)?;
     fewer_columns_have_the_same_values(case, &block, &decoded)?;
     inference_repeats(case, &block)?;
     garbage_is_refused_and_harms_nothing(case)
@@ -156,6 +157,37 @@ fn a_refused_row_is_refused_again_by_itself(case: &Case<'_>, decoded: &Decoded) 
         d.refused.iter().map(|r| (r.bytes.clone(), r.reason.clone())).collect()
     };
     assert_eq!(told(&again), told(decoded), "{law}");
+    Ok(())
+}
+
+fn a_barred_row_is_refused_and_its_bytes_give_it_back(
+    case: &Case<'_>,
+    block: &Block,
+    decoded: &Decoded,
+) -> Result<()> {
+    let law = "a barred row is refused whole, and its neighbours are not";
+    let mut decoder = case.codec.decoder(&case.columns, None)?;
+    let all = ordinals(decoded);
+    // Some forty of them, the first and the last among them.
+    let step = all.len() / 40 + 1;
+    let last = all.len() - 1;
+    let some = all.into_iter().enumerate().filter(|(row, _)| row % step == 0 || *row == last);
+    for (row, ordinal) in some {
+        let barred = BTreeMap::from([(ordinal, "barred".to_owned())]);
+        let without = decoder.decode_barring(block, &barred)?;
+        let refused = without.refused.iter().find(|r| r.ordinal == ordinal);
+        let refused = refused.unwrap_or_else(|| panic!("{law}: row {ordinal} is not refused"));
+        assert_eq!(refused.reason, "barred", "{law}");
+        assert_eq!(without.refused.len(), decoded.refused.len() + 1, "{law}");
+        assert_eq!(without.starts, decoded.starts, "{law}");
+        let before = without.batch.slice(0, row);
+        assert_eq!(before, decoded.batch.slice(0, row), "{law}: rows before it");
+        let rest = decoded.batch.num_rows() - row - 1;
+        assert_eq!(without.batch.slice(row, rest), decoded.batch.slice(row + 1, rest), "{law}");
+        let alone = Block::pack_as(Form::Rows, &[Record::new(refused.bytes.clone())])?;
+        let again = decode(case, &alone)?;
+        assert_eq!(again.batch, decoded.batch.slice(row, 1), "{law}: its bytes give it back");
+    }
     Ok(())
 }
 
