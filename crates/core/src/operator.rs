@@ -75,6 +75,16 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// It begins amid a stream, without state: rows before `whole_from` have gone by unseen. Windows that begin before
+    /// it are not whole, so no row is made of them; what comes for them counts as `expired`.
+    ///
+    /// # Errors
+    /// `Stop`.
+    fn begin(&mut self, whole_from: Timestamp) -> Result<()> {
+        let _ = whole_from;
+        Ok(())
+    }
+
     /// State chunks that changed since the last snapshot.
     ///
     /// # Errors

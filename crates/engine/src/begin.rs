@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use millstream_core::clock::Timestamp;
 use millstream_core::codec::Columns;
 use millstream_core::queue::{Checkpoint, ChunkRef};
 use millstream_core::record::{Body, Offset};
@@ -12,13 +13,14 @@ use millstream_core::sink::Held;
 use millstream_core::{Error, Result};
 
 use crate::config::SinkPart;
+use crate::grind::moment;
 use crate::lanes::{Lanes, Waiting};
 use crate::line::{Line, view_errors};
 use crate::lookup::STREAMS;
 use crate::outbox::Outbox;
 use crate::process::{self, Finish, Processor};
 use crate::recover::{self, SinkStand};
-use crate::remember::State;
+use crate::remember::{self, State};
 use crate::seal::{Book, Shared, Work};
 
 /// Bytes of frames read at a time while looking for pins.
@@ -126,14 +128,22 @@ async fn go_back(
 ) -> Result<State> {
     let Some(to) = to else { return Ok(State::new()) };
     let state = read_state(shared, to).await?;
-    let others = line.restore(&state)?;
-    for view in &others {
+    let anew = line.restore(&state)?;
+    for (view, whole_from) in anew.iter().filter(|(_, from)| *from != Timestamp::BEGIN) {
         tracing::warn!(
             view,
             from = to.next.0,
-            "the view is another one than before: it begins anew, and its windows that were open are left as they were"
+            windows_from = moment(*whole_from),
+            "the view is new, or another one than before: it begins here, and gives no row of windows that began earlier"
         );
     }
+    // The last checkpoint may be a later one, whose state was made for what the views are now.
+    let mut last = State::new();
+    for chunk in book.chunks.values().filter(|c| c.operator == remember::MADE_FOR) {
+        let bytes = shared.retry("state", || shared.queue.get_chunk(chunk)).await?;
+        last.entry(chunk.operator.clone()).or_default().insert(chunk.key.clone(), bytes);
+    }
+    let others = line.made_otherwise(&last);
     book.chunks.retain(|(view, _), _| !others.contains(view));
     Ok(state)
 }

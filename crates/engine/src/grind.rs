@@ -256,7 +256,7 @@ fn set_aside(
 }
 
 /// A moment for people.
-fn moment(at: Timestamp) -> String {
+pub(crate) fn moment(at: Timestamp) -> String {
     let moment = arrow_array::temporal_conversions::timestamp_us_to_datetime(at.0);
     moment.map_or_else(|| at.0.to_string(), |moment| format!("{moment:?}Z"))
 }

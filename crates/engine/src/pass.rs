@@ -120,6 +120,14 @@ impl Mills {
         }
     }
 
+    /// The sources that feed a view, straight or through others.
+    pub(crate) fn feeding(&self, view: &str) -> impl Iterator<Item = &str> {
+        let index = self.mills.iter().position(|m| m.name.as_ref() == view);
+        let fed =
+            self.time.fed.iter().filter(move |(_, fed)| index.is_some_and(|i| fed.contains(&i)));
+        fed.map(|(source, _)| source.as_str())
+    }
+
     /// Goes back to where a source had come.
     pub(crate) fn set_source(&mut self, source: &str, reach: Reach) {
         self.time.sources.insert(source.to_owned(), reach);

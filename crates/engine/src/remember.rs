@@ -1,8 +1,9 @@
 //! What a checkpoint keeps of the line: the state of views, and how far event time has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use millstream_core::clock::Timestamp;
 use millstream_core::operator::Chunks;
 use millstream_core::{Error, Result};
 
@@ -17,7 +18,7 @@ pub(crate) type State = BTreeMap<String, BTreeMap<String, Bytes>>;
 const TIME: &str = ":time";
 
 /// In place of a view: what the state of each view was made for.
-const MADE_FOR: &str = ":made_for";
+pub(crate) const MADE_FOR: &str = ":made_for";
 
 impl Line {
     /// What changed of the state since this was asked last. Views without state say nothing.
@@ -57,6 +58,13 @@ impl Line {
         Ok(changed)
     }
 
+    /// The views whose state in there was not made for what they are now.
+    pub(crate) fn made_otherwise(&self, state: &State) -> BTreeSet<String> {
+        let told = texts(state);
+        let made = self.made_for.iter().filter(|(view, text)| told.get(*view) != Some(*text));
+        made.map(|(view, _)| view.clone()).collect()
+    }
+
     /// Tells people how far event time has come.
     pub(crate) fn tell_time(&self, status: &Status) {
         for (source, station) in &self.stations {
@@ -69,9 +77,9 @@ impl Line {
         }
     }
 
-    /// Sets every view to a state, by view and key; what a view has no chunks for is empty. Returns the
-    /// views whose state was made for another query, and is not taken.
-    pub(crate) fn restore(&mut self, state: &State) -> Result<Vec<String>> {
+    /// Sets every view to a state, by view and key. Returns the views that have none there, or one that was made for
+    /// another query, each with the event time from which on its windows are whole.
+    pub(crate) fn restore(&mut self, state: &State) -> Result<Vec<(String, Timestamp)>> {
         let times = state.get(TIME);
         let at = |key: String| times.and_then(|times| times.get(&key));
         for (source, station) in &mut self.stations {
@@ -88,21 +96,32 @@ impl Line {
                 self.told.insert(view, reach);
             }
         }
-        self.told_for = state.get(MADE_FOR).map_or_else(BTreeMap::new, |texts| {
-            let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-            texts.iter().map(|(view, t)| (view.clone(), text(t))).collect()
-        });
-        let mut others = Vec::new();
-        for (view, operator) in self.mills.operators() {
-            let Some(chunks) = state.get(view) else { continue };
-            if self.told_for.get(view) == self.made_for.get(view) {
-                operator.restore(chunks).map_err(|e| e.at(format!("views.{view}")))?;
-            } else {
-                others.push(view.to_owned());
-            }
+        self.told_for = texts(state);
+        let mut anew = BTreeMap::new();
+        for view in self.made_otherwise(state) {
+            let latest = |source: &str| Some(self.stations.get(source)?.time.as_ref()?.latest());
+            let latest = self.mills.feeding(&view).filter_map(latest).max();
+            let latest = latest.filter(|at| *at != Timestamp::BEGIN);
+            let whole_from = latest.map_or(Timestamp::BEGIN, |at| Timestamp(at.0 + 1));
+            anew.insert(view, whole_from);
         }
-        Ok(others)
+        for (view, operator) in self.mills.operators() {
+            let done = match (anew.get(view), state.get(view)) {
+                (Some(whole_from), _) => operator.begin(*whole_from),
+                (None, Some(chunks)) => operator.restore(chunks),
+                (None, None) => Ok(()),
+            };
+            done.map_err(|e| e.at(format!("views.{view}")))?;
+        }
+        Ok(anew.into_iter().collect())
     }
+}
+
+/// What the state of each view was made for.
+fn texts(state: &State) -> BTreeMap<String, String> {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let texts = state.get(MADE_FOR).into_iter().flatten();
+    texts.map(|(view, bytes)| (view.clone(), text(bytes))).collect()
 }
 
 fn encode(reach: &Reach) -> Result<Bytes> {

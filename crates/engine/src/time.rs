@@ -67,6 +67,8 @@ struct State {
     splits: BTreeMap<String, Split>,
     /// It never falls, but after the end.
     reach: Reach,
+    /// The greatest event time of all rows so far.
+    latest: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -79,7 +81,8 @@ struct Split {
 impl SourceTime {
     /// Before the first frame.
     pub(crate) fn new(options: EventTime) -> Self {
-        let state = State { splits: BTreeMap::new(), reach: Reach::BEGIN };
+        let (splits, latest) = (BTreeMap::new(), Timestamp::BEGIN);
+        let state = State { splits, reach: Reach::BEGIN, latest };
         Self { options, state, changed: false }
     }
 
@@ -91,6 +94,11 @@ impl SourceTime {
     /// How far the source has come.
     pub(crate) fn reach(&self) -> Reach {
         self.state.reach
+    }
+
+    /// The greatest event time of all rows so far.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.state.latest
     }
 
     /// Whether these columns have what it needs.
@@ -157,6 +165,7 @@ impl SourceTime {
             }
         }
         self.state.splits.insert(split.to_owned(), Split { most, idle: false });
+        self.state.latest = self.state.latest.max(most);
         self.settle();
         before.into()
     }
@@ -182,7 +191,7 @@ impl SourceTime {
     /// Works out how far it has come by now.
     fn settle(&mut self) {
         self.changed = true;
-        let State { splits, reach } = &mut self.state;
+        let State { splits, reach, .. } = &mut self.state;
         let active = splits.values().filter(|s| !s.idle);
         let least = active.map(|s| s.most.before(self.options.delay.0)).min();
         *reach = match least {

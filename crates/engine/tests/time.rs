@@ -173,7 +173,12 @@ fn a_view_that_became_another_begins_anew() {
     day(&plot, "1@1\n2@12");
     day(&plot, "4@13");
     assert_eq!(plot.target("b").values(), [window(0, 1)]);
-    plot.views[0].1 = "tumble 20 of a".into();
-    day(&plot, "8@14\n16@41");
-    assert_eq!(plot.target("b").values(), [window(0, 1), window(0, 8)]);
+    plot.views[0].1 = "tumble 5 of a".into();
+    // The window from 10 on had begun before: no row of it would be right.
+    day(&plot, "8@14\n16@15");
+    day(&plot, "32@16\n64@41");
+    assert_eq!(plot.target("b").values(), [window(0, 1), window(15, 48)]);
+    // And what stays as it was goes on with what it has.
+    day(&plot, "128@42\n256@51");
+    assert_eq!(plot.target("b").values(), [window(0, 1), window(15, 48), window(40, 192)]);
 }

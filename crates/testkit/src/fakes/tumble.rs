@@ -24,12 +24,13 @@ pub(super) const START: i64 = 1_000_000;
 pub(super) struct Tumbler {
     pub(super) size: i64,
     panes: BTreeMap<i64, i64>,
+    whole_from: i64,
     changed: bool,
 }
 
 impl Tumbler {
     pub(super) fn new(size: i64) -> Self {
-        Self { size, panes: BTreeMap::new(), changed: false }
+        Self { size, panes: BTreeMap::new(), whole_from: i64::MIN, changed: false }
     }
 }
 
@@ -57,6 +58,10 @@ impl Operator for Tumbler {
                 out.late.push(one());
                 continue;
             }
+            if start < self.whole_from {
+                out.account.expired += 1;
+                continue;
+            }
             out.account.absorbed += 1;
             *self.panes.entry(start).or_default() += values.value(row);
             self.changed = true;
@@ -79,9 +84,15 @@ impl Operator for Tumbler {
         Ok(())
     }
 
+    fn begin(&mut self, whole_from: Timestamp) -> Result<()> {
+        (self.whole_from, self.changed) = (whole_from.0, true);
+        Ok(())
+    }
+
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
         if std::mem::take(&mut self.changed) {
             let panes = self.panes.iter().flat_map(|(start, sum)| [*start, *sum]);
+            let panes = [self.whole_from, 0].into_iter().chain(panes);
             let bytes: Vec<u8> = panes.flat_map(i64::to_le_bytes).collect();
             out.insert("panes".into(), Some(bytes.into()));
         }
@@ -96,6 +107,8 @@ impl Operator for Tumbler {
         }
         let numbers: Vec<i64> = numbers.iter().map(|n| i64::from_le_bytes(*n)).collect();
         let (pairs, _) = numbers.as_chunks::<2>();
+        let Some(([whole_from, _], pairs)) = pairs.split_first() else { return Ok(()) };
+        self.whole_from = *whole_from;
         self.panes = pairs.iter().map(|[start, sum]| (*start, *sum)).collect();
         self.changed = false;
         Ok(())
