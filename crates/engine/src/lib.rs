@@ -44,6 +44,7 @@ pub mod status;
 mod step;
 mod tasks;
 mod time;
+pub mod trial;
 
 pub use config::Pipeline;
 pub use run::{Closing, Engine, Only, Options};

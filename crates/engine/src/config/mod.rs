@@ -20,6 +20,7 @@ mod schema;
 mod shape;
 mod stand_in;
 mod suggest;
+mod test_shape;
 mod text;
 mod tree;
 mod typed;
@@ -47,6 +48,7 @@ pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use schema::schema;
 pub use shape::{EventTime, HttpOptions, Limits, LookupMode, OnFailure};
+pub use test_shape::{Given, TestPart};
 pub use text::FileText;
 
 /// A pipeline as its file has it: checked, with every part built and nothing opened.
@@ -63,6 +65,8 @@ pub struct Pipeline {
     pub lookups: Vec<LookupPart>,
     /// Its views, in the order of the file.
     pub views: Vec<View>,
+    /// Tests of its views, in the order of the file.
+    pub tests: Vec<TestPart>,
     /// Where rows go, in the order of the file.
     pub sinks: Vec<SinkPart>,
     /// What keeps records until every sink has their rows.

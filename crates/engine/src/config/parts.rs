@@ -113,6 +113,7 @@ fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: Fil
         sources,
         lookups,
         views,
+        tests: shape.tests.0.into_iter().map(|(name, test)| test.named(name)).collect(),
         sinks,
         queue,
         http: shape.http,

@@ -68,6 +68,7 @@ pub fn reference(registry: &Registry) -> String {
     section(&mut out, "A sink", &defs, defs.get("SinkShape"));
     section(&mut out, "A lookup", &defs, defs.get("LookupShape"));
     section(&mut out, "A view", &defs, defs.get("ViewOptions"));
+    section(&mut out, "A test", &defs, defs.get("TestShape"));
     out.push_str(COLUMNS);
     section(&mut out, "Metrics and health: `http`", &defs, defs.get("HttpOptions"));
     section(&mut out, "Bounds: `limits`", &defs, defs.get("Limits"));

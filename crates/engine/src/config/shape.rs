@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::stand_in::{Codecs, LookupTable, Named, Part, Queues, Sinks, Sources};
+use super::test_shape::TestShape;
 use super::view_shape::ViewShape;
 
 /// A pipeline: where records come from, the queue that keeps them, the views over them, and where rows go.
@@ -34,6 +35,9 @@ pub(super) struct FileShape {
     /// SQL queries over sources and other views, by name.
     #[serde(default)]
     pub(super) views: Named<ViewShape>,
+    /// Tests of the views, by name: `millstream test` plays them.
+    #[serde(default)]
+    pub(super) tests: Named<TestShape>,
     /// Where rows go, by name.
     pub(super) sinks: Named<SinkShape>,
     /// Metrics and health over HTTP; off unless given.

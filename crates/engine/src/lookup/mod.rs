@@ -9,6 +9,7 @@
 //! Steps never wait: rows that lack answers are left where they are, and go on from there once these are at hand.
 
 mod cache;
+mod given;
 mod memory;
 mod record;
 
@@ -29,6 +30,7 @@ use millstream_core::queue::{Epoch, Queue, SideStream};
 use millstream_core::{Error, Remedy, Result};
 
 use self::cache::Cache;
+pub(crate) use self::given::GivenRows;
 use self::memory::{Habits, Memory};
 use self::record::{Reading, not_recorded};
 pub(crate) use self::record::{Record, STREAMS};
@@ -38,7 +40,7 @@ use crate::status::{Kind, PartStatus, Status};
 
 /// All lookups of a run. Cheap to share.
 #[derive(Clone, Default)]
-pub(crate) struct Lookups(Arc<Vec<Asked>>);
+pub(crate) struct Lookups(Arc<Vec<Asked>>, Arc<Vec<GivenRows>>);
 
 /// One lookup.
 struct Asked {
@@ -93,7 +95,12 @@ impl Lookups {
                 recalled: Mutex::default(),
             }
         };
-        Self(Arc::new(parts.iter().map(asked).collect()))
+        Self(Arc::new(parts.iter().map(asked).collect()), Arc::default())
+    }
+
+    /// Lookups that answer with these rows, and are asked nothing.
+    pub(crate) fn of_rows(rows: Vec<GivenRows>) -> Self {
+        Self(Arc::default(), Arc::new(rows))
     }
 
     /// The names of those whose answers are not kept for rows that are made again.
@@ -108,7 +115,8 @@ impl Lookups {
 
     /// The lookups as SQL has them.
     pub(crate) fn tables(&self) -> impl Iterator<Item = Table> {
-        self.0.iter().map(|l| {
+        let given = self.1.iter().map(GivenRows::table);
+        given.chain(self.0.iter().map(|l| {
             let key = Field::new(KEY, DataType::Utf8, false);
             let fields = std::iter::once(key).chain(l.columns.0.iter().map(Column::field));
             Table {
@@ -117,7 +125,7 @@ impl Lookups {
                 event_time: None,
                 lookup: Some(l.memory.clone()),
             }
-        })
+        }))
     }
 
     /// Which columns views read of each.

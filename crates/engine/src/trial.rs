@@ -1,0 +1,320 @@
+//! Tests of a pipeline: rows in, rows out, without a queue, a source or a sink.
+//!
+//! A test is played through the same line of decoders and views that a run has, in several manners that must not show: rows cut
+//! into other blocks, the line taken down and built anew from its state between any two frames, and rows in another order
+//! within the delay of their event time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use bytes::Bytes;
+use serde_json::Value;
+
+use millstream_core::clock::Timestamp;
+use millstream_core::codec::{Codec, Column, ColumnType, Columns};
+use millstream_core::ledger::Ledger;
+use millstream_core::lookup::KEY;
+use millstream_core::operator::Chunks;
+use millstream_core::plugin::Registry;
+use millstream_core::record::{Block, Body, Form, Frame, Offset, Record};
+use millstream_core::{Error, Result};
+
+use crate::config::{Given, Pipeline, SourcePart, TestPart};
+use crate::dead_letters::DeadLetter;
+use crate::grind::Progress;
+use crate::line::{Blueprint, Ground, Line, view_errors};
+use crate::lookup::{GivenRows, Lookups};
+use crate::remember::State;
+
+/// How a test is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Rows of a block; `None` is all of a source in one.
+    pub cut: Option<usize>,
+    /// The line is built anew from its state after each frame.
+    pub restarts: bool,
+    /// Rows come in another order, within the delay of their event time.
+    pub order: Option<u64>,
+}
+
+/// What came out.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// The rows of each table that was asked for, in order.
+    pub rows: BTreeMap<String, Vec<RecordBatch>>,
+    /// What was set aside, and what came late.
+    pub letters: Vec<DeadLetter>,
+    /// The accounts.
+    pub ledger: Ledger,
+}
+
+/// Plays a test.
+///
+/// `plain` decodes rows that are given as rows: JSON, one object each.
+///
+/// # Errors
+/// `Stop` when the test itself is wrong, or a view.
+pub fn play(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    plain: &Arc<dyn Codec>,
+    test: &TestPart,
+    manner: Manner,
+) -> Result<Played> {
+    let cast = Cast::new(pipeline, plain, test)?;
+    let tables: Vec<String> = test.expect.iter().map(|(table, _)| table.clone()).collect();
+    let build = || {
+        let blueprint = Blueprint {
+            sources: cast.feeds(pipeline),
+            lookups: Lookups::of_rows(cast.lookups.clone()),
+            views: pipeline.views.clone(),
+            sinks: tables
+                .iter()
+                .map(|table| (table.clone(), cast.table(pipeline, table)))
+                .collect(),
+            planner: registry.planner.clone(),
+            functions: registry.functions.clone(),
+        };
+        Line::new(blueprint, Arc::default()).map_err(|errors| view_errors(&errors))
+    };
+    let mut played = Played::default();
+    let (mut line, mut state) = (build()?, State::new());
+    for (offset, frame) in (0..).zip(cast.frames(manner, test.ends)?) {
+        step(&mut line, Offset(offset), &frame, &tables, &mut played)?;
+        if manner.restarts {
+            remember(&mut state, line.snapshot()?);
+            line = build()?;
+            line.restore(&state)?;
+        }
+    }
+    Ok(played)
+}
+
+fn step(
+    line: &mut Line,
+    offset: Offset,
+    frame: &Frame,
+    tables: &[String],
+    played: &mut Played,
+) -> Result<()> {
+    let mut ground = Ground::default();
+    match &frame.body {
+        Body::Block(block) => line.take(offset, frame, block, &mut ground)?,
+        Body::Idle | Body::Ended => line.hear(offset, frame),
+        Body::Pin(_) => {}
+    }
+    loop {
+        match line.grind(&mut ground)? {
+            Progress::Done => break,
+            Progress::Full => {}
+            Progress::Waits => return Err(Error::stop("a lookup of a test has no answer at hand")),
+        }
+    }
+    for (sink, rows) in ground.rows {
+        if let Some(table) = tables.get(sink) {
+            played.rows.entry(table.clone()).or_default().push(rows.batch);
+        }
+    }
+    played.letters.extend(ground.letters);
+    for (edge, account) in &ground.ledger.0 {
+        played.ledger.account(edge.stage, &edge.part).add(account);
+    }
+    Ok(())
+}
+
+fn remember(state: &mut State, changed: BTreeMap<String, Chunks>) {
+    for (part, chunks) in changed {
+        let kept = state.entry(part).or_default();
+        for (key, bytes) in chunks {
+            match bytes {
+                Some(bytes) => drop(kept.insert(key, bytes)),
+                None => drop(kept.remove(&key)),
+            }
+        }
+    }
+}
+
+/// Who plays: what is given, as records and answers.
+struct Cast {
+    sources: Vec<Script>,
+    lookups: Vec<GivenRows>,
+    arrival: Timestamp,
+}
+
+/// What one source says.
+struct Script {
+    source: String,
+    codec: Arc<dyn Codec>,
+    columns: Columns,
+    form: Form,
+    records: Vec<Record>,
+    /// The event time of each record, where the source has any and each is one row.
+    times: Vec<Option<Timestamp>>,
+    delay: std::time::Duration,
+}
+
+impl Cast {
+    fn new(pipeline: &Pipeline, plain: &Arc<dyn Codec>, test: &TestPart) -> Result<Self> {
+        let (mut sources, mut lookups) = (Vec::new(), Vec::new());
+        for (name, given) in &test.given {
+            if let Some(part) = pipeline.sources.iter().find(|s| s.name == *name) {
+                sources.push(Script::new(part, plain, given).map_err(|e| e.at(place(test, name)))?);
+            } else if let Some(part) = pipeline.lookups.iter().find(|l| l.name == *name) {
+                let rows = answers(plain, &part.columns, given);
+                let rows = rows.map_err(|e| e.at(place(test, name)))?;
+                lookups.push(GivenRows { name: name.clone(), rows });
+            } else {
+                return Err(Error::stop(format!("there is no source or lookup `{name}`"))
+                    .at(place(test, name))
+                    .fix("give rows of the sources and lookups of the file"));
+            }
+        }
+        let latest = sources.iter().flat_map(|s| s.times.iter().flatten()).max().copied();
+        Ok(Self { sources, lookups, arrival: latest.unwrap_or(Timestamp(0)) })
+    }
+
+    /// Every source, those of which nothing is given too.
+    fn feeds(&self, pipeline: &Pipeline) -> Vec<crate::decode::Feed> {
+        let feed = |part: &SourcePart| {
+            let mut feed = part.feed();
+            if let Some(script) = self.sources.iter().find(|s| s.source == part.name) {
+                feed.codec = script.codec.clone();
+                feed.columns = Some(script.columns.clone());
+            }
+            feed
+        };
+        pipeline.sources.iter().map(feed).collect()
+    }
+
+    /// The table that an expectation is about: for a sink, what it takes.
+    fn table(&self, pipeline: &Pipeline, name: &str) -> String {
+        let sink = pipeline.sinks.iter().find(|s| s.name == name);
+        sink.map_or_else(|| name.to_owned(), |s| s.rows.clone())
+    }
+
+    fn frames(&self, manner: Manner, ends: bool) -> Result<Vec<Frame>> {
+        let mut frames = Vec::new();
+        let frame = |source: &str, body| Frame {
+            source: source.into(),
+            split: "test".into(),
+            arrival: self.arrival,
+            position: None,
+            body,
+        };
+        for script in &self.sources {
+            let records = script.ordered(manner.order);
+            let cut = manner.cut.unwrap_or(records.len()).max(1);
+            for records in records.chunks(cut) {
+                let block = Block::pack_as(script.form, records)?;
+                frames.push(frame(&script.source, Body::Block(block)));
+            }
+        }
+        for script in self.sources.iter().filter(|_| ends) {
+            frames.push(Frame { split: "".into(), ..frame(&script.source, Body::Ended) });
+        }
+        Ok(frames)
+    }
+}
+
+impl Script {
+    fn new(part: &SourcePart, plain: &Arc<dyn Codec>, given: &Given) -> Result<Self> {
+        let (codec, form, records) = match given {
+            Given::Text(text) => {
+                let record = Record::new(Bytes::from(text.clone().into_bytes()));
+                (part.codec.clone(), Form::Arrived, vec![record])
+            }
+            Given::Rows(rows) => (plain.clone(), Form::Rows, as_records(rows)),
+        };
+        let columns = match (&part.columns, given) {
+            // Rows are given by the names of their columns, wherever the source has them.
+            (Some(columns), Given::Rows(_)) => Columns(columns.0.iter().map(by_name).collect()),
+            (Some(columns), Given::Text(_)) => columns.clone(),
+            (None, _) => {
+                let block = Block::pack_as(form, &records)?;
+                let none = || Error::stop("nothing tells which columns the rows have");
+                codec
+                    .infer(&[block])?
+                    .ok_or_else(|| none().fix("declare `columns` at the source"))?
+            }
+        };
+        let times = match &part.event_time {
+            Some(time) => moments(codec.as_ref(), &columns, &time.column, form, &records)?,
+            None => Vec::new(),
+        };
+        let delay = part.event_time.as_ref().map_or_else(Default::default, |time| time.delay.0);
+        Ok(Self { source: part.name.clone(), codec, columns, form, records, times, delay })
+    }
+
+    /// The records, in another order within the delay if asked: none comes so late that it could be late for anything.
+    fn ordered(&self, seed: Option<u64>) -> Vec<Record> {
+        let (Some(seed), true) = (seed, self.times.len() == self.records.len()) else {
+            return self.records.clone();
+        };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let delay = i64::try_from(self.delay.as_micros()).unwrap_or(i64::MAX);
+        let mut latest = i64::MIN;
+        let mut keyed: Vec<(i64, &Record)> = Vec::new();
+        for (record, time) in self.records.iter().zip(&self.times) {
+            // A row without a time stays behind the one before it.
+            latest = time.map_or(latest, |t| t.0.saturating_add(random.i64(0..=delay)));
+            keyed.push((latest, record));
+        }
+        keyed.sort_by_key(|(at, _)| *at);
+        keyed.into_iter().map(|(_, record)| record.clone()).collect()
+    }
+}
+
+fn by_name(column: &Column) -> Column {
+    Column { at: None, ..column.clone() }
+}
+
+fn as_records(rows: &[Value]) -> Vec<Record> {
+    rows.iter().map(|row| Record::new(Bytes::from(row.to_string().into_bytes()))).collect()
+}
+
+/// The event time of each record that is one row.
+fn moments(
+    codec: &dyn Codec,
+    columns: &Columns,
+    column: &str,
+    form: Form,
+    records: &[Record],
+) -> Result<Vec<Option<Timestamp>>> {
+    let mut decoder = codec.decoder(columns, None)?;
+    let mut times = Vec::new();
+    for record in records {
+        let decoded = decoder.decode(&Block::pack_as(form, std::slice::from_ref(record))?)?;
+        let found = decoded.batch.column_by_name(column);
+        let found = found.and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        times.extend(found.into_iter().flatten().map(|t| t.map(Timestamp)));
+        if decoded.batch.num_rows() == 0 {
+            times.push(None);
+        }
+    }
+    Ok(times)
+}
+
+/// What a lookup answers: rows with their keys.
+fn answers(plain: &Arc<dyn Codec>, columns: &Columns, given: &Given) -> Result<RecordBatch> {
+    let Given::Rows(rows) = given else {
+        return Err(Error::stop("a lookup is given rows, each with its `key`"));
+    };
+    let mut all = vec![Column { required: true, ..Column::new(KEY, ColumnType::String) }];
+    all.extend(columns.0.iter().map(by_name));
+    let decoded = plain
+        .decoder(&Columns(all), None)?
+        .decode(&Block::pack_as(Form::Rows, &as_records(rows))?)?;
+    match decoded.refused.first() {
+        Some(refused) => {
+            Err(Error::stop(format!("row {}: {}", refused.ordinal + 1, refused.reason)))
+        }
+        None => Ok(decoded.batch),
+    }
+}
+
+fn place(test: &TestPart, part: &str) -> String {
+    format!("tests.{}.given.{part}", test.name)
+}
