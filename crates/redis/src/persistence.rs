@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use millstream_core::{Error, Remedy, Result};
 use redis::{Cmd, FromRedisValue as _, Value, cmd};
+use tokio::time::Instant;
 
 use crate::link::Nodes;
 use crate::session::Session;
@@ -189,34 +190,49 @@ impl Node {
     }
 }
 
-/// Waits until the servers have on their disks what was written before over the connection of this session, as long as `patience`.
+/// The shortest bound on a wait: with `everysec` a disk is only written to once a second.
+const WAIT_MIN: Duration = Duration::from_secs(3);
+
+/// Waits until the servers have on their disks what was written before over the connection of this session. `timeout` is how
+/// long that waits for an answer; the whole wait is bound by it or by 3 s.
 ///
 /// What was written over a connection that broke meanwhile is not waited for: write something again first.
 ///
 /// # Errors
 /// `Retry` when it takes longer, or the server was not reached; `Reopen` when it can no longer be asked to wait.
-pub async fn wait_for_disk(session: &Session, nodes: Nodes<'_>, patience: Duration) -> Result<()> {
-    const WHAT: &str = "cannot wait for the server's disk";
-    let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
+pub async fn wait_for_disk(session: &Session, nodes: Nodes<'_>, timeout: Duration) -> Result<()> {
+    // The server has to give up before the connection does.
+    let ms = u64::try_from(timeout.as_millis() / 2).unwrap_or(u64::MAX).max(1);
     let mut wait = cmd("WAITAOF");
     wait.arg(1).arg(0).arg(ms);
+    let began = Instant::now();
     let (number, mut link) = session.link().await?;
-    let answers = match link.query_nodes(nodes, wait).await {
-        Ok(answers) => answers,
-        Err(e) => {
-            let e = session.failed(WHAT, number, e).await;
-            return Err(if e.remedy() == Remedy::Stop { e.with_remedy(Remedy::Reopen) } else { e });
+    loop {
+        match link.query_nodes(nodes, wait.clone()).await {
+            Ok(answers) if answers.values().all(is_there) => return Ok(()),
+            Ok(_) if began.elapsed() < timeout.max(WAIT_MIN) => {}
+            Ok(_) => {
+                let ms = began.elapsed().as_millis();
+                return Err(Error::retry(format!(
+                    "the server's disk has not taken it within {ms} ms"
+                ))
+                .at(session.server().place()));
+            }
+            Err(e) => {
+                let e = session.failed("cannot wait for the server's disk", number, e).await;
+                let settings = e.remedy() == Remedy::Stop;
+                return Err(if settings { e.with_remedy(Remedy::Reopen) } else { e });
+            }
         }
-    };
-    let is_there = |answer: Value| {
-        let copies = Vec::<i64>::from_redis_value(answer).unwrap_or_default();
-        copies.first().is_some_and(|here| *here >= 1)
-    };
-    if answers.into_values().all(is_there) {
-        return Ok(());
     }
-    Err(Error::retry(format!("the server's disk has not taken it within {ms} ms"))
-        .at(session.server().place()))
+}
+
+/// Whether a server answers that its own disk has it.
+fn is_there(answer: &Value) -> bool {
+    match answer {
+        Value::Array(copies) => matches!(copies.first(), Some(Value::Int(here)) if *here >= 1),
+        _ => false,
+    }
 }
 
 /// What each answered; nothing if the user may not ask, or it is not offered (by a hosted server).
