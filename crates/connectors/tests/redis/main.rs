@@ -9,7 +9,10 @@
 
 mod list;
 mod list_faults;
+mod logged;
 mod pubsub;
+mod repeated;
+mod servers;
 mod sink;
 mod sink_faults;
 mod stream;
