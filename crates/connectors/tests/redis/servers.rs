@@ -106,11 +106,9 @@ async fn takes(way: &Way, admin: &mut dyn ConnectionLike) {
 async fn gives(way: &Way) {
     for write in writes() {
         let mut sink = way.sink(write.clone());
-        let t = tokio::time::Instant::now();
         for epoch in 0..3 {
             deliver(sink.as_mut(), epoch).await;
         }
-        eprintln!("{write} {:?}", t.elapsed());
         assert_eq!(sink.open(laws::schema()).await.unwrap(), Held::Upto(laws::mark(2)), "{write}");
     }
 }
