@@ -1,38 +1,44 @@
 //! What was logged while a test ran.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::marker::PhantomData;
+use std::sync::Once;
 
-use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-/// Warnings of this thread, as long as it lives.
-pub(super) struct Logged {
-    lines: Arc<Mutex<Vec<String>>>,
-    _guard: DefaultGuard,
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
+
+/// Warnings of this thread since it began.
+pub(super) struct Logged(PhantomData<*const ()>);
 
 impl Logged {
     pub(super) fn begin() -> Self {
-        let lines = Arc::default();
-        let guard = tracing::subscriber::set_default(Warnings(Arc::clone(&lines)));
-        Self { lines, _guard: guard }
+        // One for all threads: a subscriber of one thread misses events whose place in the code another thread, which
+        // has none, came by first.
+        static GLOBAL: Once = Once::new();
+        GLOBAL.call_once(|| {
+            tracing::subscriber::set_global_default(Warnings).unwrap();
+            tracing::callsite::rebuild_interest_cache();
+        });
+        LINES.with_borrow_mut(Vec::clear);
+        Self(PhantomData)
     }
 
-    /// How many have this in them; all are forgotten.
-    pub(super) fn take(&self, text: &str) -> usize {
-        let lines = std::mem::take(&mut *self.lines.lock());
+    /// Asserts how many have this in them, of those since it was last asked.
+    #[expect(clippy::unused_self, reason = "who asks has begun")]
+    pub(super) fn has(&self, times: usize, text: &str, of: &str) {
+        let lines = LINES.take();
         let found = lines.iter().filter(|line| line.contains(text)).count();
-        // Shown where a test fails.
-        println!("{found} times `{text}` in {lines:#?}");
-        found
+        assert!(found == times, "{of}: {found} times `{text}`, not {times}, in {lines:#?}");
     }
 }
 
-struct Warnings(Arc<Mutex<Vec<String>>>);
+struct Warnings;
 
 struct Line(String);
 
@@ -54,7 +60,7 @@ impl Subscriber for Warnings {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().push(line.0);
+        LINES.with_borrow_mut(|lines| lines.push(line.0));
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}

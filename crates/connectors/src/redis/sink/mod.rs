@@ -36,7 +36,7 @@ use super::{beside, five_seconds, key_is_given, millis, own_name};
 /// after a crash the rows of the last moment are set again, to the same values.
 ///
 /// That is as durable as the server: `appendonly yes` with `appendfsync always` survives a power cut, and so does `everysec`
-/// where the server can be asked to wait for its disk (Redis 7.2, Valkey); on an older one the last second may be lost, and
+/// where the server can be asked to wait for its disk (Redis 7.2, and 8 or newer); on others the last second may be lost, and
 /// with it what the key says. What a server would lose is warned of at the start.
 ///
 /// ```yaml
@@ -169,13 +169,8 @@ impl Config<dyn Sink> for RedisSink {
         let Self { url, password, tls, timeout, write, mark } = self;
         let server = Server::new(url, password, tls, timeout.0, env)?;
         let own = own_name(env);
-        let target = match &write {
-            RedisWrite::List(RedisList { key, .. })
-            | RedisWrite::Stream(RedisStream { key, .. }) => Some(key),
-            RedisWrite::Pubsub(_) | RedisWrite::Hash(_) | RedisWrite::String(_) => None,
-        };
         let mark = mark.unwrap_or_else(|| {
-            target.map_or_else(|| format!("millstream:{own}"), |key| beside(key, &own))
+            write.key().map_or_else(|| format!("millstream:{own}"), |key| beside(key, &own))
         });
         check(&write, &mark, &server)?;
         let render = Render::new(&write);
@@ -203,20 +198,31 @@ impl Config<dyn Sink> for RedisSink {
     }
 }
 
+impl RedisWrite {
+    /// The one key that all rows go to, if there is one.
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::List(RedisList { key, .. }) | Self::Stream(RedisStream { key, .. }) => Some(key),
+            Self::Pubsub(_) | Self::Hash(_) | Self::String(_) => None,
+        }
+    }
+
+    fn ttl(&self) -> Option<Span> {
+        match self {
+            Self::Hash(RedisHash { ttl, .. }) | Self::String(RedisString { ttl, .. }) => *ttl,
+            Self::List(_) | Self::Stream(_) | Self::Pubsub(_) => None,
+        }
+    }
+}
+
 fn check(write: &RedisWrite, mark: &str, server: &Server) -> Result<()> {
     let stop = |what: &str, fix: &str| Err(Error::stop(what).fix(fix));
-    let (target, ttl) =
-        match write {
-            RedisWrite::List(RedisList { key, .. })
-            | RedisWrite::Stream(RedisStream { key, .. }) => (Some(key.as_str()), None),
-            RedisWrite::Pubsub(RedisPubsub { channel, .. }) if channel.is_empty() => {
-                return stop("`channel` is empty", "name the channel, such as `channel: hot`");
-            }
-            RedisWrite::Pubsub(_) => (None, None),
-            RedisWrite::Hash(RedisHash { ttl, .. })
-            | RedisWrite::String(RedisString { ttl, .. }) => (None, *ttl),
-        };
-    if let Some(key) = target {
+    if let RedisWrite::Pubsub(RedisPubsub { channel, .. }) = write
+        && channel.is_empty()
+    {
+        return stop("`channel` is empty", "name the channel, such as `channel: hot`");
+    }
+    if let Some(key) = write.key() {
         key_is_given(key)?;
         if key == mark {
             return stop("`mark` is the key that rows go to", "leave `mark` out");
@@ -229,7 +235,7 @@ fn check(write: &RedisWrite, mark: &str, server: &Server) -> Result<()> {
             );
         }
     }
-    if ttl.is_some_and(|ttl| ttl.0 < Duration::from_millis(1)) {
+    if write.ttl().is_some_and(|ttl| ttl.0 < Duration::from_millis(1)) {
         return stop("`ttl` is shorter than a millisecond", "give `1ms` or more, or leave it out");
     }
     Ok(())
@@ -351,7 +357,7 @@ impl Sink for RowsToRedis {
             How::Set(_) => "before",
         };
         format!(
-            "redis: {what} of {place}, {step} its mark `{}`; flushed to the server's disk if it has `appendonly yes` and is 7.2 or newer, or `appendfsync always`",
+            "redis: {what} of {place}, {step} its mark `{}`; flushed to the server's disk if it has `appendonly yes`, and `appendfsync always` or `WAITAOF`",
             self.mark
         )
     }
