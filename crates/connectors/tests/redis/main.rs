@@ -7,6 +7,7 @@
     reason = "tests panic when something is not as it should be, and hand over what they make up"
 )]
 
+mod disk;
 mod list;
 mod list_faults;
 mod logged;
