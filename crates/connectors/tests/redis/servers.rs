@@ -296,11 +296,14 @@ async fn on_a_cluster_whose_node_is_killed() {
                 nodes[home].restart();
             };
             tokio::join!(delivering, killing);
-            assert_eq!(
-                sink.open(laws::schema()).await.unwrap(),
-                Held::Upto(laws::mark(epoch)),
-                "{cut}"
-            );
+            // The node may be on its way back still.
+            let held = loop {
+                match sink.open(laws::schema()).await {
+                    Ok(held) => break held,
+                    Err(e) => assert_eq!(e.remedy(), Remedy::Retry, "{e}"),
+                }
+            };
+            assert_eq!(held, Held::Upto(laws::mark(epoch)), "{cut}");
         }
     }
     let mut admin = ClusterClient::new(nodes.iter().map(url)).unwrap().get_connection().unwrap();
