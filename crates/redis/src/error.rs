@@ -87,9 +87,11 @@ fn code(cause: &RedisError) -> String {
     first.map(|(_, e)| e.code()).or(cause.code()).unwrap_or_default().to_owned()
 }
 
-/// Whether a script did what the user may not do. Redis 7.0 has no code of its own for that.
+/// Whether a script did what the user may not do. There is no code for that: Redis 7.0 says the one, Redis 7.2 and Valkey
+/// the other.
 fn is_refused_in_script(cause: &RedisError) -> bool {
-    cause.detail().is_some_and(|text| text.starts_with("The user executing the script can't"))
+    const SAID: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
+    cause.detail().is_some_and(|text| SAID.iter().any(|said| text.starts_with(said)))
 }
 
 /// Whether the connection is of no more use: it is closed, out of step, or to a server that is no primary.

@@ -10,12 +10,14 @@
 mod address;
 mod error;
 mod link;
+mod persistence;
 mod server;
 mod session;
 
 pub use address::Address;
 pub use error::{explain, is_refusal};
-pub use link::Link;
+pub use link::{Link, Nodes};
+pub use persistence::{Persistence, Stake, wait_for_disk};
 pub use redis;
 pub use server::{Server, Tls};
 pub use session::Session;

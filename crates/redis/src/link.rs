@@ -1,9 +1,22 @@
 //! One connection, to a server or to a cluster.
 
+use std::collections::BTreeMap;
+
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr};
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
+use redis::cluster_routing::{
+    MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr,
+};
+use redis::{Cmd, FromRedisValue as _, Pipeline, RedisFuture, RedisResult, Value};
+
+/// Which servers a command that names no key is for. Of one server, that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes<'a> {
+    /// The primary that has this key.
+    Of(&'a str),
+    /// All primaries of a cluster.
+    All,
+}
 
 /// A connection. Clones share it; commands of all of them are answered in order.
 ///
@@ -30,6 +43,28 @@ impl Link {
                 c.route_command(command, RoutingInfo::SingleNode(there)).await?.extract_error()
             }
         }
+    }
+
+    /// Runs a command that names no key on these primaries: what each answered, by its address where there are several.
+    ///
+    /// # Errors
+    /// What one of them answered, or why there was no answer.
+    pub async fn query_nodes(
+        &mut self,
+        nodes: Nodes<'_>,
+        command: Cmd,
+    ) -> RedisResult<BTreeMap<String, Value>> {
+        if let (Self::Cluster(c), Nodes::All) = (&mut *self, nodes) {
+            let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+            let answers = c.route_command(command, all).await?.extract_error()?;
+            return Ok(BTreeMap::from_redis_value(answers)?);
+        }
+        let key = match nodes {
+            Nodes::Of(key) => key,
+            Nodes::All => "",
+        };
+        let answer = self.query_beside(key, command).await?;
+        Ok(BTreeMap::from([(String::new(), answer)]))
     }
 }
 

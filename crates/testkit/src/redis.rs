@@ -6,6 +6,10 @@
     reason = "a test that has no server panics"
 )]
 
+mod kinds;
+
+pub use kinds::{Sentinel, cluster};
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -43,6 +47,21 @@ pub fn has_redis(test: &str) -> bool {
     found
 }
 
+/// A port that nobody listens on, low enough for a node of a cluster, which takes the one 10,000 above as well.
+#[must_use]
+pub fn free_port() -> u16 {
+    let mut taken = Vec::new();
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port <= 55_535 {
+            return port;
+        }
+        // Held until another is found: else the same might be given again.
+        taken.push(listener);
+    }
+}
+
 impl RedisServer {
     /// A server that fsyncs each write before it answers: the safest there is.
     #[must_use]
@@ -59,7 +78,7 @@ impl RedisServer {
     /// A server with these arguments.
     #[must_use]
     pub fn start(arguments: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let unique = format!("millstream-redis-{}-{port}", std::process::id());
         let folder = std::env::temp_dir().join(unique);
         std::fs::create_dir_all(&folder).unwrap();
@@ -145,38 +164,43 @@ impl RedisServer {
     }
 
     fn try_ask(&self, command: &[&str]) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let mut request = format!("*{}\r\n", command.len());
-        for word in command {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        stream.write_all(request.as_bytes())?;
-        let mut answer = String::new();
-        let mut reader = BufReader::new(stream);
-        let mut lines = 1usize;
-        while lines > 0 {
-            lines -= 1;
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            answer.push_str(&line);
-            let number = || line.get(1..).unwrap_or_default().trim().parse::<usize>();
-            match line.chars().next() {
-                Some('$') => {
-                    if let Ok(length) = number() {
-                        let mut text = vec![0; length + 2];
-                        reader.read_exact(&mut text)?;
-                        answer.push_str(&String::from_utf8_lossy(&text));
-                    }
-                }
-                Some('*') => lines += number().unwrap_or(0),
-                _ => {}
-            }
-        }
-        Ok(answer)
+        ask(self.port, command)
     }
+}
+
+/// Runs a command on whatever speaks RESP2 at this port.
+fn ask(port: u16, command: &[&str]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut request = format!("*{}\r\n", command.len());
+    for word in command {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    let mut reader = BufReader::new(stream);
+    let mut lines = 1usize;
+    while lines > 0 {
+        lines -= 1;
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        answer.push_str(&line);
+        let number = || line.get(1..).unwrap_or_default().trim().parse::<usize>();
+        match line.chars().next() {
+            Some('$') => {
+                if let Ok(length) = number() {
+                    let mut text = vec![0; length + 2];
+                    reader.read_exact(&mut text)?;
+                    answer.push_str(&String::from_utf8_lossy(&text));
+                }
+            }
+            Some('*') => lines += number().unwrap_or(0),
+            _ => {}
+        }
+    }
+    Ok(answer)
 }
 
 impl Drop for RedisServer {

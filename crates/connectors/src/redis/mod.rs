@@ -1,5 +1,6 @@
 //! Redis: lists, streams, pub/sub, hashes and strings, as other programs use them, and keys to look up.
 
+mod disk;
 mod lookup;
 mod sink;
 mod slot;
@@ -13,9 +14,36 @@ pub use source::RedisSource;
 use std::time::Duration;
 
 use millstream_core::fields::Span;
+use millstream_core::plugin::Env;
+use millstream_core::{Error, Result};
+use millstream_redis::redis::Value;
 
 fn five_seconds() -> Span {
     Span(Duration::from_secs(5))
+}
+
+/// PIPELINE.PART.
+fn own_name(env: &Env) -> String {
+    format!("{}.{}", env.pipeline, env.name)
+}
+
+fn key_is_given(key: &str) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::stop("`key` is empty").fix("name the key, such as `key: data_queue`"));
+    }
+    Ok(())
+}
+
+fn millis(time: Span) -> u64 {
+    u64::try_from(time.0.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A value that is a text.
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(text) => String::from_utf8(text).ok(),
+        _ => None,
+    }
 }
 
 /// A key beside `key`, for what this pipeline keeps there. Its hash tag is that of `key`, so that both are on one

@@ -207,7 +207,8 @@ async fn live_at_random(
                 }
             }
         }
-        if random.bool() {
+        // One that is forgotten goes on holding its list: only a successor with a position need not wait for it.
+        if random.bool() && !queue.positions.is_empty() {
             std::mem::forget(source);
         }
     }

@@ -166,21 +166,6 @@ async fn what_only_a_person_can_mend_says_how_and_takes_nothing() {
         assert_eq!(ask::<usize>(&server, &["LLEN", "data_queue"]), 10, "{acl}");
         assert_eq!(ask::<usize>(&server, &["EXISTS", PROCESSING]), 0, "{acl}");
     }
-    // Just what docs/redis.md lists.
-    let allowed =
-        "+eval +llen +lrange +ltrim +rpush +rpop +lpop +del +hmget +hget +hset +time +blmove";
-    let mut words =
-        vec!["ACL", "SETUSER", "some", "reset", "on", ">pw", "~data_queue", "~{data_queue}:*"];
-    words.extend(allowed.split(' '));
-    server.ask(&words);
-    let url = server.url().replace("redis://", "redis://some:pw@");
-    let options = json!({ "url": url, "read": read() });
-    let source = serde_json::from_value::<RedisSource>(options).unwrap().build(&env().0);
-    let (mut source, mut queue) = (source.unwrap(), Queue::default());
-    source.open(&queue.positions).await.unwrap();
-    queue.fill(source.as_mut(), 10).await;
-    assert!(is_quiet(source.as_mut()).await, "waiting is allowed");
-    drop(source);
 
     let wrong = refusal(&server, "some:no@", read()).await;
     assert_eq!(wrong.remedy(), Remedy::Stop, "{wrong}");

@@ -7,10 +7,14 @@
     reason = "tests panic when something is not as it should be, and hand over what they make up"
 )]
 
+mod disk;
 mod list;
 mod list_faults;
+mod logged;
 mod lookup;
 mod pubsub;
+mod repeated;
+mod servers;
 mod sink;
 mod sink_faults;
 mod stream;

@@ -12,15 +12,15 @@ use serde_json::json;
 use super::*;
 
 /// Rows of an epoch: more than one script takes.
-const ROWS: i64 = 12_000;
+pub(super) const ROWS: i64 = 12_000;
 
-fn ids(epoch: u64) -> Vec<i64> {
+pub(super) fn ids(epoch: u64) -> Vec<i64> {
     let first = i64::try_from(epoch).unwrap() * ROWS;
     (first..first + ROWS).collect()
 }
 
 /// As the engine does it: until the sink holds the epoch.
-async fn deliver(sink: &mut dyn Sink, epoch: u64) {
+pub(super) async fn deliver(sink: &mut dyn Sink, epoch: u64) {
     let mark = laws::mark(epoch);
     for _ in 0..400 {
         match try_once(sink, epoch).await {
@@ -34,7 +34,7 @@ async fn deliver(sink: &mut dyn Sink, epoch: u64) {
     panic!("epoch {mark:?} could not be delivered");
 }
 
-async fn try_once(sink: &mut dyn Sink, epoch: u64) -> millstream_core::Result<()> {
+pub(super) async fn try_once(sink: &mut dyn Sink, epoch: u64) -> millstream_core::Result<()> {
     let mark = laws::mark(epoch);
     if sink.open(laws::schema()).await? == Held::Upto(mark) {
         return Ok(());
@@ -47,13 +47,13 @@ async fn try_once(sink: &mut dyn Sink, epoch: u64) -> millstream_core::Result<()
 }
 
 /// The ids of a list, in the order they were pushed.
-fn listed(server: &RedisServer) -> Vec<i64> {
+pub(super) fn listed(server: &RedisServer) -> Vec<i64> {
     let all: Vec<String> = ask(server, &["LRANGE", "out", "0", "-1"]);
     let id = |row: &String| serde_json::from_str::<Value>(row).unwrap()["id"].as_i64().unwrap();
     all.iter().rev().map(id).collect()
 }
 
-fn streamed(server: &RedisServer) -> Vec<i64> {
+pub(super) fn streamed(server: &RedisServer) -> Vec<i64> {
     let all: Vec<(String, Vec<String>)> = ask(server, &["XRANGE", "out", "-", "+"]);
     all.iter().map(|(_, fields)| fields[1].parse().unwrap()).collect()
 }
@@ -184,89 +184,13 @@ async fn a_user_who_may_not_write_the_mark_writes_no_rows() {
         return;
     }
     let server = RedisServer::forgetful();
-    let open = async |write: &Value, words: &[&str]| {
-        server.ask(&[&["ACL", "SETUSER", "some", "reset", "on", ">pw"], words].concat());
-        let url = server.url().replace("redis://", "redis://some:pw@");
-        let options = json!({ "url": url, "write": write });
-        let sink =
-            serde_json::from_value::<RedisSink>(options).unwrap().build(&Env::test("output", "/"));
-        let mut sink = sink.unwrap();
-        sink.open(laws::schema()).await?;
-        sink.write(&laws::rows(1, &[1])).await?;
-        sink.prepare(&laws::mark(1)).await?;
-        sink.flush(&laws::mark(1)).await
-    };
-    let e = open(&json!({ "list": { "key": "out" } }), &["~*", "+@all", "-set"]).await.unwrap_err();
+    server.ask(&["ACL", "SETUSER", "some", "on", ">pw", "~*", "+@all", "-set"]);
+    let url = server.url().replace("redis://", "redis://some:pw@");
+    let options = json!({ "url": url, "write": { "list": { "key": "out" } } });
+    let sink = serde_json::from_value::<RedisSink>(options).unwrap();
+    let mut sink = sink.build(&Env::test("output", "/")).unwrap();
+    let e = try_once(sink.as_mut(), 1).await.unwrap_err();
     assert_eq!(e.remedy(), Remedy::Stop, "{e}");
     assert!(e.how_to_fix().unwrap().contains("docs/redis.md"), "{e}");
     assert_eq!(ask::<usize>(&server, &["EXISTS", "out"]), 0);
-    // Just what docs/redis.md lists.
-    let list = ["~out", "~{out}:*", "+eval", "+get", "+set", "+llen", "+lpush"];
-    open(&json!({ "list": { "key": "out" } }), &list).await.unwrap();
-    let stream = ["~s", "~{s}:*", "+eval", "+get", "+set", "+xlen", "+xadd"];
-    open(&json!({ "stream": { "key": "s", "maxlen": 5 } }), &stream).await.unwrap();
-    let pubsub = ["~millstream:*", "&hot", "+eval", "+get", "+set", "+publish"];
-    open(&json!({ "pubsub": { "channel": "hot" } }), &pubsub).await.unwrap();
-    server.ask(&["DEL", "millstream:test.output"]);
-    let hash = [
-        "~millstream:*",
-        "~h:*",
-        "+eval",
-        "+get",
-        "+set",
-        "+hset",
-        "+hdel",
-        "+pexpire",
-        "+multi",
-        "+exec",
-    ];
-    open(&json!({ "hash": { "key": "h:{id}", "ttl": "1s" } }), &hash).await.unwrap();
-    server.ask(&["DEL", "millstream:test.output"]);
-    let string = ["~millstream:*", "~s:*", "+eval", "+get", "+set", "+multi", "+exec"];
-    open(&json!({ "string": { "key": "s:{id}", "ttl": "1s" } }), &string).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_cluster_takes_every_form() {
-    if !has_redis("a_cluster_takes_every_form") {
-        return;
-    }
-    let server = RedisServer::start(&["--cluster-enabled", "yes"]);
-    server.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    while !ask::<String>(&server, &["CLUSTER", "INFO"]).contains("cluster_state:ok") {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let url = server.url().replace("redis://", "redis+cluster://");
-    for write in [
-        json!({ "list": { "key": "out" } }),
-        json!({ "stream": { "key": "out{s}" } }),
-        json!({ "pubsub": { "channel": "hot" } }),
-        json!({ "hash": { "key": "h:{id}" } }),
-        json!({ "string": { "key": "s:{id}" } }),
-    ] {
-        let name = write.as_object().unwrap().keys().next().unwrap().clone();
-        let options = json!({ "url": url, "write": write });
-        let sink =
-            serde_json::from_value::<RedisSink>(options).unwrap().build(&Env::test(&name, "/"));
-        let mut sink = sink.unwrap();
-        for epoch in 0..3 {
-            deliver(sink.as_mut(), epoch).await;
-        }
-        assert_eq!(sink.open(laws::schema()).await.unwrap(), Held::Upto(laws::mark(2)), "{name}");
-    }
-    assert!(listed(&server) == (0..3 * ROWS).collect::<Vec<_>>());
-    assert_eq!(ask::<i64>(&server, &["XLEN", "out{s}"]), 3 * ROWS);
-    assert_eq!(ask::<i64>(&server, &["DBSIZE"]), 2 * 3 * ROWS + 7);
-    // And read again.
-    for (read, rows) in [
-        (json!({ "list": { "key": "out" } }), 36_000),
-        (json!({ "stream": { "key": "out{s}" } }), 36_000),
-    ] {
-        let options = json!({ "url": url, "read": read });
-        let source = serde_json::from_value::<RedisSource>(options).unwrap().build(&env().0);
-        let (mut source, mut queue) = (source.unwrap(), Queue::default());
-        source.open(&queue.positions).await.unwrap();
-        queue.fill(source.as_mut(), rows).await;
-        assert_eq!(queue.rows.len(), rows);
-    }
 }

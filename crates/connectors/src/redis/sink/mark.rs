@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct State {
     /// Held whole.
     pub(super) held: Option<Mark>,
-    /// The epoch of which the first rows are there. The engine sends the same rows in the same order again, so they are
-    /// left out then.
+    /// The epoch of which the first rows are there. When the same rows come again, they are left out.
     pub(super) part: Option<Part>,
 }
 
@@ -22,6 +21,8 @@ pub(super) struct State {
 pub(super) struct Part {
     pub(super) of: Mark,
     pub(super) rows: u64,
+    /// Of these rows, to know them again. Early versions wrote none.
+    pub(super) digest: Option<u64>,
 }
 
 /// The text in the key.
@@ -31,6 +32,9 @@ struct Text {
     held: Option<Held>,
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<(Held, u64)>,
+    /// Of the rows of `part`: text, as many readers of JSON take no numbers of 64 bits either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 /// A mark with its log id as text: many readers of JSON take no numbers of 128 bits.
@@ -62,15 +66,11 @@ impl State {
         Self { held: Some(mark), part: None }
     }
 
-    /// Rows of this epoch that are there.
-    pub(super) fn rows_of(&self, mark: &Mark) -> u64 {
-        self.part.filter(|part| part.of == *mark).map_or(0, |part| part.rows)
-    }
-
     /// As it stands in the key. Equal states have equal texts.
     pub(super) fn text(&self) -> Result<String> {
         let part = self.part.map(|part| (part.of.into(), part.rows));
-        let text = Text { held: self.held.map(Into::into), part };
+        let digest = self.part.and_then(|part| part.digest).map(|digest| format!("{digest:016x}"));
+        let text = Text { held: self.held.map(Into::into), part, digest };
         serde_json::to_string(&text).map_err(|e| Error::stop("a mark cannot be written").because(e))
     }
 
@@ -78,13 +78,17 @@ impl State {
         if text.is_empty() {
             return Some(Self::default());
         }
-        let Text { held, part } = serde_json::from_str(text).ok()?;
+        let Text { held, part, digest } = serde_json::from_str(text).ok()?;
         let held = match held {
             Some(held) => Some(held.mark()?),
             None => None,
         };
+        let digest = match digest {
+            Some(digest) => Some(u64::from_str_radix(&digest, 16).ok()?),
+            None => None,
+        };
         let part = match part {
-            Some((of, rows)) => Some(Part { of: of.mark()?, rows }),
+            Some((of, rows)) => Some(Part { of: of.mark()?, rows, digest }),
             None => None,
         };
         Some(Self { held, part })
@@ -154,18 +158,22 @@ mod tests {
             next: Offset(u64::MAX),
         };
         let next = Mark { epoch: Epoch(10), ..mark };
-        let part = Part { of: next, rows: 12 };
+        let old = Part { of: next, rows: 12, digest: None };
+        let part = Part { digest: Some(u64::MAX - 9), ..old };
         for state in [
             State::default(),
             State::whole(mark),
             State { held: None, part: Some(part) },
             State { held: Some(mark), part: Some(part) },
+            State { held: Some(mark), part: Some(old) },
         ] {
             assert_eq!(State::of(&state.text().unwrap()), Some(state));
-            assert_eq!(state.rows_of(&next), if state.part.is_some() { 12 } else { 0 });
-            assert_eq!(state.rows_of(&mark), 0);
         }
+        // As it was written before there was a digest: it is compared by its text.
+        let text = State { held: None, part: Some(old) }.text().unwrap();
+        assert!(text.ends_with(",12]}"), "{text}");
         assert_eq!(State::of("{\"other\""), None);
         assert_eq!(State::of("7"), None);
+        assert_eq!(State::of(r#"{"digest":"x"}"#), None);
     }
 }

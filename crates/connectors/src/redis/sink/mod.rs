@@ -1,5 +1,6 @@
 //! Rows into Redis: a list, a stream, a channel, or a key per row.
 
+mod digest;
 mod mark;
 mod push;
 mod render;
@@ -15,7 +16,7 @@ use millstream_core::plugin::{Config, Env};
 use millstream_core::queue::Mark;
 use millstream_core::sink::{Held, Promise, Refused, Sink};
 use millstream_core::{Error, Result};
-use millstream_redis::{Address, Server, Session, Tls};
+use millstream_redis::{Address, Nodes, Server, Session, Stake, Tls};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,8 +24,9 @@ use self::mark::State;
 use self::push::Push;
 use self::render::{Render, Rendered};
 use self::set::Set;
+use super::disk::Disk;
 use super::template::Template;
-use super::{beside, five_seconds};
+use super::{beside, five_seconds, key_is_given, millis, own_name};
 
 /// Writes rows to a Redis, 7 or newer, or a Valkey, many at a time.
 ///
@@ -32,8 +34,9 @@ use super::{beside, five_seconds};
 /// streams and channels, rows and that key are written in one atomic step. Hashes and strings are set first, then the key:
 /// after a crash the rows of the last moment are set again, to the same values.
 ///
-/// That is as durable as the server: `appendonly yes` with `appendfsync always` survives a power cut; with `everysec` the
-/// last second may be lost, and with it what the key says.
+/// That is as durable as the server: `appendonly yes` with `appendfsync always` survives a power cut, and so does `everysec`
+/// where the server can be asked to wait for its disk (Redis 7.2, and 8 or newer); on others the last second may be lost, and
+/// with it what the key says. What a server would lose is warned of at the start.
 ///
 /// ```yaml
 /// to:
@@ -164,14 +167,9 @@ impl Config<dyn Sink> for RedisSink {
     fn build(self, env: &Env) -> Result<Box<dyn Sink>> {
         let Self { url, password, tls, timeout, write, mark } = self;
         let server = Server::new(url, password, tls, timeout.0, env)?;
-        let own = format!("{}.{}", env.pipeline, env.name);
-        let target = match &write {
-            RedisWrite::List(RedisList { key, .. })
-            | RedisWrite::Stream(RedisStream { key, .. }) => Some(key),
-            RedisWrite::Pubsub(_) | RedisWrite::Hash(_) | RedisWrite::String(_) => None,
-        };
+        let own = own_name(env);
         let mark = mark.unwrap_or_else(|| {
-            target.map_or_else(|| format!("millstream:{own}"), |key| beside(key, &own))
+            write.key().map_or_else(|| format!("millstream:{own}"), |key| beside(key, &own))
         });
         check(&write, &mark, &server)?;
         let render = Render::new(&write);
@@ -179,8 +177,8 @@ impl Config<dyn Sink> for RedisSink {
             RedisWrite::List(to) => How::Push(Push::list(to, mark.clone())),
             RedisWrite::Stream(to) => How::Push(Push::stream(to, mark.clone())),
             RedisWrite::Pubsub(to) => How::Push(Push::channel(to, mark.clone())),
-            RedisWrite::Hash(RedisHash { ttl, .. }) => How::Set(Set::hash(millis(*ttl))),
-            RedisWrite::String(RedisString { ttl, .. }) => How::Set(Set::string(millis(*ttl))),
+            RedisWrite::Hash(RedisHash { ttl, .. }) => How::Set(Set::hash(ttl.map(millis))),
+            RedisWrite::String(RedisString { ttl, .. }) => How::Set(Set::string(ttl.map(millis))),
         };
         let session = Session::new(server);
         let state = State::default();
@@ -191,28 +189,40 @@ impl Config<dyn Sink> for RedisSink {
             render,
             how,
             state,
+            disk: Disk::default(),
+            timeout: timeout.0,
+            env: env.clone(),
             rows: Rendered::default(),
         }))
     }
 }
 
+impl RedisWrite {
+    /// The one key that all rows go to, if there is one.
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::List(RedisList { key, .. }) | Self::Stream(RedisStream { key, .. }) => Some(key),
+            Self::Pubsub(_) | Self::Hash(_) | Self::String(_) => None,
+        }
+    }
+
+    fn ttl(&self) -> Option<Span> {
+        match self {
+            Self::Hash(RedisHash { ttl, .. }) | Self::String(RedisString { ttl, .. }) => *ttl,
+            Self::List(_) | Self::Stream(_) | Self::Pubsub(_) => None,
+        }
+    }
+}
+
 fn check(write: &RedisWrite, mark: &str, server: &Server) -> Result<()> {
     let stop = |what: &str, fix: &str| Err(Error::stop(what).fix(fix));
-    let (target, ttl) =
-        match write {
-            RedisWrite::List(RedisList { key, .. })
-            | RedisWrite::Stream(RedisStream { key, .. }) => (Some(key.as_str()), None),
-            RedisWrite::Pubsub(RedisPubsub { channel, .. }) if channel.is_empty() => {
-                return stop("`channel` is empty", "name the channel, such as `channel: hot`");
-            }
-            RedisWrite::Pubsub(_) => (None, None),
-            RedisWrite::Hash(RedisHash { ttl, .. })
-            | RedisWrite::String(RedisString { ttl, .. }) => (None, *ttl),
-        };
-    if let Some(key) = target {
-        if key.is_empty() {
-            return stop("`key` is empty", "name the key, such as `key: hot`");
-        }
+    if let RedisWrite::Pubsub(RedisPubsub { channel, .. }) = write
+        && channel.is_empty()
+    {
+        return stop("`channel` is empty", "name the channel, such as `channel: hot`");
+    }
+    if let Some(key) = write.key() {
+        key_is_given(key)?;
         if key == mark {
             return stop("`mark` is the key that rows go to", "leave `mark` out");
         }
@@ -224,14 +234,10 @@ fn check(write: &RedisWrite, mark: &str, server: &Server) -> Result<()> {
             );
         }
     }
-    if ttl.is_some_and(|ttl| ttl.0 < Duration::from_millis(1)) {
+    if write.ttl().is_some_and(|ttl| ttl.0 < Duration::from_millis(1)) {
         return stop("`ttl` is shorter than a millisecond", "give `1ms` or more, or leave it out");
     }
     Ok(())
-}
-
-fn millis(ttl: Option<Span>) -> Option<u64> {
-    ttl.map(|ttl| u64::try_from(ttl.0.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Rows as commands.
@@ -243,6 +249,9 @@ struct RowsToRedis {
     how: How,
     /// What the server says this sink holds.
     state: State,
+    disk: Disk,
+    timeout: Duration,
+    env: Env,
     /// Rows that are not flushed.
     rows: Rendered,
 }
@@ -254,6 +263,23 @@ enum How {
     Set(Set),
 }
 
+impl How {
+    /// Where rows and mark are: keys per row are on any node of a cluster.
+    fn nodes<'a>(&self, mark: &'a str) -> Nodes<'a> {
+        match self {
+            Self::Push(_) => Nodes::Of(mark),
+            Self::Set(_) => Nodes::All,
+        }
+    }
+}
+
+impl RowsToRedis {
+    /// Waits until the server's disk has the mark, and with it all rows before it.
+    async fn wait(&self) -> Result<()> {
+        self.disk.wait(&self.session, Nodes::Of(&self.mark), self.timeout).await
+    }
+}
+
 #[async_trait]
 impl Sink for RowsToRedis {
     async fn open(&mut self, schema: SchemaRef) -> Result<Held> {
@@ -263,6 +289,11 @@ impl Sink for RowsToRedis {
             push.check(&self.session).await?;
         }
         self.state = mark::open(&self.session, &self.mark).await?;
+        let what = "what this sink has written";
+        let stake = Stake { nodes: self.how.nodes(&self.mark), what, waits: true };
+        self.disk.look(&self.session, &stake, &self.env).await?;
+        // The mark may be of a flush whose wait was cut off.
+        self.wait().await?;
         Ok(self.state.held.map_or(Held::Fresh, Held::Upto))
     }
 
@@ -279,9 +310,14 @@ impl Sink for RowsToRedis {
             How::Push(push) => push.flush(&self.session, &self.rows, &mut self.state, mark).await?,
             How::Set(set) => {
                 set.flush(&self.session, &self.rows).await?;
+                if self.session.server().is_cluster() {
+                    // The mark is on another node than most rows: these come first.
+                    self.disk.wait(&self.session, Nodes::All, self.timeout).await?;
+                }
                 mark::set(&self.session, &self.mark, &mut self.state, mark).await?;
             }
         }
+        self.wait().await?;
         self.rows.clear();
         Ok(())
     }
@@ -290,6 +326,15 @@ impl Sink for RowsToRedis {
         self.rows = Rendered::default();
         self.state = State::default();
         mark::forget(&self.session, &self.mark).await
+    }
+
+    fn key(&self) -> Option<Vec<String>> {
+        let key = match &self.write {
+            RedisWrite::Hash(hash) => &hash.key,
+            RedisWrite::String(string) => &string.key,
+            RedisWrite::List(_) | RedisWrite::Stream(_) | RedisWrite::Pubsub(_) => return None,
+        };
+        Some(key.columns().map(str::to_owned).collect())
     }
 
     fn promise(&self) -> Promise {
@@ -319,6 +364,9 @@ impl Sink for RowsToRedis {
             How::Push(_) => "in one step with",
             How::Set(_) => "before",
         };
-        format!("redis: {what} of {place}, {step} its mark `{}`", self.mark)
+        format!(
+            "redis: {what} of {place}, {step} its mark `{}`; flushed to the server's disk if it has `appendonly yes`, and `appendfsync always` or `WAITAOF`",
+            self.mark
+        )
     }
 }

@@ -1,13 +1,18 @@
 //! Lists, streams and channels: rows and mark in one step.
 //!
 //! An epoch goes in pieces of some [`PIECE_BYTES`], each a script that adds its rows and says in the mark how many of the
-//! epoch are there by now; so no script holds up the server for long. A piece is only taken after the one before.
+//! epoch are there by now, and a digest of them; so no script holds up the server for long. A piece is only taken after
+//! the one before.
+//!
+//! An epoch that is sent again after a crash usually has the same rows: those that are there are left out. It may have
+//! others, as when a view asks a live lookup, or the file was changed: then all of them are pushed, so that none is lost.
 
 use millstream_core::Result;
 use millstream_core::queue::Mark;
 use millstream_redis::Session;
 use millstream_redis::redis::{Pipeline, Value, cmd};
 
+use super::digest::Digest;
 use super::mark::{Part, State, moved};
 use super::render::Rendered;
 use super::{RedisList, RedisPubsub, RedisStream, Side};
@@ -52,6 +57,36 @@ impl Push {
         session.ask::<Value>(&format!("cannot write to `{key}`"), &length).await.map(drop)
     }
 
+    /// Where rows go.
+    fn target(&self) -> &str {
+        self.key.as_ref().unwrap_or(&self.more)
+    }
+
+    /// How many of the rows are there already, and the digest of those.
+    fn resume(&self, rows: &Rendered, state: &State, mark: &Mark) -> (usize, Digest) {
+        let begin = || Digest::to(self.target());
+        let Some(part) = state.part else { return (0, begin()) };
+        if part.of == *mark {
+            let there = usize::try_from(part.rows).unwrap_or(usize::MAX);
+            let known = there.min(rows.len());
+            let mut digest = begin();
+            digest.add(rows, 0..known);
+            let same = part.digest.is_none_or(|of| known == there && of == digest.value());
+            if same {
+                return (known, digest);
+            }
+        }
+        tracing::warn!(
+            to = self.target(),
+            mark = self.mark,
+            epoch = part.of.epoch.0,
+            rows_there = part.rows,
+            rows_again = rows.len(),
+            "the epoch that was cut off comes again with other rows: all are written, and some may be there twice"
+        );
+        (0, begin())
+    }
+
     /// Adds the rows that are not there yet.
     pub(super) async fn flush(
         &self,
@@ -60,17 +95,22 @@ impl Push {
         state: &mut State,
         mark: &Mark,
     ) -> Result<()> {
-        let mut at = usize::try_from(state.rows_of(mark)).unwrap_or(usize::MAX).min(rows.len());
+        let (mut at, mut digest) = self.resume(rows, state, mark);
         loop {
             let mut pieces = Pipeline::new();
             let mut after = *state;
             while pieces.len() < PIECES && after.held != Some(*mark) {
                 let end = rows.piece(at, PIECE_ROWS, PIECE_BYTES);
+                digest.add(rows, at..end);
                 let before = after.text()?;
                 after = if end == rows.len() {
                     State::whole(*mark)
                 } else {
-                    State { held: after.held, part: Some(Part { of: *mark, rows: end as u64 }) }
+                    let digest = Some(digest.value());
+                    State {
+                        held: after.held,
+                        part: Some(Part { of: *mark, rows: end as u64, digest }),
+                    }
                 };
                 let piece = pieces.cmd("EVAL").arg(PUSH).arg(1 + usize::from(self.key.is_some()));
                 piece.arg(&self.mark).arg(self.key.as_ref());

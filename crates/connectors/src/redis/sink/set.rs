@@ -13,8 +13,8 @@ use crate::redis::slot::slot;
 /// Commands and bytes that are sent at once.
 const ROWS: usize = 2048;
 const BYTES: usize = 512 * 1024;
-/// Nodes of a cluster that are written to at one time.
-const NODES: usize = 16;
+/// Slots of a cluster that are written to at one time: one fsync of a node serves many.
+const SLOTS: usize = 256;
 
 /// Rows as keys of their own.
 pub(super) struct Set {
@@ -54,7 +54,7 @@ impl Set {
             }
             let sent =
                 futures::stream::iter(slots.into_values().map(|commands| send(session, commands)));
-            sent.buffer_unordered(NODES).try_collect::<()>().await?;
+            sent.buffer_unordered(SLOTS).try_collect::<()>().await?;
             at = end;
         }
         Ok(())

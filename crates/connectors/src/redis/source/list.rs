@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use millstream_core::fields::Span;
 use millstream_core::record::{BLOCK_BYTES, Name, Position, Record};
 use millstream_core::source::{Pulled, Replay, Source, SplitPositions};
 use millstream_core::{Error, Result};
@@ -30,7 +31,8 @@ use millstream_redis::redis::{Cmd, Value, cmd};
 use tokio::task::JoinSet;
 
 use super::{ListEnd, Place, RedisReadList};
-use crate::redis::beside;
+use crate::redis::disk::Disk;
+use crate::redis::{beside, millis, own_name, text};
 
 const TAKE: &str = include_str!("take.lua");
 const OPEN: &str = include_str!("open.lua");
@@ -50,6 +52,7 @@ pub(super) struct ListSource {
     place: Place,
     split: Name,
     taker: Arc<Taker>,
+    disk: Disk,
     at: Option<At>,
     /// Pulled from the server, not yet by the engine.
     ready: VecDeque<Pulled>,
@@ -78,7 +81,7 @@ impl At {
 
 impl ListSource {
     pub(super) fn new(place: Place, options: RedisReadList) -> Self {
-        let name = options.consumer.unwrap_or_else(|| place.own_name());
+        let name = options.consumer.unwrap_or_else(|| own_name(&place.env));
         let processing = beside(&options.key, &name);
         let taker = Taker {
             session: Session::new(place.server.clone()),
@@ -92,6 +95,7 @@ impl ListSource {
             place,
             split: taker.list.as_str().into(),
             taker: Arc::new(taker),
+            disk: Disk::default(),
             at: None,
             ready: VecDeque::new(),
             taking: JoinSet::new(),
@@ -154,6 +158,8 @@ impl Source for ListSource {
         self.ready.clear();
         self.at = None;
         let known = after.get(&self.split).and_then(At::of);
+        let Taker { session, list, .. } = &*self.taker;
+        self.place.look_at_disk(&mut self.disk, session, list).await?;
         let (at, note) = self.taker.open(known.as_ref()).await?;
         self.tell(&note);
         let (taker, id) = (self.taker.clone(), at.id.clone());
@@ -261,17 +267,17 @@ impl Taker {
         let new = format!("{:016x}", fastrand::u64(..));
         let mut script = self.script(OPEN);
         let (id, next) = known.map_or(("", 0), |at| (at.id.as_str(), at.next));
-        script.arg(id).arg(next).arg(new).arg(millis(HOLD)).arg(self.pop());
+        script.arg(id).arg(next).arg(new).arg(millis(Span(HOLD))).arg(self.pop());
         let what = "cannot open the list";
-        let answer: Vec<Value> = self.session.ask(what, &script).await?;
-        match answer.as_slice() {
-            [Value::Int(0), id, next, note] => {
-                let id = text(id).unwrap_or_default();
-                let next = text(next).and_then(|n| n.parse().ok());
-                let next = next.ok_or_else(|| self.strange(what))?;
-                Ok((At { id, next }, text(note).unwrap_or_default()))
+        let mut answer = self.session.ask::<Vec<Value>>(what, &script).await?.into_iter();
+        match (answer.next(), answer.next()) {
+            (Some(Value::Int(0)), Some(id)) => {
+                let mut rest = answer.filter_map(text);
+                let next = rest.next().and_then(|n| n.parse().ok());
+                let (Some(id), Some(next)) = (text(id), next) else { return Err(self.strange(what)) };
+                Ok((At { id, next }, rest.next().unwrap_or_default()))
             }
-            [Value::Int(1), Value::Int(ms)] => Err(Error::retry(format!(
+            (Some(Value::Int(1)), Some(Value::Int(ms))) => Err(Error::retry(format!(
                 "another process holds `{}`, for {ms}ms more at least",
                 self.processing
             ))
@@ -329,7 +335,7 @@ impl Taker {
 
     async fn hold(&self, id: &str, time: Duration) -> Result<i64> {
         let mut script = cmd("EVAL");
-        script.arg(HOLD_ON).arg(1).arg(&self.state).arg(id).arg(millis(time));
+        script.arg(HOLD_ON).arg(1).arg(&self.state).arg(id).arg(millis(Span(time)));
         self.session.ask("cannot hold the processing list", &script).await
     }
 
@@ -351,15 +357,4 @@ impl Taker {
             .at(self.place())
             .fix("use Redis 7 or newer, or Valkey")
     }
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
-        _ => None,
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,14 +9,15 @@ use millstream_core::fields::{Bytes, Secret, Span};
 use millstream_core::plugin::{Config, Env};
 use millstream_core::source::Source;
 use millstream_core::{Error, Result};
-use millstream_redis::{Address, Server, Tls};
+use millstream_redis::{Address, Nodes, Server, Session, Stake, Tls};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::list::ListSource;
 use self::pubsub::PubsubSource;
 use self::stream::StreamSource;
-use super::five_seconds;
+use super::disk::Disk;
+use super::{five_seconds, key_is_given};
 
 /// Reads a list, a stream or channels of a Redis, 7 or newer, or a Valkey.
 ///
@@ -183,13 +184,6 @@ impl Config<dyn Source> for RedisSource {
     }
 }
 
-fn key_is_given(key: &str) -> Result<()> {
-    if key.is_empty() {
-        return Err(Error::stop("`key` is empty").fix("name the key, such as `key: data_queue`"));
-    }
-    Ok(())
-}
-
 /// What all kinds know of where they read.
 struct Place {
     server: Server,
@@ -198,13 +192,16 @@ struct Place {
 }
 
 impl Place {
-    /// PIPELINE.SOURCE.
-    fn own_name(&self) -> String {
-        format!("{}.{}", self.env.pipeline, self.env.name)
-    }
-
     /// The same server for commands that wait this long for something to come.
     fn patient(&self, wait: std::time::Duration) -> Server {
         self.server.clone().timeout(self.timeout.saturating_add(wait))
+    }
+
+    /// Warns of what the server would lose of the list or stream at `key`. It need not be waited for: what the server
+    /// forgets of what it told comes again.
+    async fn look_at_disk(&self, disk: &mut Disk, session: &Session, key: &str) -> Result<()> {
+        let what = format!("what is in `{key}`");
+        let stake = Stake { nodes: Nodes::Of(key), what: &what, waits: false };
+        disk.look(session, &stake, &self.env).await
     }
 }

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use self::group::{Entry, Group, WAIT};
 use self::place::At;
 use super::{Place, RedisReadStream, entry};
+use crate::redis::disk::Disk;
 
 /// A stream as a source.
 pub(super) struct StreamSource {
@@ -33,6 +34,7 @@ pub(super) struct StreamSource {
     options: RedisReadStream,
     split: Name,
     group: Arc<Group>,
+    disk: Disk,
     at: Option<At>,
     /// Whether there may be pending entries of this member after the position.
     pending: bool,
@@ -84,6 +86,7 @@ impl StreamSource {
         Self {
             split: options.key.as_str().into(),
             group: Arc::new(group),
+            disk: Disk::default(),
             at: None,
             pending: true,
             claimed_at: None,
@@ -183,6 +186,7 @@ impl Source for StreamSource {
         self.unsettled.clear();
         (self.at, self.pending, self.claimed_at) = (None, true, None);
         self.group.make().await?;
+        self.group.look_at_disk(&mut self.disk, &self.place).await?;
         let known = after.get(&self.split).and_then(At::of);
         let at = self.group.resume(known, self.options.consumer.as_deref(), &self.place).await?;
         self.at = Some(at);

@@ -8,7 +8,9 @@ use millstream_redis::redis::{Cmd, Pipeline, Value, cmd};
 
 use super::entry::Fields;
 use super::place::At;
+use crate::redis::disk::Disk;
 use crate::redis::source::{Place, RedisReadStream, StreamStart};
+use crate::redis::{own_name, text};
 
 /// How long one wait for an entry lasts before the next begins.
 pub(super) const WAIT: Duration = Duration::from_secs(2);
@@ -40,7 +42,7 @@ impl Group {
             session: Session::new(place.server.clone()),
             waiter: Session::new(place.patient(WAIT)),
             key: options.key.clone(),
-            group: options.group.clone().unwrap_or_else(|| place.own_name()),
+            group: options.group.clone().unwrap_or_else(|| own_name(&place.env)),
             from: options.from,
         }
     }
@@ -65,6 +67,11 @@ impl Group {
         }
     }
 
+    /// Warns of what the server would lose.
+    pub(super) async fn look_at_disk(&self, disk: &mut Disk, place: &Place) -> Result<()> {
+        place.look_at_disk(disk, &self.session, &self.key).await
+    }
+
     /// Where to go on: acknowledges what is in the queue by now.
     pub(super) async fn resume(
         &self,
@@ -74,7 +81,7 @@ impl Group {
     ) -> Result<At> {
         let start = |name: &str| At::start(name.to_owned());
         let Some(at) = known else {
-            let new = || format!("{}-{:08x}", place.own_name(), fastrand::u32(..));
+            let new = || format!("{}-{:08x}", own_name(&place.env), fastrand::u32(..));
             return Ok(consumer.map_or_else(|| At::start(new()), start));
         };
         self.acknowledge_upto(&at.consumer, &at.last).await?;
@@ -240,11 +247,4 @@ fn fields_of(fields: Vec<Value>) -> Fields {
         }
     }
     pairs
-}
-
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::BulkString(text) => String::from_utf8(text).ok(),
-        _ => None,
-    }
 }
