@@ -127,28 +127,23 @@ async fn answer(request: Request, shared: &Shared, asks: &mpsc::Sender<Ask>) -> 
         Request::Drop(pick) => {
             let letters = desk.list(&pick).await?;
             let outcome = desk::Outcome::of(&letters);
-            commit(shared, &desk, letters.iter().map(|(n, _)| *n).collect(), asks).await?;
+            commit(shared, letters.iter().map(|(n, _)| *n).collect(), asks).await?;
             Answer::Done(outcome)
         }
         Request::Replay(pick) => {
             let (numbers, outcome) = desk.replay(&pick).await?;
-            commit(shared, &desk, numbers, asks).await?;
+            commit(shared, numbers, asks).await?;
             Answer::Done(outcome)
         }
     })
 }
 
 /// Has the running loop commit that letters are gone.
-async fn commit(
-    shared: &Shared,
-    desk: &Desk<'_>,
-    numbers: Vec<u64>,
-    asks: &mpsc::Sender<Ask>,
-) -> Result<()> {
+async fn commit(shared: &Shared, numbers: Vec<u64>, asks: &mpsc::Sender<Ask>) -> Result<()> {
     if numbers.is_empty() {
         return Ok(());
     }
-    let first = desk.first_after(&numbers).await?;
+    let first = desk::first_after(shared.dead.as_ref(), &numbers).await?;
     // The room is there at once, for the loop may be waiting for it; a crash before the commit gives the letters back.
     shared.dead.trim(first).await?;
     let (done, told) = oneshot::channel();

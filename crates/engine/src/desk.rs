@@ -96,20 +96,22 @@ impl<'a> Desk<'a> {
         }
         Ok((numbers, outcome))
     }
+}
 
-    /// The first entry to be kept once `numbers` are gone.
-    pub(crate) async fn first_after(&self, numbers: &[u64]) -> Result<u64> {
-        let gone: BTreeSet<u64> = numbers.iter().copied().collect();
-        let mut first = None;
-        dead_letters::each(self.dead, |number, _| {
-            if !gone.contains(&number) {
-                first.get_or_insert(number);
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(first.unwrap_or(self.dead.extent().end))
-    }
+/// The first entry to be kept once `numbers` are gone.
+pub(crate) async fn first_after(dead: &dyn SideStream, numbers: &[u64]) -> Result<u64> {
+    let gone: BTreeSet<u64> = numbers.iter().copied().collect();
+    // Letters may come while this reads: what was not there at its beginning is kept whatever it sees.
+    let end = dead.extent().end;
+    let mut first = None;
+    dead_letters::each(dead, |number, _| {
+        if !gone.contains(&number) {
+            first.get_or_insert(number);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(first.map_or(end, |first| first.min(end)))
 }
 
 /// The note that letters are gone.
@@ -139,7 +141,7 @@ pub async fn at_rest(
         Request::Replay(pick) => desk.replay(&pick).await?,
     };
     if !numbers.is_empty() {
-        let first = desk.first_after(&numbers).await?;
+        let first = first_after(dead.as_ref(), &numbers).await?;
         dead.append(&[gone(numbers).encode()?]).await?;
         dead.sync().await?;
         dead.trim(first).await?;
@@ -159,5 +161,77 @@ pub fn describe(payload: &Payload) -> (&'static str, usize) {
         Payload::Record(b) => ("record", b.len()),
         Payload::Row(b) => ("row", b.len()),
         Payload::Arrow(b) => ("arrow", b.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use millstream_core::clock::Timestamp;
+    use millstream_core::codec::RowId;
+    use millstream_core::ledger::Stage;
+    use millstream_core::queue::SideExtent;
+    use millstream_core::record::Offset;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// A stream to which somebody adds an entry each time it was read to its end.
+    struct Busy(Mutex<Vec<Bytes>>);
+
+    fn letter(row: u32) -> Bytes {
+        let id = RowId { offset: Offset(1), record: 0, row };
+        let letter = DeadLetter {
+            stage: Stage::Decode,
+            part: "a".into(),
+            id,
+            reason: "bad".into(),
+            split: String::new(),
+            arrival: Timestamp(0),
+            payload: Payload::Row(Bytes::from_static(b"x")),
+        };
+        Entry::Letter(letter).encode().unwrap()
+    }
+
+    #[async_trait]
+    impl SideStream for Busy {
+        async fn append(&self, _: &[Bytes]) -> Result<u64> {
+            Ok(0)
+        }
+
+        async fn read(&self, from: u64, _: usize) -> Result<Vec<(u64, Bytes)>> {
+            let mut entries = self.0.lock();
+            let found: Vec<_> =
+                (0..).zip(entries.iter().cloned()).skip_while(|(n, _)| *n < from).collect();
+            if found.is_empty() {
+                let row = u32::try_from(entries.len()).unwrap();
+                entries.push(letter(row));
+            }
+            Ok(found)
+        }
+
+        fn extent(&self) -> SideExtent {
+            SideExtent { first: 0, end: self.0.lock().len() as u64 }
+        }
+
+        fn bytes(&self) -> u64 {
+            0
+        }
+
+        async fn trim(&self, _: u64) -> Result<()> {
+            Ok(())
+        }
+
+        async fn sync(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn letters_that_come_while_others_are_dropped_stay() {
+        let stream = Busy(Mutex::new(vec![letter(0), letter(1)]));
+        assert_eq!(first_after(&stream, &[0, 1]).await.unwrap(), 2);
+        assert!(stream.extent().end > 2, "some did come");
     }
 }

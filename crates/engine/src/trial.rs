@@ -51,6 +51,33 @@ pub struct Played {
     pub ledger: Ledger,
 }
 
+/// Whether everything that a test names is there.
+///
+/// # Errors
+/// `Stop` with what is not.
+pub fn check(pipeline: &Pipeline, test: &TestPart) -> Result<()> {
+    let sources: Vec<&str> = pipeline.sources.iter().map(|s| s.name.as_str()).collect();
+    let lookups: Vec<&str> = pipeline.lookups.iter().map(|l| l.name.as_str()).collect();
+    let views: Vec<&str> = pipeline.views.iter().map(|v| v.name.as_str()).collect();
+    let sinks: Vec<&str> = pipeline.sinks.iter().map(|s| s.name.as_str()).collect();
+    let names = |of: &[(String, Vec<_>)]| of.iter().map(|(name, _)| name.clone()).collect();
+    let given = test.given.iter().map(|(name, _)| name.clone()).collect();
+    let asked: [(&str, Vec<String>, Vec<&str>); 4] = [
+        ("given", given, [&sources[..], &lookups].concat()),
+        ("expect", names(&test.expect), [&views[..], &sinks, &sources].concat()),
+        ("late", names(&test.late), views.clone()),
+        ("set_aside", names(&test.set_aside), [&sources[..], &views].concat()),
+    ];
+    for (section, names, known) in asked {
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(Error::stop(format!("there is no `{name}` that this could be about"))
+                .at(format!("tests.{}.{section}.{name}", test.name))
+                .fix(format!("known here: {}", known.join(", "))));
+        }
+    }
+    Ok(())
+}
+
 /// Plays a test.
 ///
 /// `plain` decodes rows that are given as rows: JSON, one object each.
@@ -162,14 +189,11 @@ impl Cast {
         for (name, given) in &test.given {
             if let Some(part) = pipeline.sources.iter().find(|s| s.name == *name) {
                 sources.push(Script::new(part, plain, given).map_err(|e| e.at(place(test, name)))?);
-            } else if let Some(part) = pipeline.lookups.iter().find(|l| l.name == *name) {
+            }
+            if let Some(part) = pipeline.lookups.iter().find(|l| l.name == *name) {
                 let rows = answers(plain, &part.columns, given);
                 let rows = rows.map_err(|e| e.at(place(test, name)))?;
                 lookups.push(GivenRows { name: name.clone(), rows });
-            } else {
-                return Err(Error::stop(format!("there is no source or lookup `{name}`"))
-                    .at(place(test, name))
-                    .fix("give rows of the sources and lookups of the file"));
             }
         }
         let latest = sources.iter().flat_map(|s| s.times.iter().flatten()).max().copied();

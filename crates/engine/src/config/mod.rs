@@ -48,6 +48,7 @@ pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use schema::schema;
 pub use shape::{EventTime, HttpOptions, Limits, LookupMode, OnFailure};
+use test_shape::TestsShape;
 pub use test_shape::{Given, TestPart};
 pub use text::FileText;
 
@@ -264,6 +265,25 @@ impl Pipeline {
     #[must_use]
     pub fn check_views(&self, errors: Vec<millstream_core::operator::ViewError>) -> Problems {
         self.text.problems(errors.into_iter().map(|e| self.text.view_problem(&e)).collect())
+    }
+}
+
+/// Tests that stand in a file of their own, beside their pipeline's.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_tests(path: &Path) -> Result<Vec<TestPart>, Problems> {
+    let shown = path.display().to_string();
+    let text = read(path).map_err(|problem| Problems::unreadable(&shown, problem))?;
+    let text: Arc<str> = text.into();
+    let tree = yaml::parse(&text).map_err(|list| Problems::new(&shown, text.clone(), list))?;
+    let mut problems = Vec::new();
+    let shape = reading::read(&tree, &tree.root, &mut problems, |at| {
+        <TestsShape as serde::Deserialize>::deserialize(at)
+    });
+    match shape {
+        Some(shape) => Ok(shape.named()),
+        None => Err(Problems::new(&shown, text, problems)),
     }
 }
 

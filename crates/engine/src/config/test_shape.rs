@@ -33,6 +33,19 @@ pub(super) struct TestShape {
     ends: bool,
 }
 
+/// A file of tests.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestsShape {
+    tests: Named<TestShape>,
+}
+
+impl TestsShape {
+    pub(super) fn named(self) -> Vec<TestPart> {
+        self.tests.0.into_iter().map(|(name, test)| test.named(name)).collect()
+    }
+}
+
 fn yes() -> bool {
     true
 }

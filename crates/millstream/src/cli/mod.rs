@@ -16,6 +16,7 @@ mod schema;
 mod screen;
 mod status;
 mod table;
+mod test;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ pub(crate) struct Cli {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Test(test::Test),
     Dead(dead::Dead),
     Status(status::Status),
     Init(init::Init),
@@ -49,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Run(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Test(verb) => verb.run(),
         Verb::Dead(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),
         Verb::Init(verb) => verb.run(),
