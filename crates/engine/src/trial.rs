@@ -190,11 +190,13 @@ impl Cast {
             if let Some(part) = pipeline.sources.iter().find(|s| s.name == *name) {
                 sources.push(Script::new(part, plain, given).map_err(|e| e.at(place(test, name)))?);
             }
-            if let Some(part) = pipeline.lookups.iter().find(|l| l.name == *name) {
-                let rows = answers(plain, &part.columns, given);
-                let rows = rows.map_err(|e| e.at(place(test, name)))?;
-                lookups.push(GivenRows { name: name.clone(), rows });
-            }
+        }
+        for part in &pipeline.lookups {
+            let nothing = Given::Rows(Vec::new());
+            let given = test.given.iter().find(|(name, _)| *name == part.name);
+            let rows = answers(plain, &part.columns, given.map_or(&nothing, |(_, given)| given));
+            let rows = rows.map_err(|e| e.at(place(test, &part.name)))?;
+            lookups.push(GivenRows { name: part.name.clone(), rows });
         }
         let latest = sources.iter().flat_map(|s| s.times.iter().flatten()).max().copied();
         Ok(Self { sources, lookups, arrival: latest.unwrap_or(Timestamp(0)) })

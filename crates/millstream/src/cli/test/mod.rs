@@ -60,6 +60,8 @@ impl Test {
         let mut failed = 0;
         for test in &chosen {
             trial::check(&loaded.pipeline, test).map_err(Failure::Options)?;
+        }
+        for test in &chosen {
             let verdict = self.play(&loaded.pipeline, &registry, &plain, test)?;
             failed += usize::from(verdict.failed.is_some());
             if self.json {
