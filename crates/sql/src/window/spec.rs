@@ -47,6 +47,8 @@ pub(crate) enum Column {
 #[derive(Clone, Debug)]
 pub(crate) struct Aggregation {
     pub window: Window,
+    /// The columns that come in.
+    pub input: SchemaRef,
     /// A row's event time: `Timestamp(Microsecond, _)`.
     pub time: Arc<dyn PhysicalExpr>,
     /// By how much that lags behind the watermark of its rows: 0 for the event time of a source, the size of the window for
