@@ -21,6 +21,8 @@ mod checked;
 mod complain;
 mod dialect;
 mod explain;
+mod flow;
+mod gather;
 mod json;
 mod lateral;
 mod lookup;
@@ -36,12 +38,13 @@ mod rewrite;
 mod sample;
 mod search;
 mod size;
+mod state;
 mod step;
 mod unnest;
 mod user;
 mod view;
-#[expect(dead_code, unused_imports, reason = "the front that plans windows is written beside it")]
 mod window;
+mod windowed;
 
 pub use catalog::functions;
 pub use planner::SqlPlanner;

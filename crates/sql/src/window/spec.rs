@@ -7,7 +7,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 
 /// How event time is cut into windows. Spans are microseconds, more than 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Window {
     /// Windows of one size, one after the other, from `offset` on.
     Tumble { size: i64, offset: i64 },

@@ -13,3 +13,4 @@ mod contract;
 mod golden;
 mod oracle;
 mod run;
+mod time;
