@@ -42,7 +42,7 @@ pub(crate) fn root(e: &DataFusionError) -> &DataFusionError {
 /// An error that is in our words already.
 #[derive(Debug)]
 pub(crate) struct Said {
-    what: String,
+    pub what: String,
     fix: String,
     /// The word in the text that it is about, rather than an expression: the first of these that there is.
     pub at: &'static [Keyword],

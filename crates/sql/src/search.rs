@@ -8,6 +8,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Column, DataFusionError, Result, plan_err};
 use datafusion_sql::sqlparser::ast::{Expr, Query};
 use datafusion_sql::sqlparser::keywords::Keyword;
+use millstream_core::Error;
 use millstream_core::operator::Windows;
 
 use crate::catalog::{Catalog, Functions};
@@ -55,6 +56,13 @@ impl Search<'_> {
             if let Some(mended) = mended(&query, &e) {
                 query = mended;
                 continue;
+            }
+            if let Some(column) = ungrouped(&e) {
+                let what = format!("`{column}` is neither in `GROUP BY` nor in an aggregate");
+                let fix = format!("add it to `GROUP BY`, or write `first_value({column})`");
+                let error = Error::stop(what).fix(fix);
+                complaints.push(Complaint::new(self.tokens.name(&column), error));
+                break;
             }
             let spot = self.blame(&query, &e);
             let place = spot.as_ref().and_then(|s| s.place);
@@ -110,9 +118,18 @@ impl Search<'_> {
         blame(query, |q| match self.attempt(q) {
             Ok(_) => false,
             // The table that a window is over is not to blame for the window.
-            Err(e) => [text.as_str(), UNREAD].contains(&root(&e).to_string().as_str()),
+            Err(e) => as_said(&e).is_some_and(|s| s.what == UNREAD) || root(&e).to_string() == text,
         })
     }
+}
+
+/// The column that stands beside groups without being the same for all rows of one.
+fn ungrouped(e: &DataFusionError) -> Option<String> {
+    let text = root(e).to_string();
+    let (_, rest) = text.split_once(", column \"").or_else(|| text.split_once("Column \""))?;
+    let (column, rest) = rest.split_once('"')?;
+    let column = column.rsplit('.').next()?;
+    rest.contains("must appear in the GROUP BY clause").then(|| column.to_owned())
 }
 
 /// Where a column is named.

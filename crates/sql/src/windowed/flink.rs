@@ -117,6 +117,7 @@ impl Call<'_> {
             return Ok(None);
         }
         let mut found = Found { spans: vec![None; self.kind.spans().len()], ..Found::default() };
+        // Spans that have names do not stand in the way of those that have none.
         let mut place = 0;
         for arg in args {
             match (arg.first(), is(&arg, 1, &Token::RArrow)) {
@@ -132,8 +133,14 @@ impl Call<'_> {
                 (Some(_), false) if found.time.is_none() && !found.keys.is_empty() => {
                     found.keys.push(arg);
                 }
+                (Some(_), false) if found.data.is_none() => found.data = Some(arg),
+                (Some(_), false) if found.time.is_none() => found.time = Some(arg),
                 (Some(first), false) => {
                     let Some(slot) = found.spans.get_mut(place) else {
+                        if self.kind == Kind::Session {
+                            found.keys.push(arg);
+                            continue;
+                        }
                         let what = format!("`{}` has no more arguments", self.kind.name());
                         return Err(self.wrong(first, what));
                     };

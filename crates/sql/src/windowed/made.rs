@@ -327,6 +327,8 @@ impl Function {
             .with_ignore_nulls(self.ignore_nulls)
             .with_distinct(self.distinct)
             .build()?;
+        // What is wrong with its constants is told only when it starts.
+        expr.create_accumulator()?;
         Ok(Arc::new(expr))
     }
 }

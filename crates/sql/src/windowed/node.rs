@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion_common::{DFSchema, DFSchemaRef, Result, plan_err};
+use datafusion_common::{DFSchema, DFSchemaRef, Result, TableReference, plan_err};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use super::WINDOW_COLUMNS;
@@ -21,6 +21,8 @@ pub(crate) struct WindowNode {
     pub lag: i64,
     /// Of sessions: the columns that each has its own for.
     pub keys: Vec<Expr>,
+    /// The table's name here, by which the window's columns are called too.
+    table: Option<TableReference>,
     schema: DFSchemaRef,
 }
 
@@ -32,20 +34,31 @@ impl WindowNode {
         lag: i64,
         keys: Vec<Expr>,
     ) -> Result<Self> {
+        // All columns of a table have its name.
+        let table = input.schema().iter().next().and_then(|(q, _)| q.cloned());
+        Self::over(input, window, time, lag, keys, table)
+    }
+
+    fn over(
+        input: Arc<LogicalPlan>,
+        window: Window,
+        time: Expr,
+        lag: i64,
+        keys: Vec<Expr>,
+        table: Option<TableReference>,
+    ) -> Result<Self> {
         let schema = input.schema();
         let mut fields = Vec::with_capacity(schema.fields().len() + WINDOW_COLUMNS.len());
         for (qualifier, field) in schema.iter().filter(|(_, f)| passes(f.name())) {
             fields.push((qualifier.cloned(), field.clone()));
         }
-        // The table has one name; so `readings.window_start` is possible too.
-        let qualifier = schema.iter().next().and_then(|(q, _)| q.cloned());
         let (_, moment) = time.to_field(schema)?;
         for name in WINDOW_COLUMNS {
             let field = moment.as_ref().clone().with_name(name).with_nullable(false);
-            fields.push((qualifier.clone(), Arc::new(field)));
+            fields.push((table.clone(), Arc::new(field)));
         }
         let schema = Arc::new(DFSchema::new_with_metadata(fields, schema.metadata().clone())?);
-        Ok(Self { input, window, time, lag, keys, schema })
+        Ok(Self { input, window, time, lag, keys, table, schema })
     }
 
     /// The places of the input's columns that stay; those of an inner window of the same names do not.
@@ -100,7 +113,8 @@ impl UserDefinedLogicalNodeCore for WindowNode {
         let (Some(time), Some(input)) = (exprs.next(), inputs.into_iter().next()) else {
             return plan_err!("a window has a time and an input");
         };
-        Self::new(Arc::new(input), self.window, time, self.lag, exprs.collect())
+        let (window, table) = (self.window, self.table.clone());
+        Self::over(Arc::new(input), window, time, self.lag, exprs.collect(), table)
     }
 
     fn necessary_children_exprs(&self, output: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -29,7 +29,7 @@ SELECT window_start, window_end, sensor, count(*) AS n, avg(value) AS mean, max(
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","window_end":"2026-01-01T00:04:00Z","sensor":"a","n":1,"mean":6.0,"peak":6.0}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT sensor, window_time, sum(value) AS total FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY sensor, window_time HAVING sum(value) > 5
@@ -47,7 +47,7 @@ SELECT sensor, window_time, sum(value) AS total FROM TABLE(TUMBLE(TABLE readings
 -- row 3/-/0 {"sensor":"a","window_time":"2026-01-01T00:03:59.999999Z","total":6.0}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 5 = out 3 + filtered 2 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_start, window_end, count(*) AS n FROM HOP(readings, ts, INTERVAL '20 seconds', INTERVAL '1 minute') GROUP BY window_start, window_end
@@ -69,7 +69,7 @@ SELECT window_start, window_end, count(*) AS n FROM HOP(readings, ts, INTERVAL '
 -- row 3/-/1 {"window_start":"2026-01-01T00:02:40Z","window_end":"2026-01-01T00:03:40Z","n":1}
 -- row 3/-/2 {"window_start":"2026-01-01T00:03:00Z","window_end":"2026-01-01T00:04:00Z","n":1}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 9 = out 9 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
 SELECT window_start, window_end, count(value) AS n FROM CUMULATE(readings, ts, INTERVAL '20 seconds', INTERVAL '1 minute') GROUP BY window_start, window_end
@@ -92,7 +92,7 @@ SELECT window_start, window_end, count(value) AS n FROM CUMULATE(readings, ts, I
 -- row 3/-/2 {"window_start":"2026-01-01T00:03:00Z","window_end":"2026-01-01T00:04:00Z","n":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 9 = out 9 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_start, window_end, sensor, count(*) AS n FROM SESSION(readings, ts, INTERVAL '40 seconds', sensor) GROUP BY window_start, window_end, sensor
@@ -111,7 +111,7 @@ SELECT window_start, window_end, sensor, count(*) AS n FROM SESSION(readings, ts
 -- row 2/-/2 {"window_start":"2026-01-01T00:00:58Z","window_end":"2026-01-01T00:01:45Z","sensor":"a","n":4}
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","window_end":"2026-01-01T00:03:40Z","sensor":"a","n":1}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
 SELECT id, window_start, window_end, window_time FROM TUMBLE(readings, ts, INTERVAL '1 minute')
@@ -184,7 +184,7 @@ WITH minutes AS (SELECT window_start, window_end, window_time, sensor, count(*) 
 -- row 3/-/0 {"window_start":"2026-01-01T00:02:00Z","window_end":"2026-01-01T00:04:00Z","n":1,"sensors":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 7 = out 2 + filtered 0 + set aside 1 + absorbed 13 + late 2
 
 -- view v lateness 60000000
@@ -203,7 +203,7 @@ SELECT window_start, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1
 -- row 1/-/2 {"window_start":"2026-01-01T00:00:00Z","sensor":"b","n":2}
 -- row 2/-/0 {"window_start":"2026-01-01T00:01:00Z","sensor":"a","n":3}
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","sensor":"a","n":1}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 10 + late 0
 
 -- One of the window's columns is enough to group by, but for windows that begin together.
@@ -221,7 +221,7 @@ SELECT count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY win
 -- row 3/-/0 {"n":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_end, count(*) AS n FROM CUMULATE(readings, ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE) GROUP BY window_end
@@ -241,7 +241,7 @@ SELECT window_end, count(*) AS n FROM CUMULATE(readings, ts, INTERVAL '30' SECON
 -- row 3/-/1 {"window_end":"2026-01-01T00:04:00Z","n":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_start, count(*) AS n FROM CUMULATE(readings, ts, INTERVAL '30 seconds', INTERVAL '1 minute') GROUP BY window_start
@@ -266,7 +266,7 @@ SELECT upper(sensor) AS s, date_trunc('hour', window_start) AS hour, window_end,
 -- row 3/-/0 {"s":"A","hour":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:04:00Z","n":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT date_trunc('hour', window_start) AS hour, window_end, count(*) AS n FROM HOP(readings, ts, INTERVAL '30 seconds', INTERVAL '1 minute') GROUP BY 1, 2
@@ -285,7 +285,7 @@ SELECT date_trunc('hour', window_start) AS hour, window_end, count(*) AS n FROM 
 -- row 3/-/0 {"hour":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:03:30Z","n":1}
 -- row 3/-/1 {"hour":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:04:00Z","n":1}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
 -- Conditions on the window, before and behind.
@@ -400,7 +400,7 @@ SELECT window_start, count(DISTINCT sensor) AS kinds, sum(value) FILTER (WHERE s
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","kinds":1,"a":6.0,"ids":[10],"names":"a","least":10,"mid":6.0,"mean":6.0,"var":null,"dev":0.0,"about":1,"half":6.0,"pos":true,"corr":null}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_start, count() AS n, min(ts) AS first, max(ts) AS last FROM TUMBLE(readings, ts, INTERVAL '1 minute', INTERVAL '30 seconds') GROUP BY window_start
@@ -416,7 +416,7 @@ SELECT window_start, count() AS n, min(ts) AS first, max(ts) AS last FROM TUMBLE
 -- row 2/-/0 {"window_start":"2026-01-01T00:00:30Z","n":6,"first":"2026-01-01T00:00:30Z","last":"2026-01-01T00:01:05Z"}
 -- row 3/-/0 {"window_start":"2026-01-01T00:02:30Z","n":1,"first":"2026-01-01T00:03:00Z","last":"2026-01-01T00:03:00Z"}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
 -- The same in other spellings.
@@ -436,7 +436,7 @@ SELECT window_start, sensor, count(*) AS n FROM TABLE(SESSION(TABLE readings PAR
 -- row 2/-/2 {"window_start":"2026-01-01T00:00:58Z","sensor":"a","n":4}
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","sensor":"a","n":1}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
 SELECT window_start, count(*) AS n FROM TABLE(HOP(DATA => TABLE readings, TIMECOL => DESCRIPTOR(ts), SLIDE => INTERVAL '30' SECOND, SIZE => INTERVAL '1' MINUTE)) GROUP BY window_start
@@ -455,7 +455,7 @@ SELECT window_start, count(*) AS n FROM TABLE(HOP(DATA => TABLE readings, TIMECO
 -- row 3/-/0 {"window_start":"2026-01-01T00:02:30Z","n":1}
 -- row 3/-/1 {"window_start":"2026-01-01T00:03:00Z","n":1}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
 SELECT window_start, count(*) AS n FROM TUMBLE(SIZE => INTERVAL '1' MINUTE, TIMECOL => DESCRIPTOR(ts), DATA => TABLE readings) AS w GROUP BY w.window_start
@@ -472,7 +472,7 @@ SELECT window_start, count(*) AS n FROM TUMBLE(SIZE => INTERVAL '1' MINUTE, TIME
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","n":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT w.window_start, w.sensor, count(*) AS n FROM session(readings, readings.ts, INTERVAL '1 minute' - INTERVAL '20 seconds', sensor) AS w GROUP BY w.window_start, w.window_end, w.sensor
@@ -491,7 +491,7 @@ SELECT w.window_start, w.sensor, count(*) AS n FROM session(readings, readings.t
 -- row 2/-/2 {"window_start":"2026-01-01T00:00:58Z","sensor":"a","n":4}
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","sensor":"a","n":1}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
 -- Steps before a window: a view, a filter, names, UNNEST.
@@ -544,7 +544,7 @@ SELECT DISTINCT window_start, sensor FROM TUMBLE(readings, ts, INTERVAL '1 minut
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","sensor":"a"}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_start, 'one' AS what, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start UNION ALL SELECT window_start, 'two', count(*) FROM TUMBLE(readings, ts, INTERVAL '2 minutes') GROUP BY window_start UNION ALL SELECT ts, 'row', id FROM readings WHERE id = 1
@@ -575,8 +575,8 @@ SELECT window_start, 'one' AS what, count(*) AS n FROM TUMBLE(readings, ts, INTE
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 33 + made 5 = out 6 + filtered 10 + set aside 2 + absorbed 17 + late 3
 
 WITH both AS (SELECT sensor, window_start, window_end FROM HOP(readings, ts, INTERVAL '30 seconds', INTERVAL '1 minute') WHERE id > 3 UNION ALL SELECT sensor, window_start, window_end FROM HOP(readings, ts, INTERVAL '30 seconds', INTERVAL '1 minute') WHERE id <= 3) SELECT window_start, window_end, count(*) AS n FROM both GROUP BY window_start, window_end
@@ -599,7 +599,7 @@ WITH both AS (SELECT sensor, window_start, window_end FROM HOP(readings, ts, INT
 -- row 3/-/0 {"window_start":"2026-01-01T00:02:30Z","window_end":"2026-01-01T00:03:30Z","n":1}
 -- row 3/-/1 {"window_start":"2026-01-01T00:03:00Z","window_end":"2026-01-01T00:04:00Z","n":1}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 22 + made 6 = out 6 + filtered 11 + set aside 1 + absorbed 9 + late 1
 
 -- A window over a window, by its start, which lags by the size.
@@ -625,7 +625,7 @@ WITH minutes AS (SELECT window_start AS at, count(*) AS n FROM TUMBLE(readings, 
 -- row 3/-/3 {"window_start":"2026-01-01T00:03:00Z","most":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 8 = out 5 + filtered 0 + set aside 1 + absorbed 11 + late 2
 
 -- Rows with windows, grouped by nothing.
@@ -681,7 +681,7 @@ SELECT window_start, sum(10 / (id - 2)) AS s FROM TUMBLE(readings, ts, INTERVAL 
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
 -- refused 0/0/1 division by zero
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 2 + absorbed 7 + late 2
 
 SELECT window_start, sum(10 / (id - 2)) FILTER (WHERE id <> 2) AS s FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
@@ -699,7 +699,7 @@ SELECT window_start, sum(10 / (id - 2)) FILTER (WHERE id <> 2) AS s FROM TUMBLE(
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","s":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_start, 6 / (count(*) - 1) AS s FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
@@ -715,7 +715,7 @@ SELECT window_start, 6 / (count(*) - 1) AS s FROM TUMBLE(readings, ts, INTERVAL 
 -- row 2/-/0 {"window_start":"2026-01-01T00:01:00Z","s":6}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- refused 0/-/0 division by zero
 -- account in 11 + made 3 = out 2 + filtered 0 + set aside 2 + absorbed 8 + late 2
 
