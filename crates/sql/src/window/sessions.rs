@@ -205,8 +205,11 @@ impl Sessions {
         match self.sessions.get_mut(number as usize) {
             Some(room) => *room = session,
             None => {
-                let capacity = roomy(self.sessions.len() + 1, self.sessions.capacity());
-                self.sessions.reserve_exact(capacity - self.sessions.len());
+                let (len, mut capacity) = (self.sessions.len(), self.sessions.capacity());
+                if len == capacity {
+                    capacity = roomy(len + 1, capacity);
+                    self.sessions.reserve_exact(capacity - len);
+                }
                 self.sessions.push(session);
                 for states in &mut self.states {
                     states.grow(self.sessions.len(), capacity);

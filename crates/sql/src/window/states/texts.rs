@@ -35,7 +35,8 @@ impl<P: Choice> Texts<P> {
             (_, text) => P::takes(text.unwrap_or_default(), own),
         };
         if takes {
-            let text: (Has, Box<[u8]>) = text.map_or((Has::Null, Box::default()), |t| (Has::Value, Box::from(t)));
+            let text: (Has, Box<[u8]>) =
+                text.map_or((Has::Null, Box::default()), |t| (Has::Value, Box::from(t)));
             self.heap = self.heap + text.1.len() - own.len();
             (*has, *own) = text;
         }

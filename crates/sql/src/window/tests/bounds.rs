@@ -1,0 +1,1 @@
+//! Bounds: of state, of chunks, of sums.
