@@ -136,10 +136,10 @@ impl Panes {
         if self.running.as_ref().is_some_and(|(from, upto, _)| *from <= start && start < *upto) {
             self.running = None;
         }
-        // A tumbling window has one pane, and other panes' sums do not matter.
+        // Where a window has one pane, other panes' sums do not matter.
         let own = self.panes.get(&pane).map_or(0, |g| g.sums_max);
         let before = self.panes.get(&pane).map_or(0, Groups::bytes);
-        let sums = if one.0 == one.1 { own } else { self.sums_max };
+        let sums = if self.spans.is_one() { own } else { self.sums_max };
         let fits = sums + adds <= i64::MAX.unsigned_abs().into();
         let mut taken = rows;
         let mut fitting = vec![];
