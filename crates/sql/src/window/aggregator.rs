@@ -48,8 +48,8 @@ pub(crate) struct Aggregator {
 }
 
 pub(super) enum State {
-    Panes(Panes),
-    Sessions(Sessions),
+    Panes(Box<Panes>),
+    Sessions(Box<Sessions>),
 }
 
 impl Aggregator {
@@ -207,9 +207,11 @@ impl State {
     pub(super) fn new(spec: &Aggregation, shape: &Arc<Shape>) -> Self {
         let (lateness, shape) = (spec.allowed_lateness, shape.clone());
         match (spec.window, Spans::new(spec.window)) {
-            (_, Some(spans)) => Self::Panes(Panes::new(spans, lateness, shape)),
-            (Window::Session { gap }, None) => Self::Sessions(Sessions::new(gap, lateness, shape)),
-            (_, None) => Self::Sessions(Sessions::new(1, lateness, shape)),
+            (_, Some(spans)) => Self::Panes(Box::new(Panes::new(spans, lateness, shape))),
+            (Window::Session { gap }, None) => {
+                Self::Sessions(Box::new(Sessions::new(gap, lateness, shape)))
+            }
+            (_, None) => Self::Sessions(Box::new(Sessions::new(1, lateness, shape))),
         }
     }
 }

@@ -153,7 +153,7 @@ impl Keys {
     }
 
     /// The key that [`Key::to_bytes`] made these of.
-    pub(super) fn from_bytes<'a>(&self, bytes: &'a [u8]) -> Option<Key<'a>> {
+    pub(super) fn parse<'a>(&self, bytes: &'a [u8]) -> Option<Key<'a>> {
         let (first, rest) = bytes.split_first()?;
         Some(match (first, &self.form) {
             (0, Form::Unit | Form::Lane | Form::Text) => Key::None,

@@ -108,7 +108,7 @@ impl Plan {
         let args = self.args.iter().map(|a| a.evaluate(batch)?.into_array(len));
         let args = args.collect::<Result<Vec<_>>>()?;
         let input = match (&self.form, args.first()) {
-            (Form::Kept(recipe), _) => recipe.input(args, batch)?,
+            (Form::Kept(recipe), _) => recipe.input(&args, batch)?,
             (Form::Valid, _) => {
                 let nulls = args.iter().fold(None, |nulls: Option<NullBuffer>, a| {
                     NullBuffer::union(nulls.as_ref(), a.logical_nulls().as_ref())

@@ -4,6 +4,7 @@ mod bounds;
 mod log;
 mod model;
 mod random;
+mod speed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

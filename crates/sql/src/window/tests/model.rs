@@ -36,14 +36,13 @@ impl<'a> Model<'a> {
             let times = arrow::compute::cast(frame.rows.batch.column(0), &DataType::Int64).unwrap();
             let times = times.as_primitive::<Int64Type>();
             let keys = model.keys(&frame.rows.batch);
-            for row in 0..frame.rows.len() {
+            for (row, key) in keys.into_iter().enumerate() {
                 if times.is_null(row) {
                     continue;
                 }
                 let time = times.value(row);
                 let watermark = frame.rows.origin.watermark(row).unwrap();
                 let closed = watermark.0.saturating_sub(spec.allowed_lateness);
-                let key = keys[row].clone();
                 let at = (time, (number, row));
                 if model.put(&mut open, &mut changed, (closed, key), at) {
                     model.late.push(frame.rows.origin.id(row).to_string());
