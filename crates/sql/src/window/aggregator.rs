@@ -39,6 +39,8 @@ pub(crate) struct Aggregator {
     pub(super) spec: Aggregation,
     pub(super) shape: Arc<Shape>,
     pub(super) state: State,
+    /// What the state is for, so that no other is taken for it.
+    pub(super) layout: String,
     /// The number of the next chunk.
     pub(super) next_run: u32,
     /// What the last snapshot had beside groups.
@@ -46,8 +48,8 @@ pub(crate) struct Aggregator {
 }
 
 pub(super) enum State {
-    Panes(Panes),
-    Sessions(Sessions),
+    Panes(Box<Panes>),
+    Sessions(Box<Sessions>),
 }
 
 impl Aggregator {
@@ -66,7 +68,8 @@ impl Aggregator {
         let plans = spec.aggregates.iter().map(|a| Plan::new(a, &spec.input));
         let shape = Arc::new(Shape { keys, plans: plans.collect::<Result<_>>()? });
         let state = State::new(&spec, &shape);
-        Ok(Self { spec, shape, state, next_run: 0, notes: vec![] })
+        let layout = layout(&spec);
+        Ok(Self { spec, shape, state, layout, next_run: 0, notes: vec![] })
     }
 
     /// Takes rows in. When the bound of state would be passed, it fails before any of them is taken.
@@ -204,11 +207,23 @@ impl State {
     pub(super) fn new(spec: &Aggregation, shape: &Arc<Shape>) -> Self {
         let (lateness, shape) = (spec.allowed_lateness, shape.clone());
         match (spec.window, Spans::new(spec.window)) {
-            (_, Some(spans)) => Self::Panes(Panes::new(spans, lateness, shape)),
-            (Window::Session { gap }, None) => Self::Sessions(Sessions::new(gap, lateness, shape)),
-            (_, None) => Self::Sessions(Sessions::new(1, lateness, shape)),
+            (_, Some(spans)) => Self::Panes(Box::new(Panes::new(spans, lateness, shape))),
+            (Window::Session { gap }, None) => {
+                Self::Sessions(Box::new(Sessions::new(gap, lateness, shape)))
+            }
+            (_, None) => Self::Sessions(Box::new(Sessions::new(1, lateness, shape))),
         }
     }
+}
+
+fn layout(spec: &Aggregation) -> String {
+    let keys = spec.keys.iter().map(|(_, field)| field.data_type().to_string());
+    let aggregates = spec.aggregates.iter().map(|a| {
+        let distinct = if a.expr.is_distinct() { " distinct" } else { "" };
+        format!("{}{distinct} {}", a.expr.fun().name(), a.expr.field().data_type())
+    });
+    let parts: Vec<_> = keys.chain(aggregates).collect();
+    format!("{:?} {}", spec.window, parts.join(", "))
 }
 
 /// Refuses rows without a time, or with one that windows cannot have.

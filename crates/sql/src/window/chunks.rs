@@ -1,6 +1,6 @@
 //! State as chunks, and back.
 //!
-//! `m` has the number of the next chunk, up to where windows were given, and what is to be given anew; `p<pane>.<run>` and
+//! `m` has what the state is for, the number of the next chunk, up to where windows were given, and what is to be given anew; `p<pane>.<run>` and
 //! `s.<run>` the states of some groups; `r<end>` a window that is closed and not yet given.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,7 @@ impl Aggregator {
 
     fn notes(&self) -> Vec<u8> {
         let mut notes = vec![VERSION];
+        put_bytes(&mut notes, self.layout.as_bytes());
         notes.extend_from_slice(&self.next_run.to_le_bytes());
         if let State::Panes(panes) = &self.state {
             put(&mut notes, panes.done.cast_unsigned());
@@ -87,6 +88,9 @@ impl Aggregator {
             };
             fits.ok_or_else(|| unfit(name))?;
         }
+        if self.notes.is_empty() && !runs.is_empty() {
+            return Err(unfit("m"));
+        }
         for (pane, chunks) in runs {
             let fits = match (&mut self.state, pane) {
                 (State::Panes(panes), Some(pane)) => {
@@ -109,7 +113,7 @@ impl Aggregator {
 
     fn read_notes(&mut self, chunk: &[u8]) -> Option<()> {
         let mut reader = Reader(chunk);
-        if reader.u8()? != VERSION {
+        if reader.u8()? != VERSION || reader.bytes()? != self.layout.as_bytes() {
             return None;
         }
         self.next_run = reader.u32()?;

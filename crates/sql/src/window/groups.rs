@@ -268,7 +268,7 @@ impl Groups {
         groups.keys.reserve(groups.capacity);
         for entry in &entries {
             let before = groups.len;
-            groups.number(shape.keys.from_bytes(Reader(entry).bytes()?)?);
+            groups.number(shape.keys.parse(Reader(entry).bytes()?)?);
             if groups.len == before {
                 return None;
             }
@@ -293,9 +293,8 @@ impl Groups {
 
     /// The greatest sum of whole numbers there is, without its sign.
     pub(super) fn sums(&self) -> u128 {
-        let of =
-            |s: &Box<dyn States>| (0..self.len).map(|g| s.sum(g).unsigned_abs()).max().unwrap_or(0);
-        self.states.iter().map(of).max().unwrap_or(0)
+        let most = |s: &dyn States| (0..self.len).map(|g| s.sum(g).unsigned_abs()).max();
+        self.states.iter().filter_map(|s| most(s.as_ref())).max().unwrap_or(0)
     }
 
     /// States of these kinds for one group, from what was saved of it.

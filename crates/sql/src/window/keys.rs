@@ -52,7 +52,7 @@ impl Key<'_> {
             Key::None => 0,
             Key::Lane(v) => {
                 let wide = u128::from(v.cast_unsigned() ^ 0x9E37_79B9_7F4A_7C15)
-                    * 0xD6E8_FEB8_6659_FD93_A076_1D64_78BD_642F_u128;
+                    * 0xA076_1D64_78BD_642F_u128;
                 #[expect(clippy::cast_possible_truncation, reason = "both halves are mixed")]
                 let mixed = (wide >> 64) as u64 ^ wide as u64;
                 mixed
@@ -153,7 +153,7 @@ impl Keys {
     }
 
     /// The key that [`Key::to_bytes`] made these of.
-    pub(super) fn from_bytes<'a>(&self, bytes: &'a [u8]) -> Option<Key<'a>> {
+    pub(super) fn parse<'a>(&self, bytes: &'a [u8]) -> Option<Key<'a>> {
         let (first, rest) = bytes.split_first()?;
         Some(match (first, &self.form) {
             (0, Form::Unit | Form::Lane | Form::Text) => Key::None,

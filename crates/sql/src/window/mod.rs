@@ -23,3 +23,6 @@ mod tree;
 
 pub(crate) use aggregator::{Aggregator, Taken};
 pub(crate) use spec::{Aggregate, Aggregation, Column, Window};
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,9 @@ use super::keys::Key;
 use super::spans::{MOMENT_MAX, Spans};
 use super::tree::Tree;
 
+/// Keys that a pane does not have yet.
+type Fresh = BTreeSet<Box<[u8]>>;
+
 /// Rows of one batch that go into panes between two moments at which windows close.
 #[derive(Default)]
 pub(super) struct Turn {
@@ -136,10 +139,10 @@ impl Panes {
         if self.running.as_ref().is_some_and(|(from, upto, _)| *from <= start && start < *upto) {
             self.running = None;
         }
-        // A tumbling window has one pane, and other panes' sums do not matter.
+        // Where a window has one pane, other panes' sums do not matter.
         let own = self.panes.get(&pane).map_or(0, |g| g.sums_max);
         let before = self.panes.get(&pane).map_or(0, Groups::bytes);
-        let sums = if one.0 == one.1 { own } else { self.sums_max };
+        let sums = if self.spans.is_one() { own } else { self.sums_max };
         let fits = sums + adds <= i64::MAX.unsigned_abs().into();
         let mut taken = rows;
         let mut fitting = vec![];
@@ -279,7 +282,7 @@ impl Panes {
         let order = match (self.groups(&source, end), self.redo.get(&end)) {
             (None, _) => vec![],
             (Some(groups), Some(keys)) if !matches!(source, Source::Ready) => {
-                let keys = keys.iter().filter_map(|k| self.shape.keys.from_bytes(k));
+                let keys = keys.iter().filter_map(|k| self.shape.keys.parse(k));
                 keys.filter_map(|k| groups.find(k)).collect()
             }
             (Some(groups), _) => groups.order(),
@@ -362,7 +365,7 @@ impl Panes {
         sorted: &[Sorted],
         exactly: bool,
     ) -> usize {
-        let mut new: BTreeMap<i64, (usize, BTreeSet<Box<[u8]>>)> = BTreeMap::new();
+        let mut new: BTreeMap<i64, (usize, Fresh)> = BTreeMap::new();
         for ((batch, _), sorted) in parts.iter().zip(sorted) {
             for (pane, rows) in sorted.turns.iter().flat_map(|turn| &turn.rows) {
                 let (most, keys) = new.entry(*pane).or_default();
@@ -376,7 +379,7 @@ impl Panes {
             }
         }
         let empty = Groups::new(&self.shape);
-        let growth = |(pane, (most, keys)): (&i64, &(usize, BTreeSet<Box<[u8]>>))| {
+        let growth = |(pane, (most, keys)): (&i64, &(usize, Fresh))| {
             let groups = self.panes.get(pane).unwrap_or(&empty);
             groups.growth(if exactly { keys.len() } else { *most })
         };

@@ -15,6 +15,8 @@ use super::bytes::{Reader, put_bytes, short};
 const RUN: usize = 1 << 16;
 /// States of so few groups are always written as one run.
 const SMALL: usize = 1 << 10;
+/// So many small runs are too many.
+const MANY: usize = 12;
 /// The first byte of every chunk.
 pub(super) const VERSION: u8 = 1;
 /// In place of a run: the group's state has changed since it was written, or never was.
@@ -80,7 +82,7 @@ impl Saved {
             out.insert(name(run), None);
         }
         let mut moved = 0;
-        while let Some(run) = self.wasteful() {
+        for run in self.wasteful() {
             moved += self.remove(run, &mut groups);
             out.insert(name(run), None);
             if moved >= RUN {
@@ -103,14 +105,31 @@ impl Saved {
         }
     }
 
-    /// The run with the fewest groups that count, if there is too much that does not, or too many runs.
-    fn wasteful(&self) -> Option<u32> {
+    /// The runs to write anew: the smallest, when there are too many; those of which most is outdated, when that is
+    /// more than what counts.
+    fn wasteful(&self) -> Vec<u32> {
         let groups = self.runs_of.len();
-        let fits = self.entries <= 2 * groups + SMALL && self.runs.len() < 8 + 4 * groups / RUN;
-        if fits && (groups > SMALL || self.runs.is_empty()) {
-            return None;
+        let mut runs: Vec<_> = self.runs.iter().collect();
+        if groups <= SMALL {
+            return self.runs.keys().copied().collect();
         }
-        self.runs.iter().min_by_key(|(_, run)| run.live).map(|(number, _)| *number)
+        if runs.len() >= MANY + 2 * groups / RUN {
+            runs.sort_by_key(|(_, run)| run.live);
+            return runs.into_iter().take(MANY * 2 / 3).map(|(number, _)| *number).collect();
+        }
+        let mut outdated = self.entries.saturating_sub(2 * groups + SMALL);
+        runs.sort_by_key(|(_, run)| {
+            std::cmp::Reverse((run.groups.len() - run.live) * 64 / run.live.max(1))
+        });
+        let mut wasteful = vec![];
+        for (number, run) in runs {
+            if outdated == 0 {
+                break;
+            }
+            outdated = outdated.saturating_sub(run.groups.len() - run.live);
+            wasteful.push(*number);
+        }
+        wasteful
     }
 
     /// Takes a run away; groups it still had have to be written.

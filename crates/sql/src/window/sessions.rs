@@ -178,10 +178,10 @@ impl Sessions {
     }
 
     fn sums(&self) -> u128 {
-        let all = |s: &Box<dyn States>| -> u128 {
+        let all = |s: &dyn States| -> u128 {
             (0..self.sessions.len()).map(|n| s.sum(n).unsigned_abs()).sum()
         };
-        self.states.iter().map(all).max().unwrap_or(0)
+        self.states.iter().map(|s| all(s.as_ref())).max().unwrap_or(0)
     }
 
     /// A new session at that time.
@@ -205,8 +205,11 @@ impl Sessions {
         match self.sessions.get_mut(number as usize) {
             Some(room) => *room = session,
             None => {
-                let capacity = roomy(self.sessions.len() + 1, self.sessions.capacity());
-                self.sessions.reserve_exact(capacity - self.sessions.len());
+                let (len, mut capacity) = (self.sessions.len(), self.sessions.capacity());
+                if len == capacity {
+                    capacity = roomy(len + 1, capacity);
+                    self.sessions.reserve_exact(capacity - len);
+                }
                 self.sessions.push(session);
                 for states in &mut self.states {
                     states.grow(self.sessions.len(), capacity);
@@ -312,7 +315,7 @@ impl Sessions {
         }
         let sessions = now.iter().filter_map(|n| self.sessions.get(*n as usize));
         let windows: Vec<_> = sessions.map(|s| (s.start, s.last + self.gap)).collect();
-        let keys = now.iter().filter_map(|n| self.shape.keys.from_bytes(self.key(*n)));
+        let keys = now.iter().filter_map(|n| self.shape.keys.parse(self.key(*n)));
         let keys = self.shape.keys.decode(keys)?;
         let results = self.states.iter().map(|s| s.finish(&now)).collect::<Result<Vec<_>>>()?;
         let rows = rows(spec, &windows, &keys, &results)?;

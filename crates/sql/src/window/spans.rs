@@ -47,6 +47,11 @@ impl Spans {
         self.grows
     }
 
+    /// Whether every window is one pane.
+    pub(super) fn is_one(&self) -> bool {
+        self.pane == self.size
+    }
+
     /// The pane of a moment.
     pub(super) fn pane(&self, moment: i64) -> i64 {
         (moment - self.offset).div_euclid(self.pane)

@@ -26,7 +26,7 @@ enum Node {
     Empty,
     /// All its rows are in that one.
     Like(Place),
-    Own(Groups),
+    Own(Box<Groups>),
 }
 
 impl Node {
@@ -108,7 +108,7 @@ impl Tree {
         let (Some(earlier), Some(later)) = both else { return Ok(Node::Empty) };
         let mut joined = earlier.copy();
         joined.merge(later)?;
-        Ok(Node::Own(joined))
+        Ok(Node::Own(Box::new(joined)))
     }
 
     pub(super) fn get<'a>(

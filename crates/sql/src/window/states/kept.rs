@@ -89,7 +89,7 @@ impl Recipe {
     }
 
     /// The rows to keep of a batch.
-    pub(super) fn input(&self, args: Vec<ArrayRef>, batch: &RecordBatch) -> Result<Input> {
+    pub(super) fn input(&self, args: &[ArrayRef], batch: &RecordBatch) -> Result<Input> {
         let valid = match self.keep {
             Keep::First { valid: true } | Keep::Last { valid: true } => {
                 args.first().and_then(|a| a.logical_nulls())
@@ -98,7 +98,7 @@ impl Recipe {
         };
         let orders = self.orders.iter().map(|o| o.evaluate(batch)?.into_array(batch.num_rows()));
         let orders = orders.collect::<Result<Vec<_>>>()?;
-        let values = self.values.convert_columns(&args)?;
+        let values = self.values.convert_columns(args)?;
         let order = self.order.as_ref().map(|o| o.convert_columns(&orders)).transpose()?;
         Ok(Input::Rows(KeptRows { values, order, valid }))
     }

@@ -8,7 +8,6 @@ use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, Schema};
-use arrow_select::filter::prep_null_mask_filter;
 use datafusion_common::Result;
 use datafusion_physical_expr::PhysicalExpr;
 
@@ -98,14 +97,18 @@ impl Plan {
             Some(filter) => {
                 let mask = filter.evaluate(batch)?.into_array(len)?;
                 let mask = mask.as_boolean_opt().ok_or_else(unfit)?;
-                Some(prep_null_mask_filter(mask).values().clone())
+                let bits = match mask.nulls() {
+                    Some(nulls) => mask.values() & nulls.inner(),
+                    None => mask.values().clone(),
+                };
+                Some(bits)
             }
             None => None,
         };
         let args = self.args.iter().map(|a| a.evaluate(batch)?.into_array(len));
         let args = args.collect::<Result<Vec<_>>>()?;
         let input = match (&self.form, args.first()) {
-            (Form::Kept(recipe), _) => recipe.input(args, batch)?,
+            (Form::Kept(recipe), _) => recipe.input(&args, batch)?,
             (Form::Valid, _) => {
                 let nulls = args.iter().fold(None, |nulls: Option<NullBuffer>, a| {
                     NullBuffer::union(nulls.as_ref(), a.logical_nulls().as_ref())
