@@ -245,24 +245,12 @@ impl Lower<'_> {
         for input in &union.inputs {
             chains.extend(self.plan(input)?);
         }
-        let schema = as_null_as(&schema, &chains);
         for chain in &mut chains {
             chain.steps.push(Step::Rename { schema: schema.clone() });
             chain.schema = schema.clone();
         }
         Ok(chains)
     }
-}
-
-/// The schema, where a column may be null if it may be in a branch: while windows are not there yet, what stands for
-/// them may be null where they are not.
-fn as_null_as(schema: &SchemaRef, branches: &[Chain]) -> SchemaRef {
-    let fields = schema.fields().iter().enumerate().map(|(i, field)| {
-        let null = branches.iter().filter_map(|c| c.schema.fields().get(i));
-        let null = null.into_iter().any(|f| f.is_nullable());
-        field.as_ref().clone().with_nullable(field.is_nullable() || null)
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// Lets each filter copy only the columns that the projection after it reads.

@@ -81,7 +81,7 @@ struct Plan<'a> {
     options: Arc<ConfigOptions>,
     lookups: Lookups,
     /// What is known of tables, and of views as they get planned.
-    known: Known,
+    known: Arc<Known>,
     /// Columns of tables, and of views as they get planned.
     schemas: BTreeMap<String, SchemaRef>,
     /// Views with errors, and those above them.
@@ -103,7 +103,7 @@ impl<'a> Plan<'a> {
             functions: all,
             options: plan::options(),
             lookups: lookups.collect(),
-            known: Known::new(tables),
+            known: Arc::new(Known::new(tables)),
             schemas: schemas.collect(),
             broken: BTreeSet::new(),
             planned: Planned::default(),
@@ -254,9 +254,9 @@ impl<'a> Plan<'a> {
     fn plan_view(&mut self, view: &View, parsed: &Parsed) {
         let arrival = Arrival::default();
         let functions = self.functions.at(&arrival);
-        self.known.lateness =
-            i64::try_from(view.windows.allowed_lateness.as_micros()).unwrap_or(i64::MAX);
-        let known = Arc::new(self.known.clone());
+        let lateness = view.windows.allowed_lateness.as_micros();
+        Arc::make_mut(&mut self.known).lateness = i64::try_from(lateness).unwrap_or(i64::MAX);
+        let known = self.known.clone();
         let search = Search {
             tables: &self.schemas,
             lookups: &self.lookups,
@@ -270,7 +270,8 @@ impl<'a> Plan<'a> {
             Ok(Ready { planned, used, facts }) => {
                 self.note_used(&used);
                 self.schemas.insert(view.name.clone(), planned.schema.clone());
-                self.known.tables.insert(view.name.clone(), facts);
+                drop(known);
+                Arc::make_mut(&mut self.known).tables.insert(view.name.clone(), facts);
                 self.planned.views.push(planned);
             }
             Err(complaints) => self.complain(&view.name, complaints),
@@ -312,6 +313,11 @@ fn used(chains: &[Chain]) -> Vec<(String, Vec<String>)> {
 
 fn ready(view: &View, arrival: Arrival, lowered: Lowered) -> Result<Ready, Vec<Complaint>> {
     let Lowered { chains, grown, facts } = lowered;
+    if grown.is_empty() && !view.windows.allowed_lateness.is_zero() {
+        let what = "the view has `allowed_lateness`, and no window that rows could be late for";
+        let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
+        return Err(vec![Complaint::new(None, error)]);
+    }
     let complain = |e: DataFusionError| vec![Complaint::new(None, translate(&e, None))];
     let last = chains.iter().find(|c| c.to.is_none());
     let schema = last.map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());

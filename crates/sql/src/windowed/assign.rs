@@ -53,10 +53,8 @@ impl AssignStep {
         }
         let passing = node.passing();
         let of = time.data_type(&chain.schema)?;
-        // While its windows are not there, what stands for them may be as null as the time itself.
-        let nullable = grouped && time.nullable(&chain.schema)?;
         let fields = passing.iter().filter_map(|i| chain.schema.fields().get(*i).cloned());
-        let window = WINDOW_COLUMNS.map(|name| Arc::new(Field::new(name, of.clone(), nullable)));
+        let window = WINDOW_COLUMNS.map(|name| Arc::new(Field::new(name, of.clone(), false)));
         let schema = Arc::new(Schema::new(fields.chain(window).collect::<Vec<_>>()));
         let windows = (!grouped).then_some(node.window);
         Ok(Self { passing, time, shown: show(&node.time), windows, schema })
@@ -70,15 +68,15 @@ impl AssignStep {
 
     pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Became<'_>> {
         let times = self.time.evaluate(&rows.batch)?.into_array(rows.len())?;
+        if times.null_count() > 0 {
+            return exec_err!("its event time is null, so that it belongs to no window");
+        }
         let Some(window) = self.windows else {
             let columns = self.beside(&rows, None, [times.clone(), times.clone(), times])?;
             let batch = batch_of(&self.schema, columns, rows.len())?;
             return Ok(Became::Rows(Rows { batch, origin: rows.origin }));
         };
         let moments = times.as_primitive::<TimestampMicrosecondType>();
-        if moments.null_count() > 0 {
-            return exec_err!("the event time is null");
-        }
         let spans =
             moments.values().iter().map(|t| Spans::of(window, *t)).collect::<Result<Vec<_>>>()?;
         if let Window::Tumble { .. } = window {

@@ -1,8 +1,15 @@
 //! What a view says of the state it keeps: what it is made for, and by which columns a row takes another's place.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_core::operator::{PlannedView, View};
+use bytes::Bytes;
+use millstream_core::Timestamp;
+use millstream_core::codec::{Origin, Rows};
+use millstream_core::operator::{Operator, Output, PlannedView, Planner, View};
+use millstream_core::record::Offset;
+use millstream_sql::SqlPlanner;
 
 use crate::run::{Input, plan, view};
 
@@ -42,7 +49,7 @@ fn what_does_not_change_the_meaning_of_state_leaves_it() {
     assert!(first.contains("datafusion 55.2.0"), "{first}");
     let same = [
         // White space, comments, case, other spellings.
-        MINUTES.replace(' ', "\n  ").replace("SELECT", "-- what\nselect /* here */"),
+        MINUTES.replace(", ", "\n  ,").replace("SELECT", "-- what\nselect /* here */"),
         MINUTES.replace(
             "TUMBLE(readings, ts, INTERVAL '1 minute')",
             "TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '60' SECOND))",
@@ -122,4 +129,83 @@ fn rows_that_are_given_anew_are_known_by_their_keys() {
         "s, w"
     );
     assert_eq!(planned(view("v", MINUTES)).updates, None);
+}
+
+/// So many rows of as many sensors, all in one minute.
+fn many(count: usize) -> Rows {
+    let row = |i| format!("{{\"id\":{i},\"sensor\":\"s{i}\",\"ts\":\"2026-01-01T00:00:01Z\"}}\n");
+    let rows = (0..count).map(row).collect::<String>();
+    let columns = r#"{"id":"int64","sensor":"string","value":"float64","ts":"timestamp"}"#;
+    let batch = Input::new("readings", columns, &rows).batch();
+    let before = Arc::from([Timestamp::BEGIN]);
+    let origin = Origin::new(Offset(0), Arc::from([0]), None).with_watermarks(before);
+    Rows { batch, origin }
+}
+
+fn process(operator: &mut dyn Operator, rows: Rows) -> millstream_core::Result<Output> {
+    let mut out = Output::default();
+    operator.process(0, rows, Timestamp(0), &mut out)?;
+    assert!(out.account.balances() && out.left.is_none());
+    Ok(out)
+}
+
+#[test]
+fn windows_that_end_at_once_come_in_pieces() {
+    // Some come of the outer window, for which the inner one has to have given all.
+    let outer = format!(
+        "WITH minutes AS (SELECT *, window_start AS at FROM ({MINUTES})) SELECT sensor, sum(n) AS n \
+         FROM TUMBLE(minutes, at, INTERVAL '1 hour') GROUP BY window_start, sensor"
+    );
+    for (sql, absorbed) in [(MINUTES.to_owned(), 0), (outer, 20_000)] {
+        let mut operator = planned(view("v", &sql)).operator;
+        let out = process(operator.as_mut(), many(20_000)).unwrap();
+        assert_eq!((out.account.absorbed, out.rows.len()), (20_000, 0));
+        let (mut pieces, mut rows, mut taken) = (0, 0, 0);
+        loop {
+            let mut out = Output::default();
+            operator.advance(Timestamp::END, Timestamp(0), &mut out).unwrap();
+            assert!(out.account.balances(), "{:?}", out.account);
+            let len = out.rows.iter().map(Rows::len).sum::<usize>();
+            assert!(len <= 20_000 / 2, "a piece of {len} rows");
+            (rows, taken) = (rows + len, taken + out.account.absorbed);
+            if !out.more {
+                break;
+            }
+            pieces += 1;
+        }
+        assert_eq!((rows, taken), (20_000, absorbed));
+        assert!(pieces > 1, "{pieces} pieces");
+    }
+}
+
+#[test]
+fn at_its_bound_state_stops_the_view_and_nothing_is_half_taken() {
+    let mut small = view("v", MINUTES);
+    small.windows.state_bytes = 64 << 10;
+    let mut operator = planned(small).operator;
+    let error = process(operator.as_mut(), many(20_000)).unwrap_err();
+    assert!(error.to_string().contains("state_bytes"), "{error}");
+    let mut out = Output::default();
+    operator.advance(Timestamp::END, Timestamp(0), &mut out).unwrap();
+    assert_eq!(out.rows.len(), 0);
+}
+
+#[test]
+fn state_of_another_view_is_not_taken() {
+    let mut operator = planned(view("v", MINUTES)).operator;
+    let foreign = BTreeMap::from([("7/what".to_owned(), Bytes::from_static(b"x"))]);
+    let error = operator.restore(&foreign).unwrap_err();
+    assert!(error.to_string().contains("parts that it does not know"), "{error}");
+}
+
+#[test]
+fn what_a_window_reads_is_known_without_columns() {
+    let reads = |sql: &str| {
+        let names = SqlPlanner::new().reads(&view("v", sql)).unwrap();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(reads("SELECT 1 AS x FROM TUMBLE(a, ts, INTERVAL '1 minute')"), "a");
+    let flink = "WITH c AS (SELECT * FROM b) SELECT 1 AS x FROM TABLE(SESSION(DATA => TABLE c, \
+        TIMECOL => DESCRIPTOR(ts), GAP => INTERVAL '1' DAY)) s LEFT JOIN d ON d.key = s.k";
+    assert_eq!(reads(flink), "b, d");
 }

@@ -68,8 +68,10 @@ impl Input {
     }
 
     fn batch_of(&self, rows: &str) -> RecordBatch {
-        let mut decoder =
-            arrow_json::ReaderBuilder::new(self.schema.clone()).build_decoder().unwrap();
+        let mut decoder = arrow_json::ReaderBuilder::new(self.schema.clone())
+            .with_batch_size(1 << 20)
+            .build_decoder()
+            .unwrap();
         decoder.decode(rows.as_bytes()).unwrap();
         decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone()))
     }

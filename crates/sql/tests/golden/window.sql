@@ -129,7 +129,7 @@ SELECT id, window_start, window_end, window_time FROM TUMBLE(readings, ts, INTER
 -- row 1/0/3 {"id":8,"window_start":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:01:00Z","window_time":"2026-01-01T00:00:59.999999Z"}
 -- row 2/0/1 {"id":10,"window_start":"2026-01-01T00:03:00Z","window_end":"2026-01-01T00:04:00Z","window_time":"2026-01-01T00:03:59.999999Z"}
 -- row 2/0/2 {"id":11,"window_start":"2026-01-01T00:01:00Z","window_end":"2026-01-01T00:02:00Z","window_time":"2026-01-01T00:01:59.999999Z"}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 0 = out 10 + filtered 0 + set aside 1
 
 SELECT id, window_start FROM HOP(readings, ts, INTERVAL '40 seconds', INTERVAL '1 minute') AS w WHERE w.window_start > TIMESTAMP '2026-01-01 00:00:00Z'
@@ -146,7 +146,7 @@ SELECT id, window_start FROM HOP(readings, ts, INTERVAL '40 seconds', INTERVAL '
 -- row 2/0/1 {"id":10,"window_start":"2026-01-01T00:02:40Z"}
 -- row 2/0/2 {"id":11,"window_start":"2026-01-01T00:00:40Z"}
 -- row 2/0/2 {"id":11,"window_start":"2026-01-01T00:01:20Z"}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 8 + filtered 8 + set aside 1
 
 -- view minutes
@@ -288,6 +288,23 @@ SELECT date_trunc('hour', window_start) AS hour, window_end, count(*) AS n FROM 
 -- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
+SELECT window_start, 'x' AS x, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, 'x'
+-- columns window_start Timestamp(µs, "UTC"), x Utf8, n Int64
+-- plan scan readings (ts)
+-- plan   project window_start
+-- plan window 1: TUMBLE of 1 minute of ts, by 'x'
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, 'x' AS x, count(*) AS n
+-- row 1/-/0 {"window_start":"2026-01-01T00:00:00Z","x":"x","n":5}
+-- row 2/-/0 {"window_start":"2026-01-01T00:01:00Z","x":"x","n":2}
+-- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","x":"x","n":1}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
+-- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
+
 -- Conditions on the window, before and behind.
 SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') WHERE window_start >= TIMESTAMP '2026-01-01 00:01:00Z' AND value > 2 GROUP BY window_start
 -- columns window_start Timestamp(µs, "UTC"), n Int64
@@ -357,7 +374,7 @@ SELECT window_start, max(ts - window_start) AS most, count(*) FILTER (WHERE ts =
 -- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","most":"P0D","first":1}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_end, max(window_end - ts) AS most FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_end
@@ -376,11 +393,34 @@ SELECT window_end, max(window_end - ts) AS most FROM TUMBLE(readings, ts, INTERV
 -- row 3/-/0 {"window_end":"2026-01-01T00:04:00Z","most":"PT60S"}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
 
 SELECT window_start, max(ts - window_start) AS most FROM HOP(readings, ts, INTERVAL '30 seconds', INTERVAL '1 minute') GROUP BY window_start
 -- error v: 1:120 `max(ts - window_start)` is computed of the window's columns before rows are grouped, which only `TUMBLE` can do: a row is in several windows
+--  fix: group by `window_start` and `window_end` as they are, and compute it of the result: in the `SELECT` list, in `HAVING`, or in an outer `SELECT`
+
+SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') WHERE window_start > TIMESTAMP '2026-01-01 00:00:30Z' OR value > 10 GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), n Int64
+-- plan scan readings (value, ts)
+-- plan   add the columns of TUMBLE of 1 minute of ts
+-- plan   project value, window_start
+-- plan   filter (window_start > TIMESTAMP '2026-01-01T00:00:30Z') OR (value > 10.0)
+-- plan   project window_start
+-- plan window 1: TUMBLE of 1 minute of ts
+-- plan   compute count(*)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, count(*) AS n
+-- row 1/-/0 {"window_start":"2026-01-01T00:00:00Z","n":2}
+-- row 2/-/0 {"window_start":"2026-01-01T00:01:00Z","n":2}
+-- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","n":1}
+-- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 3 = out 3 + filtered 4 + set aside 1 + absorbed 5 + late 1
+
+SELECT window_start, count(*) AS n FROM HOP(readings, ts, INTERVAL '30 seconds', INTERVAL '1 minute') WHERE window_start > TIMESTAMP '2026-01-01 00:00:30Z' OR value > 10 GROUP BY window_start
+-- error v: 1:171 `(window_start > TIMESTAMP '2026-01-01T00:00:30Z') OR (value > 10.0)` is computed of the window's columns before rows are grouped, which only `TUMBLE` can do: a row is in several windows
 --  fix: group by `window_start` and `window_end` as they are, and compute it of the result: in the `SELECT` list, in `HAVING`, or in an outer `SELECT`
 
 -- Aggregates of all kinds.
@@ -653,7 +693,7 @@ SELECT id, window_start FROM HOP(readings, ts, INTERVAL '2 minutes', INTERVAL '1
 -- row 0/0/3 {"id":4,"window_start":"2026-01-01T00:00:00Z"}
 -- row 1/0/1 {"id":6,"window_start":"2026-01-01T00:00:00Z"}
 -- row 1/0/3 {"id":8,"window_start":"2026-01-01T00:00:00Z"}
--- refused 2/0/0 the event time is null
+-- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 0 = out 6 + filtered 4 + set aside 1
 
 SELECT * FROM TUMBLE(readings, ts, INTERVAL '1 day') WHERE id = 1
@@ -718,6 +758,11 @@ SELECT window_start, 6 / (count(*) - 1) AS s FROM TUMBLE(readings, ts, INTERVAL 
 -- refused 2/0/0 its event time is null, so that it belongs to no window
 -- refused 0/-/0 division by zero
 -- account in 11 + made 3 = out 2 + filtered 0 + set aside 2 + absorbed 8 + late 2
+
+-- view v lateness 60000000
+SELECT id FROM readings
+-- error v: the view has `allowed_lateness`, and no window that rows could be late for
+--  fix: leave it out, or give it to the view with the windows
 
 -- A view over windows with rows given anew.
 -- view minutes lateness 60000000
