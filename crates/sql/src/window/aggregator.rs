@@ -74,6 +74,14 @@ impl Aggregator {
 
     /// Takes rows in. When the bound of state would be passed, it fails before any of them is taken.
     pub(crate) fn take(&mut self, rows: &Rows) -> Result<Taken> {
+        let giving = match &self.state {
+            State::Panes(panes) => panes.is_giving(),
+            State::Sessions(sessions) => sessions.is_giving(),
+        };
+        if giving {
+            let what = "rows came before all rows that were due had been given";
+            return Err(DataFusionError::Internal(what.into()));
+        }
         let mut taken = Taken::default();
         let mut parts = vec![];
         let mut sorted = vec![];

@@ -12,6 +12,9 @@ use super::keys::Key;
 use super::spans::{MOMENT_MAX, Spans};
 use super::tree::Tree;
 
+/// About what is kept of a key for which a window is to be given anew.
+const REDO_BYTES: usize = 80;
+
 /// Keys that a pane does not have yet.
 type Fresh = BTreeSet<Box<[u8]>>;
 
@@ -314,6 +317,11 @@ impl Panes {
         }
     }
 
+    /// Whether a window is being given.
+    pub(super) fn is_giving(&self) -> bool {
+        self.emission.is_some()
+    }
+
     /// Goes on to the next window to give at this watermark; `false` when there is none.
     pub(super) fn go_on(&mut self, watermark: i64) -> Result<bool> {
         if let Some(emission) = self.emission.take() {
@@ -393,7 +401,7 @@ impl Panes {
 
     pub(super) fn bytes(&self) -> usize {
         let running = self.running.as_ref().map_or(0, |(_, _, groups)| groups.bytes());
-        let redo = self.redo.values().flatten().map(|k| k.len() + 48).sum::<usize>();
+        let redo = self.redo.values().map(BTreeSet::len).sum::<usize>() * REDO_BYTES;
         let own = self.emission.as_ref().map_or(0, Emission::bytes);
         let ready = self.ready.values().map(Groups::bytes).sum::<usize>();
         self.held + ready + self.tree.bytes() + running + redo + own

@@ -122,7 +122,8 @@ pub(super) struct Ran {
     pub refused: Vec<(String, String)>,
 }
 
-/// Runs frames, cut into batches of at most `cut` rows, and restored from chunks after each frame if `restored`.
+/// Runs frames, cut into batches of at most `cut` rows, and restored from chunks if `restored`: before and
+/// after each frame's rows come out.
 pub(super) fn run(spec: &Aggregation, frames: &[Frame], cut: usize, restored: bool) -> Ran {
     let mut operator = Aggregator::new(spec.clone()).unwrap();
     let mut state: BTreeMap<String, Bytes> = BTreeMap::new();
@@ -143,6 +144,9 @@ pub(super) fn run(spec: &Aggregation, frames: &[Frame], cut: usize, restored: bo
             }
         }
         assert_eq!(absorbed, rows as u64, "every row is absorbed, late or refused");
+        if restored {
+            operator = again(spec, operator, &mut state);
+        }
         let mut made = vec![];
         while let Some(watermark) = frame.after {
             match operator.due(watermark).unwrap() {
@@ -152,21 +156,31 @@ pub(super) fn run(spec: &Aggregation, frames: &[Frame], cut: usize, restored: bo
         }
         ran.rows.push(arrow_select::concat::concat_batches(&spec.schema, &made).unwrap());
         if restored {
-            let mut chunks = Chunks::new();
-            operator.snapshot("w/", &mut chunks).unwrap();
-            for (name, chunk) in chunks {
-                match chunk {
-                    Some(chunk) => state.insert(name, chunk),
-                    None => Some(state.remove(&name).expect("a chunk that is there goes")),
-                };
-            }
-            operator = Aggregator::new(spec.clone()).unwrap();
-            let chunks = state.iter().map(|(n, c)| (n.strip_prefix("w/").unwrap(), c));
-            operator.restore(chunks).unwrap();
+            operator = again(spec, operator, &mut state);
         }
     }
     ran.refused.sort();
     ran
+}
+
+/// The operator that goes on with what a snapshot of this one has.
+fn again(
+    spec: &Aggregation,
+    mut operator: Aggregator,
+    state: &mut BTreeMap<String, Bytes>,
+) -> Aggregator {
+    let mut chunks = Chunks::new();
+    operator.snapshot("w/", &mut chunks).unwrap();
+    for (name, chunk) in chunks {
+        match chunk {
+            Some(chunk) => state.insert(name, chunk),
+            None => Some(state.remove(&name).expect("a chunk that is there goes")),
+        };
+    }
+    let mut operator = Aggregator::new(spec.clone()).unwrap();
+    let chunks = state.iter().map(|(n, c)| (n.strip_prefix("w/").unwrap(), c));
+    operator.restore(chunks).unwrap();
+    operator
 }
 
 /// The rows, bit by bit.

@@ -9,8 +9,8 @@ use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::DataType;
 use datafusion_common::ScalarValue;
-use millstream_core::clock::Timestamp;
 
+use super::super::batch::lagging;
 use super::super::{Aggregation, Column, Window};
 use super::log::Frame;
 
@@ -42,14 +42,14 @@ impl<'a> Model<'a> {
                 }
                 let time = times.value(row);
                 let watermark = frame.rows.origin.watermark(row).unwrap();
-                let closed = watermark.0.saturating_sub(spec.allowed_lateness);
+                let closed = lagging(watermark, spec.lag).saturating_sub(spec.allowed_lateness);
                 let at = (time, (number, row));
                 if model.put(&mut open, &mut changed, (closed, key), at) {
                     model.late.push(frame.rows.origin.id(row).to_string());
                 }
             }
             let mut made = vec![];
-            if let Some(Timestamp(watermark)) = frame.after {
+            if let Some(watermark) = frame.after.map(|w| lagging(w, spec.lag)) {
                 for place in changed.iter().filter(|p: &&(i64, i64, Vec<u8>)| p.0 <= watermark) {
                     made.push(model.row(place, &open[place]));
                 }

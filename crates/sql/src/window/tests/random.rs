@@ -74,6 +74,9 @@ fn spec(rng: &mut Rng, window: Window) -> Aggregation {
     if rng.u8(..3) == 0 {
         spec.allowed_lateness = rng.i64(1..60);
     }
+    if rng.u8(..4) == 0 {
+        spec.lag = rng.i64(1..40);
+    }
     spec
 }
 
@@ -150,6 +153,46 @@ fn one(seed: u64) {
     equal(&whole, &Model::run(&spec, &frames), &what);
     same(&whole, &run(&spec, &frames, 1, false), &format!("{what}, row by row"));
     same(&whole, &run(&spec, &frames, rng.usize(1..20), true), &format!("{what}, restored"));
+}
+
+/// Groups of many rows, so that values are folded into the library's own states.
+#[test]
+fn what_is_folded_comes_out_the_same_however_cut_and_restored() {
+    const FOLDED: &[&str] = &[
+        "approx_distinct i",
+        "approx_percentile_cont f 0.9",
+        "approx_median f",
+        "corr f g",
+        "regr_slope f g filter b",
+        "bit_xor i",
+        "sum d",
+        "avg d",
+        "count distinct i",
+    ];
+    for (seed, window) in [
+        Window::Tumble { size: 3000, offset: 0 },
+        Window::Hop { size: 6000, slide: 2500, offset: 3 },
+        Window::Cumulate { size: 6000, step: 2000, offset: 0 },
+        Window::Session { gap: 300 },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rng = &mut Rng::with_seed(seed as u64);
+        let spec = aggregation(window, &["b"], FOLDED);
+        let kind = Kind { frames: 4, rows: 6000, keys: 2000, step: 1, disorder: 30, delay: 40 };
+        let frames = log(rng, &kind);
+        let whole = run(&spec, &frames, usize::MAX / 2, false);
+        same(&whole, &run(&spec, &frames, 97, true), &format!("{window:?}"));
+        // What the library computes exactly is exact when folded too.
+        let exact =
+            aggregation(window, &["b"], &["bit_xor i", "sum d", "avg d", "count distinct i"]);
+        equal(
+            &run(&exact, &frames, 500, false),
+            &Model::run(&exact, &frames),
+            &format!("{window:?}"),
+        );
+    }
 }
 
 #[test]
