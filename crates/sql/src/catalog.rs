@@ -6,26 +6,43 @@ use std::sync::Arc;
 use arrow_schema::{DataType, SchemaRef};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Result, TableReference, plan_err};
-use datafusion_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
+use datafusion_expr::{
+    AggregateUDF, Documentation, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF,
+};
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_functions_aggregate::all_default_aggregate_functions;
+use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 
 use crate::arrival::Arrival;
 use crate::bounded;
 use crate::json::JsonPlanner;
+use crate::windowed::{Known, WindowPlanner};
 
 /// The functions there are, by every name they have.
 #[derive(Clone)]
 pub(crate) struct Functions {
     by_name: BTreeMap<String, Arc<ScalarUDF>>,
+    /// Those that make one value of many.
+    aggregates: BTreeMap<String, Arc<AggregateUDF>>,
 }
 
 impl Functions {
     pub(crate) fn standard() -> Self {
-        let mut all = Self { by_name: BTreeMap::new() };
+        let mut all = Self { by_name: BTreeMap::new(), aggregates: BTreeMap::new() };
+        for f in all_default_aggregate_functions() {
+            // It tells sets of keys apart, of which a window has one.
+            if f.name() == "grouping" {
+                continue;
+            }
+            for alias in f.aliases() {
+                all.aggregates.insert(alias.clone(), f.clone());
+            }
+            all.aggregates.insert(f.name().to_owned(), f);
+        }
         for f in datafusion_functions::all_default_functions() {
             all.add(f);
         }
@@ -62,8 +79,12 @@ impl Functions {
         self.by_name.get(name)
     }
 
+    pub(crate) fn aggregate(&self, name: &str) -> Option<&Arc<AggregateUDF>> {
+        self.aggregates.get(name)
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.by_name.keys().map(String::as_str)
+        self.by_name.keys().chain(self.aggregates.keys()).map(String::as_str)
     }
 }
 
@@ -71,19 +92,21 @@ impl Functions {
 #[must_use]
 pub fn functions() -> Vec<(String, String)> {
     let all = Functions::standard();
-    let line = |f: &ScalarUDF| {
-        let text = f.documentation().map(|d| d.description.clone()).unwrap_or_default();
+    let line = |documentation: Option<&Documentation>| {
+        let text = documentation.map(|d| d.description.clone()).unwrap_or_default();
         let first = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
         first.to_owned()
     };
-    all.by_name
-        .iter()
-        .filter(|(_, f)| !crate::refuse::is_volatile(f))
-        .map(|(name, f)| {
-            let text = if name == f.name() { line(f) } else { format!("same as `{}`", f.name()) };
-            (name.clone(), text)
-        })
-        .collect()
+    let same = |name: &str| format!("same as `{name}`");
+    let scalar = all.by_name.iter().filter(|(_, f)| !crate::refuse::is_volatile(f));
+    let scalar = scalar.map(|(name, f)| {
+        (name, if name == f.name() { line(f.documentation()) } else { same(f.name()) })
+    });
+    let aggregates = all.aggregates.iter().map(|(name, f)| {
+        (name, if name == f.name() { line(f.documentation()) } else { same(f.name()) })
+    });
+    let lines = scalar.chain(aggregates).map(|(name, line)| (name.clone(), line));
+    lines.collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
 /// What one view can name.
@@ -92,12 +115,14 @@ pub(crate) struct Catalog<'a> {
     pub functions: Functions,
     pub options: Arc<ConfigOptions>,
     planners: Vec<Arc<dyn ExprPlanner>>,
+    relations: [Arc<dyn RelationPlanner>; 1],
 }
 
 impl<'a> Catalog<'a> {
     pub(crate) fn new(
         tables: &'a BTreeMap<String, SchemaRef>,
         functions: Functions,
+        known: Arc<Known>,
         options: Arc<ConfigOptions>,
     ) -> Self {
         let planners: Vec<Arc<dyn ExprPlanner>> = vec![
@@ -107,8 +132,9 @@ impl<'a> Catalog<'a> {
             Arc::new(FieldAccessPlanner),
             Arc::new(DatetimeFunctionPlanner),
             Arc::new(UnicodeFunctionPlanner),
+            Arc::new(AggregateFunctionPlanner),
         ];
-        Self { tables, functions, options, planners }
+        Self { tables, functions, options, planners, relations: [Arc::new(WindowPlanner(known))] }
     }
 }
 
@@ -140,8 +166,12 @@ impl ContextProvider for Catalog<'_> {
         None
     }
 
-    fn get_aggregate_meta(&self, _: &str) -> Option<Arc<AggregateUDF>> {
-        None
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relations
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.functions.aggregate(name).cloned()
     }
 
     fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
@@ -157,7 +187,7 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.functions.names().map(str::to_owned).collect()
+        self.functions.by_name.keys().cloned().collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -165,7 +195,7 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
+        self.functions.aggregates.keys().cloned().collect()
     }
 
     fn udwf_names(&self) -> Vec<String> {

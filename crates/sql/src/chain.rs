@@ -1,14 +1,22 @@
-//! The way of one input's rows through a view.
+//! The way of rows through a part of a view.
 
 use arrow_schema::SchemaRef;
 
 use crate::step::Step;
 
-/// What happens to the rows of one port, from the scan on.
+/// Where rows come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Feed {
+    /// A source or view.
+    Table(String),
+    /// An aggregation of the same view, by its number.
+    Window(usize),
+}
+
+/// What happens to the rows of one port, or of one aggregation.
 pub(crate) struct Chain {
-    /// Which source or view the rows come from.
-    pub input: String,
-    /// The columns that are read, with the types they were planned for.
+    pub from: Feed,
+    /// The columns that come, with the types they were planned for.
     pub scan: SchemaRef,
     /// What is done with them, in order.
     pub steps: Vec<Step>,
@@ -16,4 +24,6 @@ pub(crate) struct Chain {
     pub schema: SchemaRef,
     /// The steps for people.
     pub explain: Vec<String>,
+    /// The aggregation that takes the rows in; `None` if they leave the view.
+    pub to: Option<usize>,
 }

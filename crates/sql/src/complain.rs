@@ -1,6 +1,9 @@
 //! What is wrong with a view's text, and where, in our words.
 
+use std::fmt;
+
 use datafusion_common::{Column, DataFusionError, SchemaError};
+use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;
 use millstream_core::operator::ViewError;
 
@@ -36,6 +39,47 @@ pub(crate) fn root(e: &DataFusionError) -> &DataFusionError {
     }
 }
 
+/// An error that is in our words already.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub what: String,
+    fix: String,
+    /// The word in the text that it is about, rather than an expression: the first of these that there is.
+    pub at: &'static [Keyword],
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Said {}
+
+/// An error in our words, for whatever expression is to blame.
+pub(crate) fn said(what: impl Into<String>, fix: &str) -> DataFusionError {
+    let said = Said { what: what.into(), fix: fix.to_owned(), at: &[] };
+    DataFusionError::External(Box::new(said))
+}
+
+/// An error in our words, about a word of the text.
+pub(crate) fn said_at(
+    what: impl Into<String>,
+    fix: &str,
+    at: &'static [Keyword],
+) -> DataFusionError {
+    let said = Said { what: what.into(), fix: fix.to_owned(), at };
+    DataFusionError::External(Box::new(said))
+}
+
+/// An error that is in our words, if it is.
+pub(crate) fn as_said(e: &DataFusionError) -> Option<&Said> {
+    match root(e) {
+        DataFusionError::External(e) => e.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// The column that is missing, and those there are.
 pub(crate) fn missing_column(e: &DataFusionError) -> Option<(&Column, &[Column])> {
     match root(e) {
@@ -51,6 +95,9 @@ pub(crate) fn missing_column(e: &DataFusionError) -> Option<(&Column, &[Column])
 pub(crate) fn translate(e: &DataFusionError, spot: Option<&str>) -> Error {
     if let Some((field, valid)) = missing_column(e) {
         return unknown_column(field, valid);
+    }
+    if let Some(said) = as_said(e) {
+        return Error::stop(said.what.clone()).fix(said.fix.clone());
     }
     if let DataFusionError::SchemaError(e, _) = root(e) {
         return schema_error(e);

@@ -3,7 +3,9 @@
 use arrow::util::display::array_value_to_string;
 use arrow_schema::DataType;
 use datafusion_common::ScalarValue;
-use datafusion_expr::expr::{Alias, InList, Like};
+use datafusion_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, Alias, InList, Like, NullTreatment,
+};
 use datafusion_expr::expr_rewriter::unnormalize_col;
 use datafusion_expr::{BinaryExpr, Case, Expr, LogicalPlan};
 
@@ -85,8 +87,34 @@ fn text(e: &Expr) -> String {
                 format!("{name}({})", args.iter().map(text).collect::<Vec<_>>().join(", "))
             }
         },
+        Expr::AggregateFunction(f) => aggregate(f),
         other => other.human_display().to_string(),
     }
+}
+
+fn aggregate(f: &AggregateFunction) -> String {
+    let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = &f.params;
+    let mut inner = args.iter().map(text).collect::<Vec<_>>().join(", ");
+    if (f.func.name(), inner.as_str()) == ("count", "1") {
+        "*".clone_into(&mut inner);
+    }
+    let distinct = if *distinct { "DISTINCT " } else { "" };
+    let order = order_by.iter().map(|o| {
+        let down = if o.asc { "" } else { " DESC" };
+        // Nulls come last going up and first going down, if nothing else is said.
+        let nulls = match (o.asc == o.nulls_first, o.nulls_first) {
+            (false, _) => "",
+            (true, true) => " NULLS FIRST",
+            (true, false) => " NULLS LAST",
+        };
+        format!("{}{down}{nulls}", text(&o.expr))
+    });
+    let order = order.collect::<Vec<_>>().join(", ");
+    let order = if order.is_empty() { order } else { format!(" ORDER BY {order}") };
+    let filter = filter.as_ref().map(|e| format!(" FILTER (WHERE {})", text(e)));
+    let nulls =
+        if *null_treatment == Some(NullTreatment::IgnoreNulls) { " IGNORE NULLS" } else { "" };
+    format!("{}({distinct}{inner}{order}){nulls}{}", f.func.name(), filter.unwrap_or_default())
 }
 
 fn cast(word: &str, e: &Expr, to: &DataType) -> String {

@@ -1,4 +1,4 @@
-//! Plan to chains of steps, one a scan.
+//! Plan to chains of steps: one a scan, and one a window.
 
 use std::sync::Arc;
 
@@ -8,12 +8,14 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, Result, plan_err};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::utils::{conjunction, split_conjunction};
 use datafusion_expr::{Expr, LogicalPlan, Projection, TableScan, Union};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use millstream_core::operator::Windows;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Feed};
 use crate::checked::{checked, constants};
 use crate::explain::{column, list, node, show};
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
@@ -21,21 +23,45 @@ use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
 use crate::step::Step;
 use crate::unnest::UnnestStep;
+use crate::windowed::{AssignStep, Facts, Grown, Known, WindowNode};
+
+/// What a plan became.
+pub(crate) struct Lowered {
+    /// All chains: those of ports in their order, and those of aggregations.
+    pub chains: Vec<Chain>,
+    /// Aggregations, each after those that feed it.
+    pub grown: Vec<Grown>,
+    /// What is known of the columns.
+    pub facts: Facts,
+}
 
 /// Makes the chains of a plan.
 pub(crate) fn lower(
     plan: &LogicalPlan,
     lookups: &Lookups,
+    known: &Known,
+    windows: &Windows,
     options: &Arc<ConfigOptions>,
-) -> Result<Vec<Chain>> {
+) -> Result<Lowered> {
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
-    let mut chains = Lower { props, lookups }.plan(plan)?;
+    let facts = known.facts(plan)?;
+    let state_bytes = windows.state_bytes;
+    let mut lower =
+        Lower { props, lookups, known, state_bytes, grouped: false, grown: vec![], closed: vec![] };
+    let last = lower.plan(plan)?;
+    let mut chains = lower.closed;
+    chains.extend(last);
     for chain in &mut chains {
         narrow(chain);
         narrow_filters(&mut chain.steps)?;
+        for (name, shown) in lower.grown.iter().flat_map(|g| &g.names) {
+            for line in &mut chain.explain {
+                *line = line.replace(name, shown).replace(&format!("{shown} AS {shown}"), shown);
+            }
+        }
     }
-    Ok(chains)
+    Ok(Lowered { chains, grown: lower.grown, facts })
 }
 
 /// Casts and functions that stand for several come on top of what the text may nest.
@@ -45,20 +71,31 @@ fn depth(e: &Arc<dyn PhysicalExpr>) -> usize {
     1 + e.children().into_iter().map(depth).max().unwrap_or(0)
 }
 
-struct Lower<'a> {
+pub(crate) struct Lower<'a> {
     props: ExecutionProps,
     lookups: &'a Lookups,
+    pub known: &'a Known,
+    pub state_bytes: u64,
+    /// What is lowered now is grouped by its windows further on.
+    pub grouped: bool,
+    pub grown: Vec<Grown>,
+    /// Chains that end in an aggregation.
+    pub closed: Vec<Chain>,
 }
 
 impl Lower<'_> {
-    fn plan(&self, plan: &LogicalPlan) -> Result<Vec<Chain>> {
+    pub(crate) fn plan(&mut self, plan: &LogicalPlan) -> Result<Vec<Chain>> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Filter(filter) => {
                 let mut chains = self.plan(&filter.input)?;
+                let Some(predicate) = self.before_windows(&filter.predicate, &filter.input)? else {
+                    return Ok(chains);
+                };
                 for chain in &mut chains {
-                    self.filter(chain, &filter.predicate, filter.input.schema())?;
+                    self.filter(chain, &predicate, filter.input.schema())?;
                 }
                 Ok(chains)
             }
@@ -77,13 +114,43 @@ impl Lower<'_> {
             }
             LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<LookupNode>() {
                 Some(node) => self.lookup(node),
-                None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
+                None => match e.node.as_any().downcast_ref::<WindowNode>() {
+                    Some(node) => self.window(node),
+                    None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
+                },
             },
             other => plan_err!("`{}` is not yet possible in a view", node(other)),
         }
     }
 
-    fn expr(&self, e: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    /// The part of a condition that is not on windows by which rows are grouped further on: for that part,
+    /// see there.
+    fn before_windows(&self, predicate: &Expr, input: &LogicalPlan) -> Result<Option<Expr>> {
+        if !self.grouped {
+            return Ok(Some(predicate.clone()));
+        }
+        let facts = self.known.facts(input)?;
+        let parts = split_conjunction(predicate).into_iter();
+        let parts = parts.filter(|e| !facts.is_of_window(e, input.schema())).cloned();
+        Ok(conjunction(parts))
+    }
+
+    fn window(&mut self, node: &WindowNode) -> Result<Vec<Chain>> {
+        let grouped = std::mem::replace(&mut self.grouped, false);
+        let chains = self.plan(&node.input);
+        self.grouped = grouped;
+        let mut chains = chains?;
+        for chain in &mut chains {
+            let time = self.expr(&node.time, node.input.schema())?;
+            let step = AssignStep::new(node, time, chain, grouped)?;
+            chain.schema = step.schema.clone();
+            chain.explain.extend(step.explain());
+            chain.steps.push(Step::Window(step));
+        }
+        Ok(chains)
+    }
+
+    pub(crate) fn expr(&self, e: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         let e = create_physical_expr(e, schema, &self.props, &PhysicalPlanningContext::default())?;
         if depth(&e) > COMPUTED_DEPTH_MAX {
             // Subqueries were merged: no single expression of the text is this deep.
@@ -104,7 +171,9 @@ impl Lower<'_> {
             );
         }
         let explain = vec![format!("scan {input} ({})", names.join(", "))];
-        let mut chain = Chain { input, scan: schema.clone(), steps: vec![], schema, explain };
+        let from = Feed::Table(input);
+        let mut chain =
+            Chain { from, scan: schema.clone(), steps: vec![], schema, explain, to: None };
         for predicate in &scan.filters {
             self.filter(&mut chain, predicate, &scan.projected_schema)?;
         }
@@ -126,7 +195,7 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn project(&self, projection: &Projection) -> Result<Vec<Chain>> {
+    fn project(&mut self, projection: &Projection) -> Result<Vec<Chain>> {
         let mut chains = self.plan(&projection.input)?;
         let schema: SchemaRef = Arc::new(projection.schema.as_arrow().clone());
         for chain in &mut chains {
@@ -154,7 +223,7 @@ impl Lower<'_> {
         Ok(chains)
     }
 
-    fn lookup(&self, node: &LookupNode) -> Result<Vec<Chain>> {
+    fn lookup(&mut self, node: &LookupNode) -> Result<Vec<Chain>> {
         let Some(answers) = self.lookups.get(&node.table) else {
             return plan_err!("there is no lookup `{}`", node.table);
         };
@@ -170,7 +239,7 @@ impl Lower<'_> {
         Ok(chains)
     }
 
-    fn union(&self, union: &Union) -> Result<Vec<Chain>> {
+    fn union(&mut self, union: &Union) -> Result<Vec<Chain>> {
         let schema: SchemaRef = Arc::new(union.schema.as_arrow().clone());
         let mut chains = Vec::new();
         for input in &union.inputs {

@@ -13,6 +13,7 @@ use millstream_core::Error;
 
 use crate::complain::{Complaint, Place};
 use crate::dialect::StreamDialect;
+use crate::windowed;
 
 /// A view's SQL is no longer than this.
 pub(crate) const SQL_BYTES_MAX: usize = 64 * 1024;
@@ -53,6 +54,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Complaint> {
         })
         .collect();
     nests_too_deep(&tokens)?;
+    let tokens = windowed::short(tokens)?;
     let statements = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens.clone())
@@ -98,6 +100,9 @@ impl Visitor for Relations {
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        if let Some(call) = windowed::read(table) {
+            self.found(call.table.value.clone(), place(call.table.span));
+        }
         self.call = matches!(table, TableFactor::Table { args: Some(_), .. });
         ControlFlow::Continue(())
     }
@@ -112,11 +117,17 @@ impl Visitor for Relations {
             .map(|p| p.as_ident().map_or_else(|| p.to_string(), |i| i.value.clone()))
             .collect::<Vec<_>>()
             .join(".");
+        self.found(name, place(relation.span()));
+        ControlFlow::Continue(())
+    }
+}
+
+impl Relations {
+    fn found(&mut self, name: String, place: Option<Place>) {
         let is_cte = self.ctes.iter().flatten().any(|c| *c == name);
         if !is_cte && self.seen.insert(name.clone()) {
-            self.found.push((name, place(relation.span())));
+            self.found.push((name, place));
         }
-        ControlFlow::Continue(())
     }
 }
 

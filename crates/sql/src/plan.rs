@@ -1,9 +1,8 @@
 //! Tree to plan: names resolved, types agreed, columns and filters pushed down to the scans.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, TimeUnit};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, Result};
@@ -13,6 +12,7 @@ use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
@@ -47,15 +47,9 @@ fn parser_options() -> ParserOptions {
 }
 
 /// Plans one query over tables whose columns are known.
-pub(crate) fn plan(
-    query: &Query,
-    tables: &BTreeMap<String, SchemaRef>,
-    lookups: &Lookups,
-    functions: Functions,
-    options: &Arc<ConfigOptions>,
-) -> Result<LogicalPlan> {
-    let catalog = Catalog::new(tables, functions, options.clone());
-    let plan = SqlToRel::new_with_options(&catalog, parser_options())
+pub(crate) fn plan(query: &Query, catalog: &Catalog<'_>, lookups: &Lookups) -> Result<LogicalPlan> {
+    let options = &catalog.options;
+    let plan = SqlToRel::new_with_options(catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
     let plan = bind(plan, &catalog.functions)?;
     let plan = graft_all(join_all(plan, lookups)?)?;
@@ -85,9 +79,10 @@ fn bind(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
 }
 
 fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
-    // Left out are rules on joins, sorts, limits and aggregates, and those that would drop a scan
+    // Left out are rules on joins, sorts, limits and most on aggregates, and those that would drop a scan
     // that gives no rows: a view stays fed by what it names.
     let optimizer = Optimizer::with_rules(vec![
+        Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
         Arc::new(PushDownFilter::new()),

@@ -4,24 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
+use datafusion_common::DataFusionError;
 use datafusion_common::config::ConfigOptions;
 use millstream_core::Error;
 use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, View, ViewError};
 
 use crate::arrival::Arrival;
 use crate::catalog::Functions;
-use crate::chain::Chain;
-use crate::complain::Complaint;
+use crate::chain::{Chain, Feed};
+use crate::complain::{Complaint, translate};
 use crate::lookup::Lookups;
+use crate::lower::Lowered;
 use crate::names;
 use crate::parse::{Parsed, parse};
 use crate::plan;
 use crate::refuse::refuse;
 use crate::rewrite::name_columns;
 use crate::search::Search;
+use crate::state;
 use crate::step::Step;
 use crate::user;
 use crate::view::ViewOperator;
+use crate::window::Aggregator;
+use crate::windowed::{Grown, Known, TableFacts};
 
 /// Planning recurses as deep as the query nests; this is enough for the deepest that is let in.
 const STACK_BYTES: usize = 256 << 20;
@@ -75,6 +80,8 @@ struct Plan<'a> {
     functions: Functions,
     options: Arc<ConfigOptions>,
     lookups: Lookups,
+    /// What is known of tables, and of views as they get planned.
+    known: Arc<Known>,
     /// Columns of tables, and of views as they get planned.
     schemas: BTreeMap<String, SchemaRef>,
     /// Views with errors, and those above them.
@@ -96,6 +103,7 @@ impl<'a> Plan<'a> {
             functions: all,
             options: plan::options(),
             lookups: lookups.collect(),
+            known: Arc::new(Known::new(tables)),
             schemas: schemas.collect(),
             broken: BTreeSet::new(),
             planned: Planned::default(),
@@ -113,7 +121,12 @@ impl<'a> Plan<'a> {
             match parse(&view.sql) {
                 Ok(mut p) => {
                     let mut complaints = self.unknown_tables(&p);
-                    complaints.extend(refuse(&p, &self.functions, self.lookups.clone()));
+                    complaints.extend(refuse(
+                        &p,
+                        &self.functions,
+                        &self.known,
+                        self.lookups.clone(),
+                    ));
                     complaints.extend(name_columns(&mut p.query));
                     complaints.sort_by_key(|c| c.place);
                     self.complain(&view.name, complaints);
@@ -241,51 +254,123 @@ impl<'a> Plan<'a> {
     fn plan_view(&mut self, view: &View, parsed: &Parsed) {
         let arrival = Arrival::default();
         let functions = self.functions.at(&arrival);
+        let lateness = view.windows.allowed_lateness.as_micros();
+        Arc::make_mut(&mut self.known).lateness = i64::try_from(lateness).unwrap_or(i64::MAX);
+        let known = self.known.clone();
         let search = Search {
             tables: &self.schemas,
             lookups: &self.lookups,
             functions: &functions,
             options: &self.options,
             tokens: &parsed.tokens,
+            known: &known,
+            windows: &view.windows,
         };
-        match search.chains(&parsed.query) {
-            Ok(chains) => {
-                self.note_used(&chains);
-                let planned = planned(view, arrival, chains);
+        match search.lowered(&parsed.query).and_then(|l| ready(view, arrival, l)) {
+            Ok(Ready { planned, used, facts }) => {
+                self.note_used(&used);
                 self.schemas.insert(view.name.clone(), planned.schema.clone());
+                drop(known);
+                Arc::make_mut(&mut self.known).tables.insert(view.name.clone(), facts);
                 self.planned.views.push(planned);
             }
             Err(complaints) => self.complain(&view.name, complaints),
         }
     }
 
-    fn note_used(&mut self, chains: &[Chain]) {
-        for chain in chains {
-            if let Some(used) = self.planned.used.get_mut(&chain.input) {
-                used.extend(chain.scan.fields().iter().map(|f| f.name().clone()));
-            }
-            for step in &chain.steps {
-                if let Step::Lookup(lookup) = step
-                    && let Some(used) = self.planned.used.get_mut(&lookup.table)
-                {
-                    used.extend(lookup.read().map(str::to_owned));
-                }
+    fn note_used(&mut self, used: &[(String, Vec<String>)]) {
+        for (table, columns) in used {
+            if let Some(used) = self.planned.used.get_mut(table) {
+                used.extend(columns.iter().cloned());
             }
         }
     }
 }
 
-fn planned(view: &View, arrival: Arrival, chains: Vec<Chain>) -> PlannedView {
-    let schema = chains.first().map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());
-    let explain = chains.iter().flat_map(|chain| {
-        chain
-            .explain
-            .iter()
-            .enumerate()
-            .map(|(depth, line)| format!("{}{line}\n", "  ".repeat(depth.min(1))))
+/// A view that is planned.
+struct Ready {
+    planned: PlannedView,
+    /// Columns that are read, by table.
+    used: Vec<(String, Vec<String>)>,
+    facts: TableFacts,
+}
+
+fn used(chains: &[Chain]) -> Vec<(String, Vec<String>)> {
+    let mut used = vec![];
+    for chain in chains {
+        if let Feed::Table(name) = &chain.from {
+            let columns = chain.scan.fields().iter().map(|f| f.name().clone());
+            used.push((name.clone(), columns.collect()));
+        }
+        for step in &chain.steps {
+            if let Step::Lookup(lookup) = step {
+                used.push((lookup.table.clone(), lookup.read().map(str::to_owned).collect()));
+            }
+        }
+    }
+    used
+}
+
+fn ready(view: &View, arrival: Arrival, lowered: Lowered) -> Result<Ready, Vec<Complaint>> {
+    let Lowered { chains, grown, facts } = lowered;
+    if grown.is_empty() && !view.windows.allowed_lateness.is_zero() {
+        let what = "the view has `allowed_lateness`, and no window that rows could be late for";
+        let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
+        return Err(vec![Complaint::new(None, error)]);
+    }
+    let complain = |e: DataFusionError| vec![Complaint::new(None, translate(&e, None))];
+    let last = chains.iter().find(|c| c.to.is_none());
+    let schema = last.map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());
+    let names = schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    let updates = facts.updates(&names).map_err(complain)?;
+    let inputs = chains.iter().filter_map(|c| match &c.from {
+        Feed::Table(name) => Some(name.clone()),
+        Feed::Window(_) => None,
     });
-    let explain = explain.collect();
-    let inputs = chains.iter().map(|c| c.input.clone()).collect();
-    let operator = ViewOperator::new(view.name.clone(), schema, arrival, chains);
-    PlannedView { explain, ..PlannedView::stateless(view.name.clone(), inputs, Box::new(operator)) }
+    let (inputs, used) = (inputs.collect(), used(&chains));
+    let explain = explain(&chains, &grown);
+    let state = state::meaning(&chains, &grown).map_err(complain)?;
+    let facts = TableFacts {
+        columns: names.into_iter().zip(facts.roles).collect(),
+        updates: facts.updates,
+        live: facts.live,
+        is_source: false,
+    };
+    let aggregators = grown.into_iter().map(|g| Aggregator::new(g.spec));
+    let aggregators = aggregators.collect::<Result<Vec<_>, _>>().map_err(complain)?;
+    let operator =
+        Box::new(ViewOperator::new(view.name.clone(), schema, arrival, chains, aggregators));
+    let planned = PlannedView::stateless(view.name.clone(), inputs, operator);
+    Ok(Ready { planned: PlannedView { explain, state, updates, ..planned }, used, facts })
+}
+
+/// The plan for people: chains in order, each aggregation after those that feed it.
+fn explain(chains: &[Chain], grown: &[Grown]) -> String {
+    let mut lines = vec![];
+    for (number, grown) in grown.iter().enumerate() {
+        for chain in chains.iter().filter(|c| c.to == Some(number)) {
+            say(chain, &mut lines);
+        }
+        let mut own = grown.explain.iter();
+        lines.extend(own.next().map(|first| format!("window {}: {first}", number + 1)));
+        lines.extend(own.map(|line| format!("  {line}")));
+    }
+    for chain in chains.iter().filter(|c| c.to.is_none()) {
+        say(chain, &mut lines);
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn say(chain: &Chain, lines: &mut Vec<String>) {
+    if let Feed::Window(number) = chain.from {
+        if chain.explain.is_empty() && chain.to.is_none() {
+            return;
+        }
+        lines.push(format!("rows of window {}", number + 1));
+        lines.extend(chain.explain.iter().map(|line| format!("  {line}")));
+        return;
+    }
+    for (depth, line) in chain.explain.iter().enumerate() {
+        lines.push(format!("{}{line}", "  ".repeat(depth.min(1))));
+    }
 }

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use datafusion_expr::{ScalarUDF, Volatility};
 use datafusion_sql::sqlparser::ast::{
-    Expr, Function, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
-    LimitClause, OrderByKind, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
-    TableFactor, Value, ValueWithSpan, Visit, Visitor,
+    Expr, Function, FunctionArguments, Join, JoinConstraint, JoinOperator, LimitClause,
+    OrderByKind, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, Value,
+    ValueWithSpan, Visit, Visitor,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;
@@ -15,55 +15,22 @@ use millstream_core::Error;
 use crate::arrival::CLOCK_NAMES;
 use crate::catalog::Functions;
 use crate::complain::{Complaint, Place};
+use crate::gather::Over;
 use crate::lookup::{self, Lookups};
 use crate::names;
 use crate::parse::{Parsed, Tokens, place};
+use crate::windowed::{Kind, Known};
 
-const AGGREGATES: &[&str] = &[
-    "any_value",
-    "approx_distinct",
-    "approx_median",
-    "approx_percentile_cont",
-    "array_agg",
-    "avg",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
-    "bool_and",
-    "bool_or",
-    "corr",
-    "count",
-    "covar",
-    "covar_pop",
-    "covar_samp",
-    "every",
-    "first_value",
-    "group_concat",
-    "grouping",
-    "last_value",
-    "listagg",
-    "max",
-    "mean",
-    "median",
-    "min",
-    "mode",
-    "nth_value",
-    "percentile_cont",
-    "quantile",
-    "regr_slope",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "string_agg",
-    "sum",
-    "var",
-    "var_pop",
-    "var_samp",
-    "variance",
+/// What some functions of other systems are called here.
+const MEANT: &[(&str, &str)] = &[
+    ("covar", "covar_samp"),
+    ("every", "bool_and"),
+    ("group_concat", "string_agg"),
+    ("listagg", "string_agg"),
+    ("quantile", "percentile_cont"),
 ];
 const WINDOWED: &[&str] =
     &["cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number"];
-const TIME_WINDOWS: &[&str] = &["tumble", "hop", "cumulate", "session"];
 
 /// Whether a function gives another result each time it is called.
 pub(crate) fn is_volatile(f: &ScalarUDF) -> bool {
@@ -74,6 +41,7 @@ pub(crate) fn is_volatile(f: &ScalarUDF) -> bool {
 pub(crate) fn refuse(
     parsed: &Parsed,
     functions: &Functions,
+    known: &Known,
     mut lookups: Lookups,
 ) -> Vec<Complaint> {
     // A name that stands for a query of `WITH` is no lookup here.
@@ -82,7 +50,10 @@ pub(crate) fn refuse(
     let mut look = Look {
         tokens: &parsed.tokens,
         functions,
+        known,
         lookups,
+        queries: BTreeSet::new(),
+        selects: vec![],
         grouped: false,
         lateral: 0,
         aggregates: vec![],
@@ -97,34 +68,40 @@ pub(crate) fn refuse(
     look.found
 }
 
-struct Look<'a> {
-    tokens: &'a Tokens,
+pub(crate) struct Look<'a> {
+    pub tokens: &'a Tokens,
     functions: &'a Functions,
-    lookups: Lookups,
-    grouped: bool,
+    pub known: &'a Known,
+    pub lookups: Lookups,
+    /// Names of `WITH`.
+    queries: BTreeSet<String>,
+    /// The `SELECT`s that we are in.
+    pub selects: Vec<Over>,
+    /// It was told that grouping is not possible.
+    pub grouped: bool,
     /// How many `LATERAL (…)` we are in.
     lateral: usize,
-    aggregates: Vec<Complaint>,
-    found: Vec<Complaint>,
+    pub aggregates: Vec<Complaint>,
+    pub found: Vec<Complaint>,
 }
 
-const ROW_BY_ROW: &str = "a view works row by row so far";
-
 impl Look<'_> {
-    fn say(&mut self, place: Option<Place>, error: Error) {
+    pub(crate) fn say(&mut self, place: Option<Place>, error: Error) {
         self.found.push(Complaint::new(place, error));
     }
 
-    fn not_yet(&mut self, place: Option<Place>, what: &str, why: &str, fix: &str) {
-        let text = format!("{what} is not yet possible: {why}, and {ROW_BY_ROW}");
+    pub(crate) fn not_yet(&mut self, place: Option<Place>, what: &str, why: &str, fix: &str) {
+        let text = format!("{what} is not yet possible: {why}");
         self.say(place, Error::stop(text).fix(fix));
     }
 
-    fn never(&mut self, place: Option<Place>, what: &str, why: &str, fix: &str) {
+    pub(crate) fn never(&mut self, place: Option<Place>, what: &str, why: &str, fix: &str) {
         self.say(place, Error::stop(format!("{what} is not possible: {why}")).fix(fix));
     }
 
     fn query(&mut self, query: &Query) {
+        let names = query.with.iter().flat_map(|w| &w.cte_tables);
+        self.queries.extend(names.map(|c| c.alias.name.value.clone()));
         if let Some(with) = &query.with
             && with.recursive
         {
@@ -216,11 +193,7 @@ impl Look<'_> {
 
     fn select(&mut self, select: &Select) {
         let start = place(select.select_token.0.span);
-        if select.distinct.is_some() {
-            let place = self.tokens.from(Keyword::DISTINCT, start);
-            let fix = "leave it out, or let the sink drop equal rows with a key";
-            self.not_yet(place, "`DISTINCT`", "it has to remember all rows", fix);
-        }
+        self.distinct(select, start);
         self.group(select, start);
         self.odd_clauses(select, start);
         if select.projection.is_empty() {
@@ -254,25 +227,6 @@ impl Look<'_> {
         }
         for table in select.from.iter().skip(1).filter(|t| !is_lateral(&t.relation)) {
             self.no_join(place(table.relation.span()), "a second table in `FROM`");
-        }
-    }
-
-    fn group(&mut self, select: &Select, start: Option<Place>) {
-        let group = match &select.group_by {
-            GroupByExpr::All(_) => Some(None),
-            GroupByExpr::Expressions(e, _) => e.first().map(|e| place(e.span())),
-        };
-        let clause = match (group, &select.having) {
-            (Some(first), _) => Some(("`GROUP BY`", self.tokens.before(Keyword::GROUP, first))),
-            (None, Some(e)) => {
-                Some(("`HAVING`", self.tokens.before(Keyword::HAVING, place(e.span()))))
-            }
-            (None, None) => None,
-        };
-        if let Some((what, place)) = clause {
-            self.grouped = true;
-            let fix = "send the rows on as they are, and group where they are stored";
-            self.not_yet(place.or(start), what, "it gathers rows over time", fix);
         }
     }
 
@@ -346,12 +300,10 @@ impl Look<'_> {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
                 let name = name.to_string();
                 let place = at.or_else(|| place(name_span(table)));
-                if TIME_WINDOWS.contains(&name.to_lowercase().as_str()) {
-                    let fix = "send the rows on as they are, and group them by time where they are stored";
-                    let why = "a window gathers rows over time";
-                    self.not_yet(place, &format!("`{name}`"), why, fix);
+                if Kind::of(&name).is_some() {
+                    self.window(table);
                 } else {
-                    let fix = "functions that give rows are only `UNNEST(list)`";
+                    let fix = "functions that give rows are `UNNEST(list)`, and `TUMBLE`, `HOP`, `CUMULATE` and `SESSION` over a table";
                     self.say(
                         place,
                         Error::stop(format!("there is no table function `{name}`")).fix(fix),
@@ -375,7 +327,7 @@ impl Look<'_> {
         let name = f.name.to_string().to_lowercase();
         let shown = format!("`{name}`");
         if f.over.is_some() {
-            let fix = "leave out `OVER (…)`; a window over several rows is computed where rows are stored";
+            let fix = "leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`";
             return self.not_yet(
                 at,
                 &format!("{shown} with `OVER`"),
@@ -390,26 +342,18 @@ impl Look<'_> {
                 let fix = "use what is in the rows; `now()` is the arrival time of a row";
                 self.never(at, &shown, why, fix);
             }
-        } else if AGGREGATES.contains(&name.as_str()) {
-            let what =
-                format!("{shown} is not yet possible: it gathers rows over time, and {ROW_BY_ROW}");
-            let fix = match name.as_str() {
-                "max" => "of several columns in one row take `greatest(a, b)`",
-                "min" => "of several columns in one row take `least(a, b)`",
-                _ => "send the rows on as they are, and gather them where they are stored",
-            };
-            self.aggregates.push(Complaint::new(at, Error::stop(what).fix(fix)));
-            return;
+        } else if self.functions.aggregate(&name).is_some() {
+            return self.aggregate(&name, at);
         } else if WINDOWED.contains(&name.as_str()) {
             return self.not_yet(at, &shown, "it looks at several rows", "leave it out");
         } else if !matches!(name.as_str(), "unnest" | "unnest_outer")
             && (!matches!(f.args, FunctionArguments::None) || name.contains('.'))
         {
-            let fix = names::fix(&name, self.functions.names(), 0);
-            let fix = if fix.starts_with("did") {
-                fix
-            } else {
-                "`millstream docs` lists the functions".to_owned()
+            let meant = MEANT.iter().find(|(n, _)| *n == name).map(|(_, m)| *m);
+            let fix = match (meant, names::fix(&name, self.functions.names(), 0)) {
+                (Some(meant), _) => format!("did you mean `{meant}`?"),
+                (None, fix) if fix.starts_with("did") => fix,
+                (None, _) => "`millstream docs` lists the functions".to_owned(),
             };
             return self.say(at, Error::stop(format!("there is no function {shown}")).fix(fix));
         }
@@ -442,7 +386,13 @@ impl Visitor for Look<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        self.selects.push(Over::of(select, &self.queries));
         self.select(select);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &Select) -> ControlFlow<()> {
+        self.selects.pop();
         ControlFlow::Continue(())
     }
 

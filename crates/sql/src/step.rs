@@ -14,7 +14,9 @@ use millstream_core::codec::Rows;
 
 use crate::lookup::LookupStep;
 use crate::size::{argument_bytes, bounded};
-use crate::unnest::{Pieces, UnnestStep};
+use crate::unnest::UnnestStep;
+use crate::window::Window;
+use crate::windowed::AssignStep;
 
 /// What a chain does with rows, one after the other.
 pub(crate) enum Step {
@@ -34,6 +36,8 @@ pub(crate) enum Step {
     Unnest(UnnestStep),
     /// Adds the columns of a lookup.
     Lookup(LookupStep),
+    /// Adds the columns of a window.
+    Window(AssignStep),
 }
 
 /// Rows that a step left out or made, and whether it came to its end.
@@ -46,6 +50,17 @@ pub(crate) struct Counts {
 }
 
 impl Step {
+    /// Whether no row becomes several.
+    pub(crate) fn makes_no_rows(&self) -> bool {
+        match self {
+            Self::Unnest(_) => false,
+            Self::Window(window) => matches!(window.windows, None | Some(Window::Tumble { .. })),
+            Self::Filter { .. } | Self::Project { .. } | Self::Rename { .. } | Self::Lookup(_) => {
+                true
+            }
+        }
+    }
+
     /// Runs the step.
     pub(crate) fn run(&self, rows: Rows, counts: &mut Counts) -> Result<Became<'_>> {
         Ok(match self {
@@ -61,7 +76,8 @@ impl Step {
                 let batch = project(&rows.batch, exprs, schema)?;
                 Became::Rows(Rows { batch, origin: rows.origin })
             }
-            Self::Unnest(unnest) => Became::Pieces(unnest.pieces(rows, counts)?),
+            Self::Unnest(unnest) => Became::Pieces(Box::new(unnest.pieces(rows, counts)?)),
+            Self::Window(window) => window.run(rows, counts)?,
             Self::Lookup(lookup) => match lookup.run(rows, counts)? {
                 Some(rows) => Became::Rows(rows),
                 None => Became::Nothing,
@@ -83,7 +99,13 @@ pub(crate) enum Became<'a> {
     /// Other rows.
     Rows(Rows),
     /// More rows than should be made at once.
-    Pieces(Pieces<'a>),
+    Pieces(Box<dyn Piecewise + 'a>),
+}
+
+/// Rows that are made a piece at a time.
+pub(crate) trait Piecewise {
+    /// The next rows, in order; `None` after the last.
+    fn next(&mut self) -> Result<Option<Rows>>;
 }
 
 fn project(

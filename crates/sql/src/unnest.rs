@@ -12,7 +12,7 @@ use datafusion_expr::logical_plan::Unnest;
 use millstream_core::codec::Rows;
 
 use crate::size::{BYTES_MAX, item_bytes};
-use crate::step::{Counts, batch_of};
+use crate::step::{Counts, Piecewise, batch_of};
 
 /// A piece has no more rows than this.
 const PIECE_ROWS: usize = 8_192;
@@ -61,6 +61,16 @@ impl UnnestStep {
             nulls: plan.options.null_handling,
             schema: Arc::new(plan.schema.as_arrow().clone()),
         }
+    }
+
+    /// What the step does to state that is made of its rows.
+    pub(crate) fn meaning(&self) -> String {
+        let columns = self.columns.iter().map(|c| match c {
+            Comes::Whole => "whole".to_owned(),
+            Comes::Items(depths) => format!("items {depths:?}"),
+            Comes::Fields => "fields".to_owned(),
+        });
+        format!("unnest {} {:?}", columns.collect::<Vec<_>>().join(", "), self.nulls)
     }
 
     /// What the rows become, piece by piece: together they would be as long as the longest list is
@@ -213,9 +223,8 @@ pub(crate) struct Pieces<'a> {
     item: usize,
 }
 
-impl Pieces<'_> {
-    /// The next rows, in order; `None` after the last.
-    pub(crate) fn next(&mut self) -> Result<Option<Rows>> {
+impl Piecewise for Pieces<'_> {
+    fn next(&mut self) -> Result<Option<Rows>> {
         let mut rows: Vec<usize> = Vec::new();
         let mut picks: Vec<UInt64Builder> =
             self.level.items.iter().map(|_| UInt64Builder::new()).collect();
@@ -244,7 +253,9 @@ impl Pieces<'_> {
         }
         self.build(rows, picks).map(Some)
     }
+}
 
+impl Pieces<'_> {
     fn build(&self, rows: Vec<usize>, mut picks: Vec<UInt64Builder>) -> Result<Rows> {
         let index = UInt64Array::from_iter_values(rows.iter().map(|r| *r as u64));
         let mut columns = Vec::with_capacity(self.step.schema.fields().len());

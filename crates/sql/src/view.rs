@@ -1,28 +1,47 @@
-//! A view at work: chains of steps as one operator.
+//! A view at work: chains of steps and aggregations as one operator.
+//!
+//! ```text
+//! port ─ steps ─▶ aggregation 0 ─ steps ─▶ aggregation 1 ─ steps ─▶ out
+//! port ─ steps ──────────────────────────────────────────────────▶ out
+//! ```
 
-use std::ops::Range;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use datafusion_common::{DataFusionError, exec_err};
-use millstream_core::codec::Rows;
-use millstream_core::operator::{Operator, Output};
+use bytes::Bytes;
+use datafusion_common::DataFusionError;
+use millstream_core::codec::{Origin, Rows};
+use millstream_core::operator::{Chunks, Operator, Output};
+use millstream_core::record::Offset;
 use millstream_core::{Error, Result, Timestamp};
 
 use crate::arrival::Arrival;
-use crate::chain::Chain;
+use crate::chain::{Chain, Feed};
 use crate::complain::reason;
-use crate::quiet;
-use crate::size::{BYTES_MAX, bytes};
-use crate::step::{Became, Counts, Step};
+use crate::flow::{part, run};
+use crate::size::bytes;
+use crate::step::Step;
+use crate::window::{Aggregator, Taken};
 
-/// The operator of a stateless view.
+/// So many rows, or bytes of them, are made at once as time passes.
+const ROWS_MAX: usize = 8_192;
+const BYTES_MAX: u64 = 4 << 20;
+/// The chunk with the event time that the view has come to.
+const TIME: &str = "time";
+
+/// The operator of a view.
 pub(crate) struct ViewOperator {
     name: String,
     schema: SchemaRef,
     arrival: Arrival,
     ports: Vec<Port>,
+    /// Each after those that feed it.
+    nodes: Vec<Node>,
+    /// The event time that the view has come to; of rows that are made as it goes on, the watermark before.
+    time: Timestamp,
+    /// The time that was snapshot last.
+    saved: Option<Timestamp>,
 }
 
 struct Port {
@@ -31,15 +50,69 @@ struct Port {
     seen: Option<(SchemaRef, Vec<usize>)>,
 }
 
+struct Node {
+    aggregator: Aggregator,
+    /// What happens to the rows that it gives.
+    chain: Chain,
+    /// Rows that it gave and that could not go on yet.
+    left: Option<Rows>,
+}
+
 impl ViewOperator {
+    /// An operator over chains, of which those of aggregations are for these, in order.
     pub(crate) fn new(
         name: String,
         schema: SchemaRef,
         arrival: Arrival,
         chains: Vec<Chain>,
+        aggregators: Vec<Aggregator>,
     ) -> Self {
-        let ports = chains.into_iter().map(|chain| Port { chain, seen: None }).collect();
-        Self { name, schema, arrival, ports }
+        let (ports, mut after): (Vec<_>, Vec<_>) =
+            chains.into_iter().partition(|c| matches!(c.from, Feed::Table(_)));
+        after.sort_by_key(|c| match c.from {
+            Feed::Window(number) => number,
+            Feed::Table(_) => 0,
+        });
+        let ports = ports.into_iter().map(|chain| Port { chain, seen: None }).collect();
+        let nodes = aggregators.into_iter().zip(after);
+        let nodes = nodes.map(|(aggregator, chain)| Node { aggregator, chain, left: None });
+        let time = Timestamp::BEGIN;
+        Self { name, schema, arrival, ports, nodes: nodes.collect(), time, saved: None }
+    }
+
+    /// Takes the next rows that the aggregation gives through what comes after it; whether there were any.
+    fn give(&mut self, number: usize, watermark: Timestamp, out: &mut Output) -> Result<bool> {
+        let before = self.time;
+        let count = self.nodes.len();
+        let (upto, beyond) = self.nodes.split_at_mut((number + 1).min(count));
+        let Some(node) = upto.last_mut() else { return Ok(false) };
+        let rows = match node.left.take() {
+            Some(left) => left,
+            None => match node.aggregator.due(watermark).map_err(|e| stop(&e))? {
+                Some(batch) => {
+                    let origin = Origin::of_time(Offset(0), 0, batch.num_rows(), before);
+                    Rows { batch, origin }
+                }
+                None => return Ok(false),
+            },
+        };
+        let came = out.account.r#in;
+        let to = node.chain.to;
+        run(
+            &node.chain.steps,
+            &rows,
+            out,
+            |rows| Ok(rows.clone()),
+            |made, _, out| {
+                // Nothing that comes of it needs a better name than it has here.
+                deliver(to.and_then(|to| beyond.get_mut(to - number - 1)), made, None, out)
+            },
+        )?;
+        // These did not come in: they were made.
+        out.account.made += out.account.r#in - came;
+        out.account.r#in = came;
+        node.left = out.left.take();
+        Ok(true)
     }
 }
 
@@ -65,15 +138,156 @@ impl Operator for ViewOperator {
             return Err(Error::stop(what));
         };
         port.locate(&self.name, &input.batch.schema())?;
-        port.run(&input, out);
+        let nodes = &mut self.nodes;
+        let chain = &port.chain;
+        let one_each = chain.steps.iter().all(Step::makes_no_rows);
+        run(
+            &chain.steps,
+            &input,
+            out,
+            |rows| port.scan(rows),
+            |made, of, out| {
+                let of = one_each.then_some(of);
+                deliver(chain.to.and_then(|to| nodes.get_mut(to)), made, of, out)
+            },
+        )
+    }
+
+    fn advance(
+        &mut self,
+        watermark: Timestamp,
+        arrival: Timestamp,
+        out: &mut Output,
+    ) -> Result<()> {
+        self.arrival.set(arrival);
+        if watermark < self.time {
+            // All had ended, and something came again.
+            self.time = Timestamp::BEGIN;
+        }
+        for number in 0..self.nodes.len() {
+            while self.give(number, watermark, out)? {
+                let rows = out.rows.iter().map(Rows::len).sum::<usize>();
+                let size = || out.rows.iter().map(size).sum::<u64>();
+                if out.waits || rows >= ROWS_MAX || size() >= BYTES_MAX {
+                    out.more = true;
+                    return Ok(());
+                }
+            }
+        }
+        self.time = if watermark == Timestamp::END { Timestamp::BEGIN } else { watermark };
         Ok(())
     }
+
+    fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            node.aggregator.snapshot(&format!("{number}/"), out)?;
+        }
+        // Only rows that go from one aggregation to another are told by it.
+        if self.nodes.len() > 1 && self.saved != Some(self.time) {
+            self.saved = Some(self.time);
+            let time = Bytes::copy_from_slice(&self.time.0.to_le_bytes());
+            out.insert(TIME.to_owned(), Some(time));
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
+        let mut known = 0;
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            let prefix = format!("{number}/");
+            let own = chunks.iter().filter_map(|(name, c)| Some((name.strip_prefix(&prefix)?, c)));
+            let own = own.collect::<Vec<_>>();
+            known += own.len();
+            node.aggregator.restore(own.into_iter())?;
+            node.left = None;
+        }
+        self.time = Timestamp::BEGIN;
+        if let Some(chunk) = chunks.get(TIME) {
+            let time = <[u8; 8]>::try_from(chunk.as_ref());
+            let time = time.map_err(|_| Error::stop("the chunk with a view's time is cut"))?;
+            self.time = Timestamp(i64::from_le_bytes(time));
+            known += 1;
+        }
+        self.saved = Some(self.time);
+        if known < chunks.len() {
+            let what = format!("the state of view `{}` has parts that it does not know", self.name);
+            return Err(Error::stop(what));
+        }
+        Ok(())
+    }
+}
+
+fn size(rows: &Rows) -> u64 {
+    rows.batch.columns().iter().map(|c| bytes(c.as_ref())).sum()
+}
+
+/// Gives rows to an aggregation, or out. `of` are the rows that came, if each became at most one.
+fn deliver(
+    to: Option<&mut Node>,
+    made: Vec<Rows>,
+    of: Option<&Rows>,
+    out: &mut Output,
+) -> Result<()> {
+    let Some(node) = to else {
+        out.account.out += made.iter().map(|r| r.len() as u64).sum::<u64>();
+        out.rows.extend(made);
+        return Ok(());
+    };
+    for rows in made {
+        let Taken { absorbed, late, refused } =
+            node.aggregator.take(&rows).map_err(|e| stop(&e))?;
+        out.account.absorbed += absorbed;
+        for rows in late {
+            out.account.late += rows.len() as u64;
+            out.late.push(as_they_came(rows, of));
+        }
+        for (rows, reason) in refused {
+            out.account.set_aside += rows.len() as u64;
+            let rows = as_they_came(rows, of);
+            let each = (0..rows.len()).map(|i| (part(&rows, i..i + 1), reason.clone()));
+            out.refused.extend(each);
+        }
+    }
+    Ok(())
+}
+
+/// The rows that came of which these were made.
+fn as_they_came(rows: Rows, of: Option<&Rows>) -> Rows {
+    let Some(of) = of else { return rows };
+    let places = (0..of.len()).map(|i| (of.origin.ordinal(i), i)).collect::<BTreeMap<_, _>>();
+    if places.len() < of.len() {
+        // Rows of one name: a view below has made several of one.
+        return rows;
+    }
+    let which = (0..rows.len()).filter_map(|i| places.get(&rows.origin.ordinal(i)).copied());
+    let which = which.collect::<Vec<_>>();
+    let index = arrow_array::UInt64Array::from_iter_values(which.iter().map(|i| *i as u64));
+    match arrow_select::take::take_record_batch(&of.batch, &index) {
+        Ok(batch) if batch.num_rows() == rows.len() => {
+            Rows { batch, origin: of.origin.take(which.into_iter()) }
+        }
+        _ => rows,
+    }
+}
+
+/// An error of an aggregation as one of the view: it is no row's alone.
+fn stop(e: &DataFusionError) -> Error {
+    if let DataFusionError::External(inner) = crate::complain::root(e)
+        && let Some(own) = inner.downcast_ref::<Error>()
+    {
+        let error = Error::new(own.remedy(), own.what());
+        return match own.how_to_fix() {
+            Some(fix) => error.fix(fix),
+            None => error,
+        };
+    }
+    Error::stop(reason(e))
 }
 
 impl Port {
     /// Finds the scanned columns in batches of this schema.
     fn locate(&mut self, view: &str, schema: &SchemaRef) -> Result<()> {
-        if self.seen.as_ref().is_some_and(|(seen, _)| Arc::ptr_eq(seen, schema)) {
+        if self.seen.as_ref().is_some_and(|(seen, _)| std::sync::Arc::ptr_eq(seen, schema)) {
             return Ok(());
         }
         let chain = &self.chain;
@@ -85,10 +299,13 @@ impl Port {
                         Some((_, field)) => format!("is of type {}", field.data_type()),
                         None => "is missing".to_owned(),
                     };
+                    let of = match &chain.from {
+                        Feed::Table(name) => name.as_str(),
+                        Feed::Window(_) => view,
+                    };
                     let what = format!(
-                        "column `{}` of `{}` {has}, and view `{view}` was planned for {}",
+                        "column `{}` of `{of}` {has}, and view `{view}` was planned for {}",
                         wanted.name(),
-                        chain.input,
                         wanted.data_type()
                     );
                     Err(Error::stop(what)
@@ -107,104 +324,4 @@ impl Port {
         let batch = RecordBatch::try_new_with_options(self.chain.scan.clone(), columns, &options)?;
         Ok(Rows { batch, origin: input.origin.clone() })
     }
-
-    /// Runs all steps over all rows. When a step fails, each half is tried alone, down to the rows
-    /// that fail by themselves: so the result for a row never depends on its neighbours. When there
-    /// is much of it already, what is left is given back; and so are rows whose answers of a lookup are
-    /// not at hand.
-    fn run(&self, input: &Rows, out: &mut Output) {
-        let mut bytes = 0;
-        let mut ranges: Vec<Range<usize>> = std::iter::once(0..input.len()).collect();
-        while let Some(range) = ranges.pop() {
-            if bytes >= BYTES_MAX {
-                out.left = Some(part(input, range.start..input.len()));
-                return;
-            }
-            let rows = part(input, range.clone());
-            match self.attempt(&rows) {
-                Ok(made) if made.counts.waits => {
-                    out.left = Some(part(input, range.start..input.len()));
-                    out.waits = true;
-                    return;
-                }
-                Ok(made) => {
-                    bytes += made.bytes;
-                    out.account.r#in += rows.len() as u64;
-                    out.account.filtered += made.counts.filtered;
-                    out.account.made += made.counts.made;
-                    out.account.out += made.rows.iter().map(|r| r.len() as u64).sum::<u64>();
-                    out.rows.extend(made.rows);
-                }
-                Err(reason) if rows.len() == 1 => {
-                    out.account.r#in += 1;
-                    out.account.set_aside += 1;
-                    out.refused.push((rows, reason));
-                }
-                Err(_) => {
-                    let half = range.start + rows.len() / 2;
-                    ranges.push(half..range.end);
-                    ranges.push(range.start..half);
-                }
-            }
-        }
-    }
-
-    /// Runs all steps over all rows, or says why it cannot.
-    fn attempt(&self, input: &Rows) -> Result<Made, String> {
-        let mut made = Made::default();
-        // A library function may panic on odd values; that is the row's misfortune, not the process's.
-        let attempt = quiet::catch(|| {
-            let rows = self.scan(input)?;
-            flow(&self.chain.steps, rows, input.len(), &mut made)
-        });
-        match attempt {
-            Ok(Ok(())) => Ok(made),
-            Ok(Err(e)) => Err(reason(&e)),
-            Err(panic) => Err(format!("a function panicked: {panic}")),
-        }
-    }
-}
-
-/// What an attempt made.
-#[derive(Default)]
-struct Made {
-    rows: Vec<Rows>,
-    bytes: u64,
-    counts: Counts,
-}
-
-/// The most bytes of rows that are made of one row.
-const ONE_BYTES_MAX: u64 = 4 * BYTES_MAX;
-
-/// Takes rows through steps. `of` is how many rows all of this is made of.
-fn flow(steps: &[Step], mut rows: Rows, of: usize, made: &mut Made) -> Result<(), DataFusionError> {
-    let mut steps = steps.iter();
-    while let Some(step) = steps.next() {
-        match step.run(rows, &mut made.counts)? {
-            Became::Nothing => return Ok(()),
-            Became::Rows(next) => rows = next,
-            Became::Pieces(mut pieces) => {
-                while let Some(piece) = pieces.next()? {
-                    flow(steps.as_slice(), piece, of, made)?;
-                }
-                return Ok(());
-            }
-        }
-    }
-    made.bytes += rows.batch.columns().iter().map(|c| bytes(c.as_ref())).sum::<u64>();
-    made.rows.push(rows);
-    // Rows that only pass through are as large as they came.
-    let most = if of == 1 { ONE_BYTES_MAX } else { BYTES_MAX };
-    if made.rows.len() > 1 && made.bytes > most {
-        return exec_err!("one row would become rows of more than {most} bytes");
-    }
-    Ok(())
-}
-
-fn part(rows: &Rows, range: Range<usize>) -> Rows {
-    if range == (0..rows.len()) {
-        return rows.clone();
-    }
-    let (from, len) = (range.start, range.len());
-    Rows { batch: rows.batch.slice(from, len), origin: rows.origin.slice(from, len) }
 }

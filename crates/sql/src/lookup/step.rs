@@ -18,6 +18,7 @@ use millstream_core::lookup::{Answers, KEY, Known, Place};
 use super::LookupNode;
 use crate::chain::Chain;
 use crate::complain::plain_types;
+use crate::state::unnamed;
 use crate::step::{Counts, Step, batch_of};
 
 /// Adds the columns of a lookup to each row.
@@ -83,6 +84,22 @@ impl LookupStep {
             Comes::Column(name) => Some(name.as_str()),
             Comes::Key | Comes::Unread => None,
         })
+    }
+
+    /// What the step does to state that is made of its rows.
+    pub(crate) fn meaning(&self) -> Result<String> {
+        let columns = self.columns.iter().map(|c| match c {
+            Comes::Key => "the key",
+            Comes::Column(name) => name,
+            Comes::Unread => "nothing",
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let inner = if self.inner { ", or none" } else { "" };
+        Ok(format!("lookup {} by {}: {columns}{inner}", self.table, unnamed(&self.key)?))
+    }
+
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.answers.is_recorded()
     }
 
     fn asks_nothing(&self) -> bool {
@@ -272,7 +289,9 @@ fn read_by(steps: &[Step], schema: &SchemaRef) -> Option<BTreeSet<usize>> {
             Step::Lookup(next) if next.schema.fields().len() > schema.fields().len() => {
                 read.extend(of(&next.key));
             }
-            Step::Lookup(_) | Step::Unnest(_) | Step::Rename { .. } => return None,
+            Step::Lookup(_) | Step::Unnest(_) | Step::Rename { .. } | Step::Window(_) => {
+                return None;
+            }
         }
     }
     None

@@ -6,7 +6,8 @@ use millstream_core::codec::{Origin, Rows};
 use millstream_core::operator::{Output, Planned};
 use millstream_core::record::Offset;
 
-use crate::run::{Input, Result, plan, run, view};
+use crate::run::{Input, Result, plan, view};
+use crate::time::run;
 
 const COLUMNS: &str = r#"{"id":"int64","n":"int64","s":"string","l":{"list":"int64"}}"#;
 

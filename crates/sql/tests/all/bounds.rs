@@ -6,7 +6,8 @@ use millstream_core::clock::{Clock as _, SystemClock};
 use millstream_core::operator::Planner;
 use millstream_sql::SqlPlanner;
 
-use crate::run::{Input, plan, run, view};
+use crate::run::{Input, plan, view};
+use crate::time::run;
 
 fn input() -> Input {
     Input::new(

@@ -13,7 +13,8 @@ use millstream_core::record::Offset;
 use millstream_core::{Error, Result, Timestamp};
 use millstream_sql::SqlPlanner;
 
-use crate::run::{Input, plan, run, view};
+use crate::run::{Input, plan, view};
+use crate::time::run;
 
 const COLUMNS: &str = r#"{"id":"int64","value":"float64","sensor":"string","doc":"json"}"#;
 

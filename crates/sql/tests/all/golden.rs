@@ -2,16 +2,20 @@
 //!
 //! A file is blocks of lines between empty lines. `-- input NAME {columns}` with `-- {row}` lines is a
 //! table for the rest of the file, `-- lookup NAME {columns}` a lookup (`nulls` behind it: that gives nulls), whose
-//! rows have a `key`. A block with SQL is a case: `-- view NAME` names the query after it
+//! rows have a `key`. `time COLUMN delay MICROSECONDS` behind the columns of an input says what its event time is, a line
+//! `-- next` that a new frame begins, and `-- end` that the input ends there. A block with SQL is a case: `-- view NAME` names the query after it
 //! (`v` if there is none; the last one is looked at), and what follows the SQL is what must come out.
 //! `BLESS=1 cargo test -p millstream-sql` writes it: look at the difference before you commit.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use millstream_core::operator::{Planned, View};
 
-use crate::run::{Input, plan, run, view};
+use crate::run::{Frame, Input, Result, plan, view};
+use crate::time::{Way, run, run_so};
 
 #[test]
 fn golden_queries_give_what_they_gave_at_every_batch_size() {
@@ -56,15 +60,30 @@ fn read_inputs(block: &str) -> Vec<Input> {
         let lookup = line.strip_prefix("-- lookup ");
         let Some(rest) = line.strip_prefix("-- input ").or(lookup) else { continue };
         let (name, columns) = rest.split_once(' ').unwrap();
-        let mut rows = String::new();
-        while let Some(row) = lines.next_if(|l| l.starts_with("-- {")) {
-            rows.push_str(&row[3..]);
-            rows.push('\n');
+        let mut frames = vec![Frame::default()];
+        while let Some(row) =
+            lines.next_if(|l| l.starts_with("-- {") || matches!(*l, "-- next" | "-- end"))
+        {
+            match row {
+                "-- next" => frames.push(Frame::default()),
+                "-- end" => frames.last_mut().unwrap().ends = true,
+                row => frames.last_mut().unwrap().rows.push_str(&format!("{}\n", &row[3..])),
+            }
         }
-        inputs.push(match (lookup, columns.strip_suffix(" nulls")) {
-            (None, _) => Input::new(name, columns, &rows),
-            (Some(_), None) => Input::lookup(name, columns, &rows, false),
-            (Some(_), Some(columns)) => Input::lookup(name, columns, &rows, true),
+        let (columns, more) = columns.split_at(columns.rfind('}').unwrap() + 1);
+        let more = more.split_whitespace().collect::<Vec<_>>();
+        let rows = &frames[0].rows;
+        inputs.push(match (lookup, more.as_slice()) {
+            (None, []) => Input { frames, ..Input::new(name, columns, "") },
+            (None, ["time", column, "delay", delay]) => {
+                let time = Some(((*column).to_owned(), delay.parse().unwrap()));
+                Input { frames, time, ..Input::new(name, columns, "") }
+            }
+            (Some(_), more) => {
+                let says = |word| more.contains(&word);
+                Input::lookup(name, columns, rows, says("nulls"), says("live"))
+            }
+            (None, more) => panic!("{more:?}"),
         });
     }
     inputs
@@ -81,7 +100,10 @@ fn read_views(asked: &str) -> Vec<View> {
     let mut views: Vec<View> = Vec::new();
     for line in asked.lines() {
         if let Some(name) = line.strip_prefix("-- view ") {
-            views.push(view(name, ""));
+            let (name, lateness) = name.split_once(" lateness ").unwrap_or((name, "0"));
+            let mut view = view(name, "");
+            view.windows.allowed_lateness = Duration::from_micros(lateness.parse().unwrap());
+            views.push(view);
         } else if !line.starts_with("--") {
             if views.is_empty() {
                 views.push(view("v", ""));
@@ -108,16 +130,20 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
     let size_max = inputs.iter().map(|i| i.batch().num_rows()).max().unwrap_or(1);
     let last = views.last().unwrap().name.clone();
     let all = run(inputs, &mut planned, usize::MAX).remove(&last).unwrap_or_default();
+    let stateful = planned.views.iter().any(|v| v.state.is_some());
     for size in 1..=size_max {
-        let mut again = run(inputs, &mut planned, size).remove(&last).unwrap_or_default();
-        if several_ports_of_one_input(&planned) {
-            again.rows.sort();
-            let mut rows = all.rows.clone();
-            rows.sort();
-            assert_eq!(rows, again.rows, "batches of {size} rows");
-        } else {
-            assert_eq!(all, again, "batches of {size} rows");
+        let way = Way { size, restarts: false };
+        if stateful {
+            planned = plan(inputs, views, &[]);
         }
+        let again = run(inputs, &mut planned, size);
+        same(&planned, &all, again, &last, way);
+    }
+    for size in [1, 2, usize::MAX].into_iter().filter(|_| stateful) {
+        let way = Way { size, restarts: true };
+        let mut fresh = || plan(inputs, views, &[]);
+        let again = run_so(inputs, &mut fresh(), way, &mut fresh);
+        same(&planned, &all, again, &last, way);
     }
     let Some(planned) = planned.views.iter().find(|v| v.name == last) else {
         return format!("-- waiting {:?}", planned.waiting);
@@ -127,14 +153,39 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
     });
     let mut lines = vec![format!("-- columns {}", columns.collect::<Vec<_>>().join(", "))];
     lines.extend(planned.explain.lines().map(|l| format!("-- plan {l}")));
+    lines.extend(planned.updates.iter().map(|u| format!("-- updates by {}", u.join(", "))));
     lines.extend(all.rows.iter().map(|r| format!("-- row {r}")));
+    lines.extend(all.late.iter().map(|r| format!("-- late {r}")));
     lines.extend(all.refused.iter().map(|r| format!("-- refused {r}")));
     let a = all.account;
+    let state = match (a.absorbed, a.late) {
+        (0, 0) => String::new(),
+        (absorbed, late) => format!(" + absorbed {absorbed} + late {late}"),
+    };
     lines.push(format!(
-        "-- account in {} + made {} = out {} + filtered {} + set aside {}",
+        "-- account in {} + made {} = out {} + filtered {} + set aside {}{state}",
         a.r#in, a.made, a.out, a.filtered, a.set_aside
     ));
     lines.join("\n")
+}
+
+/// The same came out another way.
+fn same(
+    planned: &Planned,
+    all: &Result,
+    mut other: BTreeMap<String, Result>,
+    view: &str,
+    way: Way,
+) {
+    let mut other = other.remove(view).unwrap_or_default();
+    if several_ports_of_one_input(planned) {
+        other.rows.sort();
+        let mut rows = all.rows.clone();
+        rows.sort();
+        assert_eq!(rows, other.rows, "{way:?}");
+    } else {
+        assert_eq!(*all, other, "{way:?}");
+    }
 }
 
 fn several_ports_of_one_input(planned: &Planned) -> bool {

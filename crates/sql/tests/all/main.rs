@@ -11,5 +11,7 @@ mod amounts;
 mod bounds;
 mod contract;
 mod golden;
+mod kept;
 mod oracle;
 mod run;
+mod time;

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::run::{Input, plan, run, view};
+use crate::run::{Input, plan, view};
+use crate::time::run;
 use fastrand::Rng;
 
 /// A value as the interpreter has it.

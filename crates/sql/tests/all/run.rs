@@ -1,58 +1,78 @@
 //! Planning and running views in a test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use arrow::compute::concat_batches;
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use millstream_core::Timestamp;
-use millstream_core::codec::{Columns, Origin, Rows};
+use millstream_core::codec::{Columns, Rows};
 use millstream_core::ledger::Account;
 use millstream_core::lookup::{Answers, Known, Place};
-use millstream_core::operator::{Function, Output, Planned, PlannedView, Planner, Table, View};
-use millstream_core::record::Offset;
+use millstream_core::operator::{Function, Planned, Planner, Table, View};
 use millstream_sql::SqlPlanner;
 
-/// A table and its rows, as one frame.
+/// A table and its rows, frame by frame.
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub name: String,
     pub schema: SchemaRef,
-    pub rows: String,
+    pub frames: Vec<Frame>,
+    /// The column with the event time, and how many microseconds rows may come late.
+    pub time: Option<(String, i64)>,
     /// It is a lookup, which has these rows by their key.
     pub lookup: Option<Arc<Shelf>>,
+}
+
+/// The rows of a frame, as JSON.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frame {
+    pub rows: String,
+    /// The input ends with it. It may begin anew.
+    pub ends: bool,
 }
 
 impl Input {
     pub(crate) fn new(name: &str, columns: &str, rows: &str) -> Self {
         let columns: Columns = serde_json::from_str(columns).unwrap();
+        let frame = Frame { rows: rows.to_owned(), ends: false };
         Self {
             name: name.to_owned(),
             schema: columns.schema(),
-            rows: rows.to_owned(),
+            frames: vec![frame],
+            time: None,
             lookup: None,
         }
     }
 
     /// A lookup with rows that have a `key` beside the columns.
-    pub(crate) fn lookup(name: &str, columns: &str, rows: &str, nulls: bool) -> Self {
+    pub(crate) fn lookup(name: &str, columns: &str, rows: &str, nulls: bool, live: bool) -> Self {
         let columns: Columns = serde_json::from_str(columns).unwrap();
         let key = Field::new("key", DataType::Utf8, false);
         let fields = std::iter::once(key).chain(columns.0.iter().map(|c| c.field()));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let shelf = Arc::new(Shelf::new(schema.clone(), rows, nulls));
-        Self { name: name.to_owned(), schema, rows: String::new(), lookup: Some(shelf) }
+        let shelf = Arc::new(Shelf { live, ..Shelf::new(schema.clone(), rows, nulls) });
+        Self { name: name.to_owned(), schema, frames: vec![], time: None, lookup: Some(shelf) }
     }
 
     pub(crate) fn table(&self) -> Table {
         let lookup = self.lookup.clone().map(|s| s as Arc<dyn Answers>);
-        Table { lookup, ..Table::source(&self.name, Some(self.schema.clone())) }
+        let event_time = self.time.as_ref().map(|(column, _)| column.clone());
+        Table { lookup, event_time, ..Table::source(&self.name, Some(self.schema.clone())) }
     }
 
+    /// The rows of all frames.
     pub(crate) fn batch(&self) -> RecordBatch {
-        let mut decoder =
-            arrow_json::ReaderBuilder::new(self.schema.clone()).build_decoder().unwrap();
-        decoder.decode(self.rows.as_bytes()).unwrap();
+        let all = self.frames.iter().map(|f| self.batch_of(&f.rows)).collect::<Vec<_>>();
+        concat_batches(&self.schema, &all).unwrap()
+    }
+
+    fn batch_of(&self, rows: &str) -> RecordBatch {
+        let mut decoder = arrow_json::ReaderBuilder::new(self.schema.clone())
+            .with_batch_size(1 << 20)
+            .build_decoder()
+            .unwrap();
+        decoder.decode(rows.as_bytes()).unwrap();
         decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone()))
     }
 }
@@ -62,6 +82,7 @@ impl Input {
 pub(crate) struct Result {
     pub rows: Vec<String>,
     pub refused: Vec<String>,
+    pub late: Vec<String>,
     pub account: Account,
 }
 
@@ -88,71 +109,6 @@ pub(crate) fn lines(rows: &Rows) -> Vec<String> {
     text.lines().enumerate().map(|(i, l)| format!("{} {l}", rows.origin.id(i))).collect()
 }
 
-/// Runs all views over the inputs, one frame each, cut into batches of `size` rows.
-pub(crate) fn run(
-    inputs: &[Input],
-    planned: &mut Planned,
-    size: usize,
-) -> BTreeMap<String, Result> {
-    let mut results: BTreeMap<String, Result> = BTreeMap::new();
-    for (i, input) in inputs.iter().filter(|i| i.lookup.is_none()).enumerate() {
-        let offset = Offset(i as u64);
-        let arrival = Timestamp(1_790_000_000_000_000 + i as i64 * 1_500_000);
-        let batch = input.batch();
-        let origin = Origin::new(offset, Arc::from([0]), None);
-        let mut from = 0;
-        while from < batch.num_rows() {
-            let len = size.min(batch.num_rows() - from);
-            let rows = Rows { batch: batch.slice(from, len), origin: origin.slice(from, len) };
-            step(planned, &input.name, &rows, arrival, &mut results);
-            from += len;
-        }
-    }
-    results
-}
-
-/// As the engine does it: what is left is given again, and what waits at most so often.
-fn process(view: &mut PlannedView, port: usize, rows: &Rows, arrival: Timestamp, out: &mut Output) {
-    let (mut left, mut waited) = (Some(rows.clone()), 0);
-    while let Some(rows) = left {
-        view.operator.process(port, rows, arrival, out).unwrap();
-        left = out.left.take();
-        waited += usize::from(std::mem::take(&mut out.waits));
-        assert!(waited < 1_000, "answers are missing again and again");
-    }
-}
-
-fn step(
-    planned: &mut Planned,
-    input: &str,
-    rows: &Rows,
-    arrival: Timestamp,
-    results: &mut BTreeMap<String, Result>,
-) {
-    let mut ready: BTreeMap<String, Vec<Rows>> = BTreeMap::new();
-    ready.insert(input.to_owned(), vec![rows.clone()]);
-    for view in &mut planned.views {
-        let mut out = Output::default();
-        for (port, input) in view.inputs.clone().iter().enumerate() {
-            for rows in ready.get(input).into_iter().flatten() {
-                process(view, port, rows, arrival, &mut out);
-            }
-        }
-        let result = results.entry(view.name.clone()).or_default();
-        result.account.add(&out.account);
-        assert!(out.account.balances(), "{:?}", out.account);
-        for rows in &out.rows {
-            assert_eq!(rows.batch.schema(), view.schema, "the schema is exact");
-            result.rows.extend(lines(rows));
-        }
-        for (rows, reason) in &out.refused {
-            assert_eq!(rows.len(), 1);
-            result.refused.push(format!("{} {reason}", rows.origin.id(0)));
-        }
-        ready.insert(view.name.clone(), out.rows);
-    }
-}
-
 /// A lookup whose rows are known from the start, and which has each at hand only when it is asked a second time.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -161,6 +117,7 @@ pub(crate) struct Shelf {
     /// Keys under which something stands that fits no row.
     unfit: BTreeSet<String>,
     nulls: bool,
+    live: bool,
     hand: Mutex<BTreeSet<String>>,
     /// How often it was asked for answers that were at hand, and for how many keys.
     pub(crate) asked: Mutex<Vec<Vec<String>>>,
@@ -182,7 +139,15 @@ impl Shelf {
             keys.push(key);
         }
         let rows = decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(schema));
-        Self { rows, keys, unfit, nulls, hand: Mutex::default(), asked: Mutex::default() }
+        Self {
+            rows,
+            keys,
+            unfit,
+            nulls,
+            live: false,
+            hand: Mutex::default(),
+            asked: Mutex::default(),
+        }
     }
 }
 
@@ -208,7 +173,7 @@ impl Answers for Shelf {
     }
 
     fn is_recorded(&self) -> bool {
-        true
+        !self.live
     }
 
     fn gives_nulls(&self) -> bool {

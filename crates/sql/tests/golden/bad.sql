@@ -137,56 +137,56 @@ SELECT upper(id), upper(ok) FROM readings
 --  fix: give one another name with `AS`
 
 SELECT count(*) FROM readings
--- error v: 1:8 `count` is not yet possible: it gathers rows over time, and a view works row by row so far
---  fix: send the rows on as they are, and gather them where they are stored
+-- error v: 1:8 `count` without a window is not yet possible: it gathers rows, and would never be complete
+--  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
 
 SELECT sensorId, avg(value), max(value) FROM readings GROUP BY sensorId HAVING avg(value) > 1
--- error v: 1:55 `GROUP BY` is not yet possible: it gathers rows over time, and a view works row by row so far
---  fix: send the rows on as they are, and group where they are stored
+-- error v: 1:55 `GROUP BY` without a window is not yet possible: no group would ever be complete
+--  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
 
 SELECT DISTINCT id FROM readings
--- error v: 1:8 `DISTINCT` is not yet possible: it has to remember all rows, and a view works row by row so far
---  fix: leave it out, or let the sink drop equal rows with a key
+-- error v: 1:8 `DISTINCT` is not yet possible: it has to remember all rows
+--  fix: say it of windows: `SELECT DISTINCT window_start, window_end, … FROM TUMBLE(readings, …, INTERVAL '1 minute')`; or let the sink drop equal rows with a key
 
 SELECT id FROM readings ORDER BY id LIMIT 5
 -- error v: 1:25 `ORDER BY` is not possible: an endless stream has no last row to sort before
 --  fix: leave it out: rows keep the order they came in; sort where they are read
--- error v: 1:37 `LIMIT` is not yet possible: it counts rows, and a view works row by row so far
+-- error v: 1:37 `LIMIT` is not yet possible: it counts rows
 --  fix: leave it out, or filter with `WHERE`
 
 SELECT a.id FROM readings a JOIN readings b ON a.id = b.id
--- error v: 1:29 `JOIN` is not yet possible: it has to remember the rows of both sides, and a view works row by row so far
+-- error v: 1:29 `JOIN` is not yet possible: it has to remember the rows of both sides
 --  fix: read one source; `UNION ALL` puts the rows of several one after the other
 
 SELECT a.id FROM readings a, readings b
--- error v: 1:30 a second table in `FROM` is not yet possible: it has to remember the rows of both sides, and a view works row by row so far
+-- error v: 1:30 a second table in `FROM` is not yet possible: it has to remember the rows of both sides
 --  fix: read one source; `UNION ALL` puts the rows of several one after the other
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
--- error v: 1:12 `row_number` with `OVER` is not yet possible: it looks at several rows, and a view works row by row so far
---  fix: leave out `OVER (…)`; a window over several rows is computed where rows are stored
+-- error v: 1:12 `row_number` with `OVER` is not yet possible: it looks at several rows
+--  fix: leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`
 
 SELECT id FROM readings UNION SELECT id FROM readings
--- error v: 1:25 `UNION` is not yet possible: it has to remember all rows, and a view works row by row so far
+-- error v: 1:25 `UNION` is not yet possible: it has to remember all rows
 --  fix: write `UNION ALL`, which keeps equal rows
 
 SELECT id FROM readings EXCEPT SELECT id FROM readings
--- error v: 1:25 `EXCEPT` is not yet possible: it has to remember all rows, and a view works row by row so far
+-- error v: 1:25 `EXCEPT` is not yet possible: it has to remember all rows
 --  fix: filter with `WHERE`, or join the inputs with `UNION ALL`
 
 SELECT id FROM readings WHERE id IN (SELECT id FROM readings)
--- error v: 1:31 `IN (SELECT …)` is not yet possible: it has to remember the rows of another query, and a view works row by row so far
+-- error v: 1:31 `IN (SELECT …)` is not yet possible: it has to remember the rows of another query
 --  fix: list the values: `x IN (1, 2, 3)`
 
 SELECT id FROM readings WHERE EXISTS (SELECT 1 FROM readings)
--- error v: 1:39 `EXISTS (SELECT …)` is not yet possible: it has to remember the rows of another query, and a view works row by row so far
+-- error v: 1:39 `EXISTS (SELECT …)` is not yet possible: it has to remember the rows of another query
 --  fix: list the values: `x IN (1, 2, 3)`
 
 SELECT (SELECT max(id) FROM readings) FROM readings
--- error v: 1:9 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query, and a view works row by row so far
+-- error v: 1:9 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query
 --  fix: list the values: `x IN (1, 2, 3)`
--- error v: 1:16 `max` is not yet possible: it gathers rows over time, and a view works row by row so far
---  fix: of several columns in one row take `greatest(a, b)`
+-- error v: 1:16 `max` without a window is not yet possible: it gathers rows, and would never be complete
+--  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 
 SELECT random() FROM readings
 -- error v: 1:8 `random` is not possible: it gives another result each time, so rows could not be made again after a restart
@@ -225,18 +225,18 @@ VALUES (1)
 --  fix: read a source: `SELECT … FROM …`
 
 WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a
--- error v: 1:6 `WITH RECURSIVE` is not yet possible: it joins its own rows, and a view works row by row so far
+-- error v: 1:6 `WITH RECURSIVE` is not yet possible: it joins its own rows
 --  fix: use `WITH` without `RECURSIVE`
 -- error v: 1:22 a `SELECT` without `FROM` is not possible: it would have no rows ever
 --  fix: read a source: `SELECT … FROM …`
 
 SELECT * FROM TUMBLE(readings, ts, INTERVAL '1 minute')
--- error v: 1:15 `TUMBLE` is not yet possible: a window gathers rows over time, and a view works row by row so far
---  fix: send the rows on as they are, and group them by time where they are stored
+-- error v: 1:32 `ts` is not the event time of `readings`
+--  fix: declare `event_time: { column: ts }` at the source `readings`
 
 SELECT * FROM generate_series(1, 10)
 -- error v: 1:15 there is no table function `generate_series`
---  fix: functions that give rows are only `UNNEST(list)`
+--  fix: functions that give rows are `UNNEST(list)`, and `TUMBLE`, `HOP`, `CUMULATE` and `SESSION` over a table
 
 SELECT $1 FROM readings
 -- error v: 1:8 the parameter `$1` is not possible: a view has none
@@ -322,8 +322,8 @@ SELECT id IN (1, 'a', place) AS x FROM readings
 -- error v: 1:8 `id IN (1, 'a', place)` cannot be computed: can not find compatible types to compare int64 with [int64, string, struct("x": float64, "y": float64)]
 
 SELECT sum(1, 2) FILTER (WHERE ok) FROM readings
--- error v: 1:8 `sum` is not yet possible: it gathers rows over time, and a view works row by row so far
---  fix: send the rows on as they are, and gather them where they are stored
+-- error v: 1:8 `sum` without a window is not yet possible: it gathers rows, and would never be complete
+--  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
 
 SELECT make_date(1, 2) AS x FROM readings
 -- error v: 1:8 `make_date(1, 2)` cannot be computed: `make_date` expects 3 arguments but received 2

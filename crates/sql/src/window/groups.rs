@@ -1,0 +1,315 @@
+//! The groups of a pane: their keys, numbered as they come, and their states.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use datafusion_common::Result;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::bytes::{Reader, put_bytes, short};
+use super::keys::{Encoded, Key, Keys, unfit};
+use super::saved::Saved;
+use super::states::{Plan, States};
+
+/// What is the same for all groups of an aggregation.
+pub(super) struct Shape {
+    pub keys: Keys,
+    pub plans: Vec<Plan>,
+}
+
+pub(super) struct Groups {
+    /// Numbers by key.
+    index: HashTable<u32>,
+    keys: Store,
+    /// The number of the key that is none.
+    none: Option<u32>,
+    pub states: Vec<Box<dyn States>>,
+    len: usize,
+    capacity: usize,
+    pub saved: Saved,
+    /// No sum of whole numbers is beyond this, either way.
+    pub sums_max: u128,
+}
+
+#[derive(Clone)]
+enum Store {
+    Lane(Vec<i64>),
+    Bytes { data: Vec<u8>, ends: Vec<usize> },
+}
+
+impl Store {
+    fn key(&self, group: u32) -> Key<'_> {
+        let group = group as usize;
+        match self {
+            Self::Lane(lane) => Key::Lane(lane.get(group).copied().unwrap_or_default()),
+            Self::Bytes { data, ends } => {
+                let from = group.checked_sub(1).and_then(|g| ends.get(g)).copied().unwrap_or(0);
+                let to = ends.get(group).copied().unwrap_or(from);
+                Key::Bytes(data.get(from..to).unwrap_or_default())
+            }
+        }
+    }
+
+    fn push(&mut self, key: Key<'_>) {
+        match (self, key) {
+            (Self::Lane(lane), Key::Lane(v)) => lane.push(v),
+            (Self::Lane(lane), _) => lane.push(0),
+            (Self::Bytes { data, ends }, key) => {
+                if let Key::Bytes(b) = key {
+                    data.extend_from_slice(b);
+                }
+                ends.push(data.len());
+            }
+        }
+    }
+
+    fn reserve(&mut self, capacity: usize) {
+        match self {
+            Self::Lane(lane) => lane.reserve_exact(capacity.saturating_sub(lane.len())),
+            Self::Bytes { ends, .. } => ends.reserve_exact(capacity.saturating_sub(ends.len())),
+        }
+    }
+
+    fn heap(&self) -> usize {
+        match self {
+            Self::Lane(_) => 0,
+            Self::Bytes { data, .. } => data.capacity(),
+        }
+    }
+}
+
+impl Groups {
+    pub(super) fn new(shape: &Shape) -> Self {
+        let keys = if shape.keys.is_lane() {
+            Store::Lane(vec![])
+        } else {
+            Store::Bytes { data: vec![], ends: vec![] }
+        };
+        Self {
+            index: HashTable::new(),
+            keys,
+            none: None,
+            states: shape.plans.iter().map(Plan::states).collect(),
+            len: 0,
+            capacity: 0,
+            saved: Saved::default(),
+            sums_max: 0,
+        }
+    }
+
+    /// The same groups, of which no chunk has any.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            index: self.index.clone(),
+            keys: self.keys.clone(),
+            none: self.none,
+            states: self.states.iter().map(|s| s.copy()).collect(),
+            len: self.len,
+            capacity: self.len,
+            saved: Saved::default(),
+            sums_max: self.sums_max,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn key(&self, group: u32) -> Key<'_> {
+        if self.none == Some(group) { Key::None } else { self.keys.key(group) }
+    }
+
+    pub(super) fn find(&self, key: Key<'_>) -> Option<u32> {
+        if key == Key::None {
+            return self.none;
+        }
+        self.index.find(key.hash(), |g| self.keys.key(*g) == key).copied()
+    }
+
+    /// The number of a key, which may be new.
+    fn number(&mut self, key: Key<'_>) -> u32 {
+        let new = short(self.len);
+        if key == Key::None {
+            if let Some(none) = self.none {
+                return none;
+            }
+            self.none = Some(new);
+        } else {
+            let keys = &self.keys;
+            match self.index.entry(key.hash(), |g| keys.key(*g) == key, |g| keys.key(*g).hash()) {
+                Entry::Occupied(o) => return *o.get(),
+                Entry::Vacant(v) => v.insert(new),
+            };
+        }
+        if self.len == self.capacity {
+            self.capacity = roomy(self.len + 1, self.capacity);
+            self.keys.reserve(self.capacity);
+        }
+        self.keys.push(key);
+        self.len += 1;
+        new
+    }
+
+    /// The number of each row's key.
+    pub(super) fn assign(&mut self, keys: &Encoded, rows: &[u32]) -> Vec<u32> {
+        let mut numbers = Vec::with_capacity(rows.len());
+        let mut last: Option<(Key<'_>, u32)> = None;
+        for row in rows {
+            let key = keys.key(*row as usize);
+            let number = match last {
+                Some((k, number)) if k == key => number,
+                _ => self.number(key),
+            };
+            last = Some((key, number));
+            numbers.push(number);
+        }
+        self.grow();
+        numbers
+    }
+
+    /// States for all groups there are.
+    fn grow(&mut self) {
+        for states in &mut self.states {
+            states.grow(self.len, self.capacity);
+        }
+        self.saved.grow(self.len, self.capacity);
+    }
+
+    /// Adds what these have, which are later in time.
+    pub(super) fn merge(&mut self, later: &Self) -> Result<()> {
+        let to: Vec<_> = (0..short(later.len)).map(|g| self.number(later.key(g))).collect();
+        for states in &mut self.states {
+            states.grow(self.len, self.capacity);
+        }
+        for (own, later) in self.states.iter_mut().zip(&later.states) {
+            own.merge(later.as_ref(), &to)?;
+        }
+        Ok(())
+    }
+
+    /// Some of the groups, alone.
+    pub(super) fn part(&self, shape: &Shape, groups: &[u32]) -> Result<Self> {
+        let mut part = Self::new(shape);
+        let mut saved = vec![];
+        for group in groups {
+            let number = part.number(self.key(*group)) as usize;
+            for (own, all) in part.states.iter_mut().zip(&self.states) {
+                own.grow(part.len, part.capacity);
+                saved.clear();
+                all.save(*group as usize, &mut saved);
+                own.load(number, &mut Reader(&saved)).ok_or_else(unfit)?;
+            }
+        }
+        Ok(part)
+    }
+
+    /// All groups, by key.
+    pub(super) fn order(&self) -> Vec<u32> {
+        let mut order: Vec<_> = (0..short(self.len)).collect();
+        if let Store::Lane(lane) = &self.keys {
+            let mut lanes: Vec<_> = lane.iter().copied().zip(order.iter().copied()).collect();
+            lanes.sort_unstable();
+            order = lanes.into_iter().map(|(_, g)| g).filter(|g| Some(*g) != self.none).collect();
+            order.splice(0..0, self.none);
+        } else {
+            order.sort_by_key(|g| self.key(*g));
+        }
+        order
+    }
+
+    /// The columns of some groups: keys, then results.
+    pub(super) fn columns(
+        &self,
+        shape: &Shape,
+        groups: &[u32],
+    ) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
+        let keys = shape.keys.decode(groups.iter().map(|g| self.key(*g)))?;
+        let results = self.states.iter().map(|s| s.finish(groups));
+        Ok((keys, results.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// What one group keeps beyond the bytes of any group.
+    pub(super) fn heap_of(&self, group: u32) -> usize {
+        self.states.iter().map(|s| s.heap_of(group as usize)).sum()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let heaps: usize = self.states.iter().map(|s| s.heap()).sum();
+        self.fixed(self.capacity) + self.keys.heap() + heaps + self.saved.bytes()
+    }
+
+    /// What `groups` more would add to that, beyond their keys and values.
+    pub(super) fn growth(&self, groups: usize) -> usize {
+        let needed = self.len + groups;
+        let capacity = if needed > self.capacity { roomy(needed, self.capacity) } else { needed };
+        self.fixed(capacity.max(self.capacity)) - self.fixed(self.capacity) + groups * 4
+    }
+
+    fn fixed(&self, capacity: usize) -> usize {
+        let widths: usize = self.states.iter().map(|s| s.width()).sum();
+        let buckets = (capacity * 8 / 7).next_power_of_two();
+        capacity * (widths + 12) + buckets * 5
+    }
+
+    pub(super) fn save(&self, group: u32, out: &mut Vec<u8>) {
+        put_bytes(out, &self.key(group).to_bytes());
+        for states in &self.states {
+            states.save(group as usize, out);
+        }
+    }
+
+    /// The groups that were written in these chunks.
+    pub(super) fn read(shape: &Arc<Shape>, chunks: &BTreeMap<u32, &[u8]>) -> Option<Self> {
+        let (saved, entries) = Saved::read(chunks)?;
+        let mut groups = Self::new(shape);
+        groups.capacity = entries.len();
+        groups.keys.reserve(groups.capacity);
+        for entry in &entries {
+            let before = groups.len;
+            groups.number(shape.keys.parse(Reader(entry).bytes()?)?);
+            if groups.len == before {
+                return None;
+            }
+        }
+        for states in &mut groups.states {
+            states.grow(groups.len, groups.capacity);
+        }
+        for (group, entry) in entries.iter().enumerate() {
+            let mut reader = Reader(entry);
+            reader.bytes()?;
+            for states in &mut groups.states {
+                states.load(group, &mut reader)?;
+            }
+            if !reader.is_empty() {
+                return None;
+            }
+        }
+        groups.saved = saved;
+        groups.sums_max = groups.sums();
+        Some(groups)
+    }
+
+    /// The greatest sum of whole numbers there is, without its sign.
+    pub(super) fn sums(&self) -> u128 {
+        let most = |s: &dyn States| (0..self.len).map(|g| s.sum(g).unsigned_abs()).max();
+        self.states.iter().filter_map(|s| most(s.as_ref())).max().unwrap_or(0)
+    }
+
+    /// States of these kinds for one group, from what was saved of it.
+    pub(super) fn one(shape: &Shape, saved: &[u8]) -> Result<Vec<Box<dyn States>>> {
+        let mut reader = Reader(saved);
+        let mut all: Vec<_> = shape.plans.iter().map(Plan::states).collect();
+        for states in &mut all {
+            states.grow(1, 1);
+            states.load(0, &mut reader).ok_or_else(unfit)?;
+        }
+        Ok(all)
+    }
+}
+
+/// Room for some more than are needed, so that growing is rare.
+pub(super) fn roomy(needed: usize, capacity: usize) -> usize {
+    needed.max(capacity + capacity / 2).max(4)
+}

@@ -1,0 +1,194 @@
+//! Which chunk has which group's state, so that a snapshot writes only what changed.
+//!
+//! A run is one chunk: the states of some groups as they were when it was written. A group's state is in the latest
+//! run that has it; what older runs have of it is outdated. Runs of which little still counts are written anew, a
+//! bounded number of groups with each snapshot.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millstream_core::operator::Chunks;
+
+use super::bytes::{Reader, put_bytes, short};
+
+/// The most groups of one run, and the most that are written without having changed.
+const RUN: usize = 1 << 16;
+/// States of so few groups are always written as one run.
+const SMALL: usize = 1 << 10;
+/// So many small runs are too many.
+const MANY: usize = 12;
+/// The first byte of every chunk.
+pub(super) const VERSION: u8 = 1;
+/// In place of a run: the group's state has changed since it was written, or never was.
+const CHANGED: u32 = u32::MAX;
+
+#[derive(Default)]
+pub(super) struct Saved {
+    /// The run of each group.
+    runs_of: Vec<u32>,
+    changed: Vec<u32>,
+    runs: BTreeMap<u32, Run>,
+    /// Groups of all runs, outdated ones too.
+    entries: usize,
+}
+
+#[derive(Default)]
+struct Run {
+    groups: Vec<u32>,
+    /// Of these, how many are not outdated.
+    live: usize,
+}
+
+impl Saved {
+    /// There are so many groups now; new ones have changed.
+    pub(super) fn grow(&mut self, len: usize, capacity: usize) {
+        self.runs_of.reserve_exact(capacity.saturating_sub(self.runs_of.len()));
+        self.changed.extend(short(self.runs_of.len())..short(len));
+        self.runs_of.resize(len, CHANGED);
+    }
+
+    /// The state of a group changes.
+    pub(super) fn touch(&mut self, group: u32) {
+        let Some(run) = self.runs_of.get_mut(group as usize) else { return };
+        if *run == CHANGED {
+            return;
+        }
+        if let Some(run) = self.runs.get_mut(run) {
+            run.live -= 1;
+        }
+        *run = CHANGED;
+        self.changed.push(group);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        (self.changed.capacity() + self.entries) * 4
+    }
+
+    /// Writes what changed, and some of what is in runs that are mostly outdated.
+    pub(super) fn write(
+        &mut self,
+        next: &mut u32,
+        name: impl Fn(u32) -> String,
+        out: &mut Chunks,
+        mut save: impl FnMut(u32, &mut Vec<u8>),
+    ) {
+        if self.changed.is_empty() {
+            return;
+        }
+        let mut groups = std::mem::take(&mut self.changed);
+        let dead: Vec<_> = self.runs.iter().filter(|r| r.1.live == 0).map(|r| *r.0).collect();
+        for run in dead {
+            self.remove(run, &mut groups);
+            out.insert(name(run), None);
+        }
+        let mut moved = 0;
+        for run in self.wasteful() {
+            moved += self.remove(run, &mut groups);
+            out.insert(name(run), None);
+            if moved >= RUN {
+                break;
+            }
+        }
+        groups.sort_unstable();
+        for groups in groups.chunks(RUN) {
+            let mut chunk = vec![VERSION];
+            let mut entry = vec![];
+            for group in groups {
+                entry.clear();
+                save(*group, &mut entry);
+                chunk.extend_from_slice(&group.to_le_bytes());
+                put_bytes(&mut chunk, &entry);
+            }
+            self.place(*next, groups);
+            out.insert(name(*next), Some(Bytes::from(chunk)));
+            *next = next.wrapping_add(1) % CHANGED;
+        }
+    }
+
+    /// The runs to write anew: the smallest, when there are too many; those of which most is outdated, when that is
+    /// more than what counts.
+    fn wasteful(&self) -> Vec<u32> {
+        let groups = self.runs_of.len();
+        let mut runs: Vec<_> = self.runs.iter().collect();
+        if groups <= SMALL {
+            return self.runs.keys().copied().collect();
+        }
+        if runs.len() >= MANY + 2 * groups / RUN {
+            runs.sort_by_key(|(_, run)| run.live);
+            return runs.into_iter().take(MANY * 2 / 3).map(|(number, _)| *number).collect();
+        }
+        let mut outdated = self.entries.saturating_sub(2 * groups + SMALL);
+        runs.sort_by_key(|(_, run)| {
+            std::cmp::Reverse((run.groups.len() - run.live) * 64 / run.live.max(1))
+        });
+        let mut wasteful = vec![];
+        for (number, run) in runs {
+            if outdated == 0 {
+                break;
+            }
+            outdated = outdated.saturating_sub(run.groups.len() - run.live);
+            wasteful.push(*number);
+        }
+        wasteful
+    }
+
+    /// Takes a run away; groups it still had have to be written.
+    fn remove(&mut self, number: u32, groups: &mut Vec<u32>) -> usize {
+        let Some(run) = self.runs.remove(&number) else { return 0 };
+        self.entries -= run.groups.len();
+        for group in run.groups {
+            if let Some(of) = self.runs_of.get_mut(group as usize)
+                && *of == number
+            {
+                *of = CHANGED;
+                groups.push(group);
+            }
+        }
+        run.live
+    }
+
+    /// These groups are in a run now.
+    fn place(&mut self, number: u32, groups: &[u32]) {
+        for group in groups {
+            if let Some(of) = self.runs_of.get_mut(*group as usize) {
+                *of = number;
+            }
+        }
+        self.entries += groups.len();
+        self.runs.insert(number, Run { groups: groups.to_vec(), live: groups.len() });
+    }
+
+    /// All its chunks go.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.runs.keys().copied()
+    }
+
+    /// What was written, from the chunks of all runs: the latest entry of each group.
+    pub(super) fn read<'a>(chunks: &BTreeMap<u32, &'a [u8]>) -> Option<(Self, Vec<&'a [u8]>)> {
+        let mut saved = Self::default();
+        let mut entries: Vec<Option<&[u8]>> = vec![];
+        for (number, chunk) in chunks {
+            let mut reader = Reader(chunk);
+            if reader.u8()? != VERSION {
+                return None;
+            }
+            let mut groups = vec![];
+            while !reader.is_empty() {
+                let group = reader.u32()?;
+                let at = usize::try_from(group).ok()?;
+                if entries.len() <= at {
+                    entries.resize(at + 1, None);
+                    saved.runs_of.resize(at + 1, CHANGED);
+                }
+                *entries.get_mut(at)? = Some(reader.bytes()?);
+                if let Some(before) = saved.runs.get_mut(saved.runs_of.get(at)?) {
+                    before.live -= 1;
+                }
+                groups.push(group);
+            }
+            saved.place(*number, &groups);
+        }
+        let entries = entries.into_iter().collect::<Option<Vec<_>>>()?;
+        Some((saved, entries))
+    }
+}

@@ -1,0 +1,257 @@
+//! `GROUP BY` over a window, as the aggregation that is kept for each window and key.
+
+use std::sync::Arc;
+
+use arrow_schema::Schema;
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion_expr::{Aggregate, Expr, LogicalPlan, lit};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_sql::sqlparser::keywords::Keyword;
+
+use super::between::{Says, between, over_window};
+use super::form_for;
+use super::known::{Cut, Edge, Facts, Side, unalias};
+use super::made::{Comes, Made};
+use crate::chain::{Chain, Feed};
+use crate::complain::said_at;
+use crate::explain::show;
+use crate::lower::Lower;
+use crate::step::Step;
+use crate::window::{Aggregation, Window};
+
+/// Where grouping stands in a text.
+const AT: &[Keyword] = &[Keyword::GROUP, Keyword::DISTINCT];
+
+/// An aggregation of a view.
+pub(crate) struct Grown {
+    pub spec: Aggregation,
+    /// What it does, for people.
+    pub explain: Vec<String>,
+    /// What its state means.
+    pub state: String,
+    /// What its columns are called in the plan, and for people.
+    pub names: Vec<(String, String)>,
+}
+
+impl Lower<'_> {
+    /// The rows of a `GROUP BY`, as they come when windows are complete.
+    pub(crate) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Vec<Chain>> {
+        let facts = self.known.facts(&aggregate.input)?;
+        let edge = self.edge(aggregate, &facts)?;
+        let cut = edge.of.clone();
+        let session = matches!(cut.window, Window::Session { .. });
+        let between = between(self.known, aggregate, session)?;
+        let in_place = match (&between.computes, cut.window) {
+            (None, _) => false,
+            (Some(_), Window::Tumble { .. }) => true,
+            (Some(e), _) => return Err(too_early(e)),
+        };
+        if session {
+            self.keyed_by_session(aggregate, &facts, &cut)?;
+        }
+        let before = std::mem::replace(&mut self.grouped, !in_place);
+        let chains = self.plan(&aggregate.input);
+        self.grouped = before;
+        let mut chains = chains?;
+        self.answers_are_recorded(&chains, &facts)?;
+
+        let mut made = self.made(aggregate, &facts, &chains, in_place)?;
+        let time = self.time(&edge, aggregate, &facts, in_place)?;
+        let time = made.compute(time, &mut chains)?;
+        let number = self.grown.len();
+        for chain in &mut chains {
+            chain.to = Some(number);
+        }
+        self.closed.append(&mut chains);
+        let conditions: &[Expr] = if in_place { &[] } else { &between.conditions };
+        let after = self.after(aggregate, &made, conditions)?;
+        let spec = Aggregation {
+            window: cut.window,
+            input: made.input.clone(),
+            time,
+            lag: cut.lag,
+            keys: made.keys(),
+            aggregates: made.aggregates(),
+            columns: after.columns,
+            schema: after.schema.clone(),
+            allowed_lateness: self.known.lateness,
+            state_bytes: self.state_bytes,
+        };
+        let (explain, state) = (made.explain(&spec, &between.times), made.state(&spec)?);
+        self.grown.push(Grown { spec, explain, state, names: made.names() });
+        Ok(vec![Chain {
+            from: Feed::Window(number),
+            scan: after.schema,
+            steps: after.steps,
+            schema: after.last,
+            explain: after.explain,
+            to: None,
+        }])
+    }
+
+    /// What the columns of a `GROUP BY` are made of.
+    fn made(
+        &self,
+        aggregate: &Aggregate,
+        facts: &Facts,
+        chains: &[Chain],
+        in_place: bool,
+    ) -> Result<Made> {
+        let schema = aggregate.input.schema();
+        let physical =
+            chains.first().map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());
+        let mut made = Made::new(physical);
+        for (e, field) in aggregate.group_expr.iter().zip(aggregate.schema.fields()) {
+            match (facts.side(e, schema), facts.says(e, schema)) {
+                (Some(side), _) if side.is_time() => made.comes.push(Comes::Window(side)),
+                (_, Says::All) if !in_place => {
+                    made.add_computed(
+                        over_window(e, facts, schema)?,
+                        field.name(),
+                        show(unalias(e)),
+                    );
+                }
+                _ => {
+                    let e = unalias(e);
+                    made.add_key(self.expr(e, schema)?, field.name(), show(e))?;
+                }
+            }
+        }
+        let fields = aggregate.schema.fields().iter().skip(aggregate.group_expr.len());
+        for (e, field) in aggregate.aggr_expr.iter().zip(fields) {
+            made.add_aggregate(unalias(e), field.name(), &|e| self.expr(e, schema))?;
+        }
+        made.sort_aggregates();
+        Ok(made)
+    }
+
+    /// The column of a window by which rows are grouped.
+    fn edge(&self, aggregate: &Aggregate, facts: &Facts) -> Result<Edge> {
+        let schema = aggregate.input.schema();
+        let groups = aggregate.group_expr.iter();
+        let edges = groups.filter_map(|e| facts.role(e, schema)?.edge.clone());
+        let edges = edges.filter(|e| e.side.is_time()).collect::<Vec<_>>();
+        let Some(first) = edges.first() else {
+            return Err(self.no_window(aggregate, facts));
+        };
+        if edges.iter().any(|e| e.of != first.of) {
+            let what = "`GROUP BY` goes by two windows at once";
+            return Err(said_at(what, "group by one, and by the other in an outer `SELECT`", AT));
+        }
+        match edges.iter().find(|e| e.names_window()) {
+            Some(edge) => Ok(edge.clone()),
+            None => {
+                let what = "windows of `CUMULATE` begin together, so that `window_start` alone does not tell them apart";
+                Err(said_at(what, "add `window_end` to `GROUP BY`", AT))
+            }
+        }
+    }
+
+    fn no_window(&self, aggregate: &Aggregate, facts: &Facts) -> DataFusionError {
+        let has_window =
+            facts.roles.iter().any(|r| r.edge.as_ref().is_some_and(|e| e.side.is_time()));
+        if has_window {
+            let what =
+                "rows are grouped without their window, so that no group would ever be complete";
+            return said_at(what, "write `GROUP BY window_start, window_end, …`", AT);
+        }
+        let mut table = None;
+        let _found = aggregate.input.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                table.get_or_insert(scan.table_name.table().to_owned());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        let table = table.unwrap_or_default();
+        let time = self.known.tables.get(&table).and_then(|t| {
+            t.columns.iter().find(|(_, r)| r.lag.is_some()).map(|(name, _)| name.as_str())
+        });
+        let what = "rows are grouped without a window, which is not yet possible: no group would ever be complete";
+        said_at(what, &format!("group by windows of event time: {}", form_for(&table, time)), AT)
+    }
+
+    fn keyed_by_session(&self, aggregate: &Aggregate, facts: &Facts, cut: &Cut) -> Result<()> {
+        let schema = aggregate.input.schema();
+        let mut left = (0..cut.keys.len()).collect::<Vec<_>>();
+        let mut others = vec![];
+        for e in &aggregate.group_expr {
+            match (facts.side(e, schema), facts.says(e, schema)) {
+                (Some(Side::Key(i)), _) => left.retain(|k| *k != i),
+                (_, Says::Nothing) => others.push(show(e)),
+                _ => {}
+            }
+        }
+        let keys = cut.keys.iter().map(|k| format!(", {k}")).collect::<String>();
+        let fix = format!("write `GROUP BY window_start, window_end{keys}`");
+        if let Some(other) = others.first() {
+            let what = format!(
+                "sessions are not kept for each `{other}`, so rows cannot be grouped by it"
+            );
+            let fix = format!("{fix}, or add `{other}` to the arguments of `SESSION`");
+            return Err(said_at(what, &fix, AT));
+        }
+        if let Some(key) = left.first().and_then(|k| cut.keys.get(*k)) {
+            let what =
+                format!("sessions are kept for each `{key}`, which is missing in `GROUP BY`");
+            return Err(said_at(what, &fix, AT));
+        }
+        if self.known.lateness > 0 {
+            let what = "a late row changes when its session begins or ends, so that the row given anew would not take the place of the one before";
+            let fix = "leave out `allowed_lateness`, or give the source a longer `delay`";
+            return Err(said_at(what, fix, AT));
+        }
+        Ok(())
+    }
+
+    /// Refuses answers that may be others when rows are made again: state is made of them.
+    fn answers_are_recorded(&self, chains: &[Chain], facts: &Facts) -> Result<()> {
+        let steps = chains.iter().flat_map(|c| &c.steps);
+        let live = steps.filter_map(|s| match s {
+            Step::Lookup(lookup) if !lookup.is_recorded() => Some(lookup.table.clone()),
+            _ => None,
+        });
+        let Some(table) = live.into_iter().next().or_else(|| facts.live.clone()) else {
+            return Ok(());
+        };
+        let what = format!(
+            "the answers of `{table}` are not recorded, so a window could not be made again of the same rows"
+        );
+        let fix = format!(
+            "have the lookup `{table}` record its answers, or join it to the rows that windows give"
+        );
+        Err(said_at(what, &fix, &[Keyword::JOIN, Keyword::FROM]))
+    }
+
+    /// A row's event time, as it stands where rows are grouped.
+    fn time(
+        &self,
+        edge: &Edge,
+        aggregate: &Aggregate,
+        facts: &Facts,
+        in_place: bool,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let schema = aggregate.input.schema();
+        let is = |e: &&Expr| facts.side(e, schema) == Some(edge.side);
+        let Some(column) = aggregate.group_expr.iter().find(is).map(unalias) else {
+            return plan_err!("a window has no time");
+        };
+        if in_place && edge.side == Side::End {
+            // A window's end is not in it.
+            let micro = ScalarValue::new_interval_mdn(0, 0, 1_000);
+            return self.expr(&(column.clone() - lit(micro)), schema);
+        }
+        self.expr(column, schema)
+    }
+}
+
+fn too_early(e: &str) -> DataFusionError {
+    said_at(
+        format!(
+            "`{e}` is computed of the window's columns before rows are grouped, which only `TUMBLE` can do: a row is in several windows"
+        ),
+        "group by `window_start` and `window_end` as they are, and compute it of the result: in the `SELECT` list, in `HAVING`, or in an outer `SELECT`",
+        AT,
+    )
+}

@@ -1,0 +1,386 @@
+//! Which columns are event time, which are the edges of a window, and which name a row that may be given anew:
+//! followed from the sources through a plan and through views.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion_common::{DFSchema, DataFusionError, Result};
+use datafusion_expr::{
+    Aggregate, Distinct, Expr, LogicalPlan, Projection, TableScan, Union, Unnest,
+};
+use datafusion_sql::sqlparser::keywords::Keyword;
+use millstream_core::operator::Table;
+
+use super::WindowNode;
+use crate::complain::said_at;
+use crate::lookup::LookupNode;
+use crate::window::Window;
+
+/// What a column has to do with event time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// It is event time: by so much it may lag behind the watermark.
+    pub lag: Option<i64>,
+    /// It tells of a window of the row, by which rows are not grouped yet.
+    pub edge: Option<Edge>,
+    /// It is one of the columns that name a row which may be given anew: which, the window being 0.
+    pub key: Option<usize>,
+}
+
+/// A column of a window that rows are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edge {
+    pub side: Side,
+    pub of: Arc<Cut>,
+}
+
+/// How event time was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub window: Window,
+    /// Of the time that was cut.
+    pub lag: i64,
+    /// Of sessions: the names of the columns that each has its own for.
+    pub keys: Vec<String>,
+}
+
+/// Which one of a window's columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Start,
+    End,
+    Time,
+    /// Of a session: one of the columns that each has its own for.
+    Key(usize),
+}
+
+impl Side {
+    /// Whether it tells when the window is.
+    pub(crate) fn is_time(self) -> bool {
+        !matches!(self, Self::Key(_))
+    }
+}
+
+/// What is known of the columns that a plan gives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    pub roles: Vec<Role>,
+    /// A row may be given anew, in place of the one that has the same in these columns.
+    pub updates: Option<Vec<String>>,
+    /// A lookup that may answer otherwise when it is asked again was asked on the way.
+    pub live: Option<String>,
+}
+
+/// What is known of a source or view.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TableFacts {
+    pub columns: BTreeMap<String, Role>,
+    pub updates: Option<Vec<String>>,
+    pub live: Option<String>,
+    /// It is a source, where an event time could be declared.
+    pub is_source: bool,
+}
+
+/// What is known of everything that a view can read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    pub tables: BTreeMap<String, TableFacts>,
+    /// Lookups that may answer otherwise when they are asked again.
+    pub live: BTreeSet<String>,
+    /// For so long, in microseconds, a window of the view at hand takes rows that come late.
+    pub lateness: i64,
+}
+
+impl Known {
+    pub(crate) fn new(tables: &[Table]) -> Self {
+        let mut known = Self::default();
+        for table in tables {
+            if table.lookup.as_ref().is_some_and(|l| !l.is_recorded()) {
+                known.live.insert(table.name.clone());
+            }
+            let role = Role { lag: Some(0), ..Role::default() };
+            let columns = table.event_time.iter().map(|name| (name.clone(), role.clone()));
+            let facts = TableFacts {
+                columns: columns.collect(),
+                is_source: table.lookup.is_none(),
+                ..TableFacts::default()
+            };
+            known.tables.insert(table.name.clone(), facts);
+        }
+        known
+    }
+
+    /// What is known of a plan's columns. Refuses what cannot be when rows are given anew.
+    pub(crate) fn facts(&self, plan: &LogicalPlan) -> Result<Facts> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.facts(&alias.input),
+            LogicalPlan::Subquery(query) => self.facts(&query.subquery),
+            LogicalPlan::Filter(filter) => {
+                let facts = self.facts(&filter.input)?;
+                facts.may_leave_out(&filter.predicate, filter.input.schema())?;
+                Ok(facts)
+            }
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::Join(join) => {
+                let mut facts = self.facts(&join.left)?;
+                facts.roles.resize(join.schema.fields().len(), Role::default());
+                Ok(facts)
+            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let facts = self.facts(input)?;
+                let roles = (0..facts.roles.len()).map(Some).collect::<Vec<_>>();
+                Ok(facts.grouped(&roles, input.schema(), self.lateness))
+            }
+            LogicalPlan::Extension(e) => {
+                if let Some(node) = e.node.as_any().downcast_ref::<LookupNode>() {
+                    return self.lookup(node, plan.schema());
+                }
+                match e.node.as_any().downcast_ref::<WindowNode>() {
+                    Some(node) => self.window(node),
+                    None => Ok(Facts::none(plan)),
+                }
+            }
+            other => Ok(Facts::none(other)),
+        }
+    }
+
+    fn scan(&self, scan: &TableScan) -> Result<Facts> {
+        let Some(table) = self.tables.get(scan.table_name.table()) else {
+            let roles = vec![Role::default(); scan.projected_schema.fields().len()];
+            return Ok(Facts { roles, ..Facts::default() });
+        };
+        let fields = scan.projected_schema.fields().iter();
+        let roles = fields.map(|f| table.columns.get(f.name()).cloned().unwrap_or_default());
+        let facts = Facts {
+            roles: roles.collect(),
+            updates: table.updates.clone(),
+            live: table.live.clone(),
+        };
+        for predicate in &scan.filters {
+            facts.may_leave_out(predicate, &scan.projected_schema)?;
+        }
+        Ok(facts)
+    }
+
+    fn projection(&self, projection: &Projection) -> Result<Facts> {
+        let facts = self.facts(&projection.input)?;
+        let schema = projection.input.schema();
+        let roles = projection.expr.iter().map(|e| facts.role(e, schema).cloned());
+        let roles = roles.map(Option::unwrap_or_default).collect();
+        Ok(Facts { roles, ..facts })
+    }
+
+    fn union(&self, union: &Union) -> Result<Facts> {
+        let all = union.inputs.iter().map(|i| self.facts(i)).collect::<Result<Vec<_>>>()?;
+        if all.iter().any(|f| f.updates.is_some()) {
+            return Err(given_anew(
+                "`UNION ALL`",
+                "rows of its sides could take each other's places",
+                &[Keyword::UNION],
+            ));
+        }
+        let live = all.iter().find_map(|f| f.live.clone());
+        let mut roles = all.into_iter().map(|f| f.roles);
+        let mut met = roles.next().unwrap_or_default();
+        for other in roles {
+            for (role, other) in met.iter_mut().zip(other) {
+                role.lag = role.lag.zip(other.lag).map(|(a, b)| a.max(b));
+                if role.edge != other.edge {
+                    role.edge = None;
+                }
+            }
+        }
+        Ok(Facts { roles: met, updates: None, live })
+    }
+
+    fn unnest(&self, unnest: &Unnest) -> Result<Facts> {
+        let facts = self.facts(&unnest.input)?;
+        if facts.updates.is_some() {
+            return Err(given_anew(
+                "`UNNEST`",
+                "one row becomes several of the same key",
+                &[Keyword::UNNEST],
+            ));
+        }
+        let apart = |i: &usize| {
+            unnest.list_type_columns.iter().any(|(c, _)| c == i)
+                || unnest.struct_type_columns.contains(i)
+        };
+        let from = unnest.dependency_indices.iter();
+        let roles = from.map(|i| match facts.roles.get(*i) {
+            Some(role) if !apart(i) => role.clone(),
+            _ => Role::default(),
+        });
+        Ok(Facts { roles: roles.collect(), ..facts })
+    }
+
+    fn lookup(&self, node: &LookupNode, schema: &DFSchema) -> Result<Facts> {
+        let mut facts = self.facts(&node.input)?;
+        if node.inner {
+            facts.may_leave_out(&node.key, node.input.schema())?;
+        }
+        if self.live.contains(&node.table) {
+            facts.live = Some(node.table.clone());
+        }
+        facts.roles.resize(schema.fields().len(), Role::default());
+        Ok(facts)
+    }
+
+    fn window(&self, node: &WindowNode) -> Result<Facts> {
+        let facts = self.facts(&node.input)?;
+        if facts.updates.is_some() {
+            return Err(given_anew(
+                "a window",
+                "it would count a row and the one in its place",
+                &[Keyword::FROM],
+            ));
+        }
+        let schema = node.input.schema();
+        let key = |e: &Expr| match e {
+            Expr::Column(c) => schema.maybe_index_of_column(c),
+            _ => None,
+        };
+        let keys = node.keys.iter().map(key).collect::<Vec<_>>();
+        let names = node.keys.iter().map(|e| e.schema_name().to_string());
+        let names = names.map(|n| n.rsplit('.').next().unwrap_or_default().to_owned());
+        let of = Arc::new(Cut { window: node.window, lag: node.lag, keys: names.collect() });
+        let edge = |side| Some(Edge { side, of: of.clone() });
+        let passing = node.passing();
+        let mut roles = passing
+            .into_iter()
+            .map(|i| Role {
+                lag: facts.roles.get(i).and_then(|r| r.lag),
+                edge: keys.iter().position(|k| *k == Some(i)).and_then(|k| edge(Side::Key(k))),
+                key: None,
+            })
+            .collect::<Vec<_>>();
+        let start = match node.window {
+            Window::Tumble { size, .. }
+            | Window::Hop { size, .. }
+            | Window::Cumulate { size, .. } => node.lag.checked_add(size),
+            Window::Session { .. } => None,
+        };
+        let sides =
+            [(start, Side::Start), (Some(node.lag), Side::End), (Some(node.lag), Side::Time)];
+        roles.extend(sides.map(|(lag, side)| Role { lag, edge: edge(side), key: None }));
+        Ok(Facts { roles, ..facts })
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate) -> Result<Facts> {
+        let facts = self.facts(&aggregate.input)?;
+        let schema = aggregate.input.schema();
+        let groups = aggregate.group_expr.iter().map(|e| match unalias(e) {
+            Expr::Column(c) => schema.maybe_index_of_column(c),
+            _ => None,
+        });
+        let groups = groups.collect::<Vec<_>>();
+        let mut grouped = facts.grouped(&groups, &aggregate.schema, self.lateness);
+        grouped.roles.resize(aggregate.schema.fields().len(), Role::default());
+        Ok(grouped)
+    }
+}
+
+impl Facts {
+    fn none(plan: &LogicalPlan) -> Self {
+        Self { roles: vec![Role::default(); plan.schema().fields().len()], ..Self::default() }
+    }
+
+    /// What is known of an expression that is a column.
+    pub(crate) fn role(&self, e: &Expr, schema: &DFSchema) -> Option<&Role> {
+        match unalias(e) {
+            Expr::Column(c) => self.roles.get(schema.maybe_index_of_column(c)?),
+            _ => None,
+        }
+    }
+
+    /// Refuses to leave out rows by other columns than those that name a row: its successor may not be left out.
+    fn may_leave_out(&self, by: &Expr, schema: &DFSchema) -> Result<()> {
+        let names_row = |e: &Expr| self.role(e, schema).is_some_and(|r| r.key.is_some());
+        let columns = by.column_refs().into_iter().cloned().map(Expr::Column);
+        if self.updates.is_none() || columns.into_iter().all(|c| names_row(&c)) {
+            return Ok(());
+        }
+        Err(given_anew(
+            "a condition on computed columns",
+            "a row that no longer fulfils it would leave the one before in its place",
+            &[Keyword::HAVING, Keyword::WHERE],
+        ))
+    }
+
+    /// The same rows, grouped by columns of these places or by expressions.
+    fn grouped(self, groups: &[Option<usize>], names: &DFSchema, lateness: i64) -> Self {
+        let mut updates = vec![];
+        let mut roles = vec![];
+        for (i, group) in groups.iter().enumerate() {
+            let role = group.and_then(|g| self.roles.get(g)).cloned().unwrap_or_default();
+            let edge = role.edge.filter(|e| e.side.is_time());
+            let name = names.fields().get(i).map(|f| f.name().clone()).unwrap_or_default();
+            let key = match &edge {
+                Some(e) if !e.names_window() => None,
+                Some(_) => Some(0),
+                None => Some(i + 1),
+            };
+            updates.push((key, name));
+            let lag = edge.and(role.lag);
+            roles.push(Role { lag, edge: None, key: key.filter(|_| lateness > 0) });
+        }
+        if lateness <= 0 {
+            return Self { roles, updates: None, live: self.live };
+        }
+        // The keys are numbered by their places, so that the names of those that may miss can be told.
+        let mut wanted = vec![String::new(); groups.len() + 1];
+        for (key, name) in updates {
+            if let Some(slot) = key.and_then(|k| wanted.get_mut(k))
+                && slot.is_empty()
+            {
+                *slot = name;
+            }
+        }
+        Self { roles, updates: Some(wanted), live: self.live }
+    }
+
+    /// The columns by which a row takes the place of one before it; refuses when one of them is missing.
+    pub(crate) fn updates(&self, names: &[String]) -> Result<Option<Vec<String>>> {
+        let Some(wanted) = &self.updates else { return Ok(None) };
+        for (key, name) in wanted.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            if !self.roles.iter().any(|r| r.key == Some(key)) {
+                let what = format!(
+                    "`{name}` is missing among the columns: with `allowed_lateness` a row is given anew, and takes the place of the one with the same keys"
+                );
+                let fix = format!("add `{name}` to the `SELECT` list");
+                return Err(said_at(what, &fix, &[]));
+            }
+        }
+        let of = self.roles.iter().zip(names).filter(|(r, _)| r.key.is_some());
+        Ok(Some(of.map(|(_, name)| name.clone()).collect()))
+    }
+}
+
+impl Edge {
+    /// Whether it tells windows apart: those of `CUMULATE` begin together.
+    pub(crate) fn names_window(&self) -> bool {
+        match self.of.window {
+            Window::Cumulate { .. } => matches!(self.side, Side::End | Side::Time),
+            _ => self.side.is_time(),
+        }
+    }
+}
+
+pub(crate) fn unalias(e: &Expr) -> &Expr {
+    match e {
+        Expr::Alias(alias) => unalias(&alias.expr),
+        e => e,
+    }
+}
+
+fn given_anew(what: &str, why: &str, at: &'static [Keyword]) -> DataFusionError {
+    said_at(
+        format!("{what} is not possible over rows that are given anew (`allowed_lateness`): {why}"),
+        "leave out `allowed_lateness` of the windows below, or do this where the rows are stored",
+        at,
+    )
+}

@@ -1,0 +1,31 @@
+//! `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`, from its text to what
+//! [`crate::window`] does.
+//!
+//! ```text
+//! tokens ─ flink: the short spelling ─▶ tree ─ shape: arguments ─▶ plan ─ node ─▶ lowered ─ group: an aggregation
+//!                                                                   ▲                    └ assign: columns for each row
+//!                                              known: which columns are event time
+//! ```
+
+mod after;
+mod assign;
+mod between;
+mod flink;
+mod group;
+mod known;
+mod made;
+mod node;
+mod planner;
+mod shape;
+mod span;
+
+pub(crate) use assign::AssignStep;
+pub(crate) use flink::short;
+pub(crate) use group::Grown;
+pub(crate) use known::{Facts, Known, TableFacts};
+pub(crate) use node::WindowNode;
+pub(crate) use planner::{UNREAD, WindowPlanner};
+pub(crate) use shape::{Kind, form_for, read, refuse_call};
+
+/// The columns that a window adds.
+pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];

@@ -1,0 +1,96 @@
+-- input readings {"id":"int64","sensor":"string","value":"float64","ts":"timestamp","tags":{"list":"string"}} time ts delay 5000000
+-- {"id":1,"sensor":"a","value":5,"ts":"2026-01-01T00:00:01Z","tags":["x","y"]}
+-- {"id":2,"sensor":"b","value":50,"ts":"2026-01-01T00:00:02Z","tags":["x"]}
+-- {"id":3,"sensor":"a","value":11,"ts":"2026-01-01T00:00:58Z","tags":[]}
+-- {"id":4,"sensor":null,"value":1,"ts":"2026-01-01T00:00:30Z","tags":null}
+-- next
+-- {"id":5,"sensor":"a","value":null,"ts":"2026-01-01T00:01:00Z"}
+-- {"id":6,"sensor":"b","value":7,"ts":"2026-01-01T00:00:59.999999Z","tags":["z"]}
+-- {"id":7,"sensor":"a","value":3,"ts":"2026-01-01T00:01:05Z"}
+-- {"id":8,"sensor":"a","value":4,"ts":"2026-01-01T00:00:59Z"}
+-- next
+-- {"id":9,"sensor":"c","value":2,"ts":null}
+-- {"id":10,"sensor":"a","value":6,"ts":"2026-01-01T00:03:00Z","tags":["y"]}
+-- {"id":11,"sensor":"a","value":8,"ts":"2026-01-01T00:01:30Z"}
+
+-- Every aggregate there is, by its names, with clauses; most of them over few rows, some over none.
+SELECT window_start, sensor, count(DISTINCT sensor) AS x0, array_agg(id ORDER BY id DESC) AS x1, string_agg(sensor, '-' ORDER BY id) AS x2, first_value(id ORDER BY value) AS x3, median(value) AS x4, approx_distinct(sensor) AS x5, percentile_cont(0.5) WITHIN GROUP (ORDER BY value) AS x6, bool_and(value > 0) AS x7, corr(id, value) AS x8, sum(value) FILTER (WHERE sensor = 'a') AS x9 FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, sensor
+-- columns window_start Timestamp(µs, "UTC"), sensor Utf8?, x0 Int64, x1 List(Int64)?, x2 Utf8?, x3 Int64?, x4 Float64?, x5 Int64, x6 Float64?, x7 Boolean?, x8 Float64?, x9 Float64?
+-- plan scan readings (id, sensor, value, ts)
+-- plan   project id, sensor, value, window_start, window_end
+-- plan   compute sensor, event time, id, value > 0.0, CAST(id AS float64), value, sensor = 'a'
+-- plan window 1: TUMBLE of 1 minute of ts, by sensor
+-- plan   compute approx_distinct(sensor), array_agg(id ORDER BY id DESC), bool_and(value > 0.0), corr(CAST(id AS float64), value), count(DISTINCT sensor), first_value(id ORDER BY value), median(value), percentile_cont(value, 0.5 ORDER BY value), string_agg(sensor, '-' ORDER BY id), sum(value) FILTER (WHERE sensor = 'a')
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id ORDER BY id DESC), count(DISTINCT sensor), median(value), percentile_cont(value, 0.5 ORDER BY value), string_agg(sensor, '-' ORDER BY id)
+-- plan rows of window 1
+-- plan   project window_start, sensor, count(DISTINCT sensor) AS x0, array_agg(id ORDER BY id DESC) AS x1, CAST(string_agg(sensor, '-' ORDER BY id) AS string) AS x2, first_value(id ORDER BY value) AS x3, median(value) AS x4, CAST(approx_distinct(sensor) AS int64) AS x5, percentile_cont(value, 0.5 ORDER BY value) AS x6, bool_and(value > 0.0) AS x7, corr(CAST(id AS float64), value) AS x8, sum(value) FILTER (WHERE sensor = 'a') AS x9
+-- row 1/-/0 {"window_start":"2026-01-01T00:00:00Z","sensor":null,"x0":0,"x1":[4],"x2":null,"x3":4,"x4":1.0,"x5":0,"x6":1.0,"x7":true,"x8":null,"x9":null}
+-- row 1/-/1 {"window_start":"2026-01-01T00:00:00Z","sensor":"a","x0":1,"x1":[3,1],"x2":"a-a","x3":1,"x4":8.0,"x5":1,"x6":8.0,"x7":true,"x8":1.0,"x9":16.0}
+-- row 1/-/2 {"window_start":"2026-01-01T00:00:00Z","sensor":"b","x0":1,"x1":[6,2],"x2":"b-b","x3":6,"x4":28.5,"x5":1,"x6":28.5,"x7":true,"x8":-1.0,"x9":null}
+-- row 2/-/0 {"window_start":"2026-01-01T00:01:00Z","sensor":"a","x0":1,"x1":[7,5],"x2":"a-a","x3":7,"x4":3.0,"x5":1,"x6":3.0,"x7":true,"x8":null,"x9":3.0}
+-- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","sensor":"a","x0":1,"x1":[10],"x2":"a","x3":10,"x4":6.0,"x5":1,"x6":6.0,"x7":true,"x8":null,"x9":6.0}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
+-- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 8 + late 2
+
+SELECT window_start, sensor, nth_value(id, 2) AS x0, approx_median(value) AS x1, regr_slope(id, value) AS x2, bit_xor(id) AS x3, any_value(sensor) AS x4, covar(id, value) AS x5, stddev(value) AS x6, approx_percentile_cont(value, 0.9) AS x7, approx_percentile_cont_with_weight(value, id, 0.9) AS x8, last_value(sensor) IGNORE NULLS AS x9 FROM HOP(readings, ts, INTERVAL '1 minute', INTERVAL '2 minutes') GROUP BY window_start, window_end, sensor
+-- columns window_start Timestamp(µs, "UTC"), sensor Utf8?, x0 Int64?, x1 Float64?, x2 Float64?, x3 Int64?, x4 Utf8?, x5 Float64?, x6 Float64?, x7 Float64?, x8 Float64?, x9 Utf8?
+-- plan scan readings (id, sensor, value, ts)
+-- plan   project CAST(id AS float64) AS #1, id, sensor, value, window_start, window_end
+-- plan window 1: HOP of 2 minutes every 1 minute of ts, by sensor
+-- plan   compute any_value(sensor), approx_median(value), approx_percentile_cont(value, 0.9), approx_percentile_cont_with_weight(value, #1 AS readings.id, 0.9), bit_xor(id), covar_samp(#1 AS readings.id, value), last_value(sensor) IGNORE NULLS, nth_value(id, 2), regr_slope(#1 AS readings.id, value), stddev(value)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for nth_value(id, 2)
+-- plan rows of window 1
+-- plan   project window_start, sensor, nth_value(id, 2) AS x0, approx_median(value) AS x1, regr_slope(#1 AS readings.id, value) AS x2, bit_xor(id) AS x3, any_value(sensor) AS x4, covar_samp(#1 AS readings.id, value) AS x5, stddev(value) AS x6, approx_percentile_cont(value, 0.9) AS x7, approx_percentile_cont_with_weight(value, #1 AS readings.id, 0.9) AS x8, last_value(sensor) IGNORE NULLS AS x9
+-- row 1/-/0 {"window_start":"2025-12-31T23:59:00Z","sensor":null,"x0":null,"x1":1.0,"x2":null,"x3":4,"x4":null,"x5":null,"x6":null,"x7":1.0,"x8":1.0,"x9":null}
+-- row 1/-/1 {"window_start":"2025-12-31T23:59:00Z","sensor":"a","x0":3,"x1":8.0,"x2":0.3333333333333333,"x3":2,"x4":"a","x5":6.0,"x6":4.242640687119285,"x7":11.0,"x8":11.0,"x9":"a"}
+-- row 1/-/2 {"window_start":"2025-12-31T23:59:00Z","sensor":"b","x0":6,"x1":28.5,"x2":-0.09302325581395349,"x3":4,"x4":"b","x5":-86.0,"x6":30.405591591021544,"x7":50.0,"x8":50.0,"x9":"b"}
+-- row 2/-/0 {"window_start":"2026-01-01T00:00:00Z","sensor":null,"x0":null,"x1":1.0,"x2":null,"x3":4,"x4":null,"x5":null,"x6":null,"x7":1.0,"x8":1.0,"x9":null}
+-- row 2/-/1 {"window_start":"2026-01-01T00:00:00Z","sensor":"a","x0":3,"x1":4.0,"x2":-0.47096774193548385,"x3":8,"x4":"a","x5":-6.083333333333333,"x6":3.593976442141304,"x7":11.0,"x8":10.200000000000003,"x9":"a"}
+-- row 2/-/2 {"window_start":"2026-01-01T00:00:00Z","sensor":"b","x0":6,"x1":28.5,"x2":-0.09302325581395349,"x3":4,"x4":"b","x5":-86.0,"x6":30.405591591021544,"x7":50.0,"x8":50.0,"x9":"b"}
+-- row 3/-/0 {"window_start":"2026-01-01T00:01:00Z","sensor":"a","x0":7,"x1":5.5,"x2":0.8,"x3":9,"x4":"a","x5":10.0,"x6":3.5355339059327378,"x7":8.0,"x8":8.0,"x9":"a"}
+-- row 3/-/1 {"window_start":"2026-01-01T00:02:00Z","sensor":"a","x0":null,"x1":6.0,"x2":null,"x3":10,"x4":"a","x5":null,"x6":null,"x7":6.0,"x8":6.0,"x9":"a"}
+-- row 3/-/2 {"window_start":"2026-01-01T00:03:00Z","sensor":"a","x0":null,"x1":6.0,"x2":null,"x3":10,"x4":"a","x5":null,"x6":null,"x7":6.0,"x8":6.0,"x9":"a"}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 9 = out 9 + filtered 0 + set aside 1 + absorbed 10 + late 0
+
+SELECT window_start, sensor, array_agg(DISTINCT sensor) AS x0, min(sensor) AS x1, max(ts) AS x2, first_value(sensor) AS x3, sum(id) AS x4, sum(DISTINCT value) AS x5, median(DISTINCT value) AS x6, string_agg(sensor, ',') AS x7, var_pop(value) AS x8, quantile_cont(value, 0.25) AS x9 FROM SESSION(readings, ts, INTERVAL '20 seconds', sensor) GROUP BY window_start, window_end, sensor
+-- columns window_start Timestamp(µs, "UTC"), sensor Utf8?, x0 List(Utf8)?, x1 Utf8?, x2 Timestamp(µs, "UTC")?, x3 Utf8?, x4 Int64?, x5 Float64?, x6 Float64?, x7 Utf8?, x8 Float64?, x9 Float64?
+-- plan scan readings (id, sensor, value, ts)
+-- plan   project id, sensor, value, ts, window_start, window_end
+-- plan window 1: SESSION with gaps of 20 seconds of ts, by sensor
+-- plan   compute array_agg(DISTINCT sensor), first_value(sensor), max(ts), median(DISTINCT value), min(sensor), percentile_cont(value, 0.25), string_agg(sensor, ','), sum(id), sum(DISTINCT value), var_pop(value)
+-- plan   keep a state for each session and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(DISTINCT sensor), median(DISTINCT value), percentile_cont(value, 0.25), string_agg(sensor, ','), sum(DISTINCT value)
+-- plan rows of window 1
+-- plan   project window_start, sensor, array_agg(DISTINCT sensor) AS x0, min(sensor) AS x1, max(ts) AS x2, first_value(sensor) AS x3, sum(id) AS x4, sum(DISTINCT value) AS x5, median(DISTINCT value) AS x6, CAST(string_agg(sensor, ',') AS string) AS x7, var_pop(value) AS x8, percentile_cont(value, 0.25) AS x9
+-- row 0/-/0 {"window_start":"2026-01-01T00:00:01Z","sensor":"a","x0":["a"],"x1":"a","x2":"2026-01-01T00:00:01Z","x3":"a","x4":1,"x5":5.0,"x6":5.0,"x7":"a","x8":0.0,"x9":5.0}
+-- row 0/-/1 {"window_start":"2026-01-01T00:00:02Z","sensor":"b","x0":["b"],"x1":"b","x2":"2026-01-01T00:00:02Z","x3":"b","x4":2,"x5":50.0,"x6":50.0,"x7":"b","x8":0.0,"x9":50.0}
+-- row 2/-/0 {"window_start":"2026-01-01T00:00:59.999999Z","sensor":"b","x0":["b"],"x1":"b","x2":"2026-01-01T00:00:59.999999Z","x3":"b","x4":6,"x5":7.0,"x6":7.0,"x7":"b","x8":0.0,"x9":7.0}
+-- row 2/-/1 {"window_start":"2026-01-01T00:00:58Z","sensor":"a","x0":["a"],"x1":"a","x2":"2026-01-01T00:01:05Z","x3":"a","x4":23,"x5":18.0,"x6":4.0,"x7":"a,a,a,a","x8":12.666666666666666,"x9":3.5}
+-- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","sensor":"a","x0":["a"],"x1":"a","x2":"2026-01-01T00:03:00Z","x3":"a","x4":10,"x5":6.0,"x6":6.0,"x7":"a","x8":0.0,"x9":6.0}
+-- late 0/0/3 {"id":4,"sensor":null,"value":1.0,"ts":"2026-01-01T00:00:30Z","tags":null}
+-- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 8 + late 2
+
+SELECT window_start, count(*) AS n, mean(value) AS m, var(value) AS v, var_samp(value) AS vs, var_population(value) AS vp, stddev_samp(value) AS s, covar_samp(id, value) AS c, covar_pop(id, value) AS cp, regr_intercept(value, id) AS ri, regr_count(value, id) AS rc, regr_r2(value, id) AS r2, regr_avgx(value, id) AS rx, regr_avgy(value, id) AS ry, regr_sxx(value, id) AS sxx, regr_syy(value, id) AS syy, regr_sxy(value, id) AS sxy, bit_and(id) AS ba, bit_or(id) AS bo, bool_or(value > 10) AS bo2, last_value(id ORDER BY value DESC NULLS LAST) AS lv FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), n Int64, m Float64?, v Float64?, vs Float64?, vp Float64?, s Float64?, c Float64?, cp Float64?, ri Float64?, rc Int64, r2 Float64?, rx Float64?, ry Float64?, sxx Float64?, syy Float64?, sxy Float64?, ba Int64?, bo Int64?, bo2 Boolean?, lv Int64?
+-- plan scan readings (id, value, ts)
+-- plan   project CAST(id AS float64) AS #1, id, value, window_start
+-- plan   compute event time, value, id, value > 10.0, #1 AS readings.id
+-- plan window 1: TUMBLE of 1 minute of ts
+-- plan   compute avg(value), bit_and(id), bit_or(id), bool_or(value > 10.0), count(*), covar_pop(#1 AS readings.id, value), covar_samp(#1 AS readings.id, value), last_value(id ORDER BY value DESC NULLS LAST), regr_avgx(value, #1 AS readings.id), regr_avgy(value, #1 AS readings.id), regr_count(value, #1 AS readings.id), regr_intercept(value, #1 AS readings.id), regr_r2(value, #1 AS readings.id), regr_sxx(value, #1 AS readings.id), regr_sxy(value, #1 AS readings.id), regr_syy(value, #1 AS readings.id), stddev(value), var(value), var_pop(value)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, count(*) AS n, avg(value) AS m, var(value) AS v, var(value) AS vs, var_pop(value) AS vp, stddev(value) AS s, covar_samp(#1 AS readings.id, value) AS c, covar_pop(#1 AS readings.id, value) AS cp, regr_intercept(value, #1 AS readings.id) AS ri, CAST(regr_count(value, #1 AS readings.id) AS int64) AS rc, regr_r2(value, #1 AS readings.id) AS r2, regr_avgx(value, #1 AS readings.id) AS rx, regr_avgy(value, #1 AS readings.id) AS ry, regr_sxx(value, #1 AS readings.id) AS sxx, regr_syy(value, #1 AS readings.id) AS syy, regr_sxy(value, #1 AS readings.id) AS sxy, bit_and(id) AS ba, bit_or(id) AS bo, bool_or(value > 10.0) AS bo2, last_value(id ORDER BY value DESC NULLS LAST) AS lv
+-- row 1/-/0 {"window_start":"2026-01-01T00:00:00Z","n":5,"m":14.8,"v":400.2,"vs":400.2,"vp":320.15999999999997,"s":20.0049993751562,"c":-13.200000000000001,"cp":-10.56,"ri":26.216216216216218,"rc":5,"r2":0.11767089428258846,"rx":3.2,"ry":14.8,"sxx":14.799999999999999,"syy":1600.8,"sxy":-52.800000000000004,"ba":0,"bo":7,"bo2":true,"lv":4}
+-- row 2/-/0 {"window_start":"2026-01-01T00:01:00Z","n":2,"m":3.0,"v":null,"vs":null,"vp":0.0,"s":null,"c":null,"cp":0.0,"ri":null,"rc":1,"r2":null,"rx":7.0,"ry":3.0,"sxx":0.0,"syy":0.0,"sxy":0.0,"ba":5,"bo":7,"bo2":false,"lv":5}
+-- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","n":1,"m":6.0,"v":null,"vs":null,"vp":0.0,"s":null,"c":null,"cp":0.0,"ri":null,"rc":1,"r2":null,"rx":10.0,"ry":6.0,"sxx":0.0,"syy":0.0,"sxy":0.0,"ba":10,"bo":10,"bo2":false,"lv":10}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
+-- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2

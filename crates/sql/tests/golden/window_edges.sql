@@ -1,0 +1,455 @@
+-- input readings {"id":"int64","k":"string","ts":"timestamp"} time ts delay 10000000
+-- {"id":1,"k":"a","ts":"1969-12-31T23:59:55Z"}
+-- {"id":2,"k":"a","ts":"1969-12-31T23:59:55Z"}
+-- {"id":3,"k":null,"ts":"1969-12-31T23:59:59.999999Z"}
+-- {"id":4,"k":"","ts":"1970-01-01T00:00:00Z"}
+-- {"id":5,"k":null,"ts":"1970-01-01T00:00:05Z"}
+-- next
+-- {"id":6,"k":"a","ts":null}
+-- {"id":7,"k":"a","ts":"1969-12-31T23:59:56Z"}
+-- {"id":8,"k":"b","ts":"1970-01-01T00:01:00Z"}
+-- {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- end
+-- next
+-- {"id":10,"k":"a","ts":"1969-12-31T23:59:55Z"}
+-- {"id":11,"k":"a","ts":"1970-01-01T00:00:05Z"}
+-- next
+-- {"id":12,"k":"z","ts":"9999-12-31T23:59:59Z"}
+-- {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- input other {"id":"int64","k":"string","at":"timestamp"} time at delay 0
+-- {"id":101,"k":"a","at":"1970-01-01T00:00:01Z"}
+-- next
+-- {"id":102,"k":"o","at":"1970-01-01T00:00:21Z"}
+-- input late {"id":"int64","ts":"timestamp"} time ts delay 0
+-- {"id":1,"ts":"2026-01-01T01:00:00Z"}
+-- {"id":2,"ts":"2026-01-01T00:00:00Z"}
+-- {"id":3,"ts":"2026-01-01T00:10:00Z"}
+-- lookup devices {"name":"string"}
+-- {"key":"a","name":"first"}
+-- {"key":"b","name":"second"}
+
+-- Moments before 1970, equal ones, no key, no time, an end and a new beginning, the far future.
+SELECT window_start, window_end, k, count(*) AS n, array_agg(id) AS ids FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, k
+-- columns window_start Timestamp(µs, "UTC"), window_end Timestamp(µs, "UTC"), k Utf8?, n Int64, ids List(Int64)?
+-- plan scan readings (id, k, ts)
+-- plan   project id, k, window_start, window_end
+-- plan window 1: TUMBLE of 10 seconds of ts, by k
+-- plan   compute array_agg(id), count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id)
+-- plan rows of window 1
+-- plan   project window_start, window_end, k, count(*) AS n, array_agg(id) AS ids
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:50Z","window_end":"1970-01-01T00:00:00Z","k":null,"n":1,"ids":[3]}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:50Z","window_end":"1970-01-01T00:00:00Z","k":"a","n":3,"ids":[1,2,7]}
+-- row 3/-/2 {"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z","k":null,"n":1,"ids":[5]}
+-- row 3/-/3 {"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z","k":"","n":1,"ids":[4]}
+-- row 3/-/4 {"window_start":"1970-01-01T00:01:00Z","window_end":"1970-01-01T00:01:10Z","k":"b","n":1,"ids":[8]}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:50Z","window_end":"1970-01-01T00:00:00Z","k":"a","n":1,"ids":[10]}
+-- row 6/-/1 {"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z","k":"a","n":1,"ids":[11]}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:50Z","window_end":"+10000-01-01T00:00:00Z","k":"z","n":1,"ids":[12]}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 10 + late 2
+
+SELECT window_start, k, array_agg(id) AS ids FROM HOP(readings, ts, INTERVAL '4 seconds', INTERVAL '10 seconds', INTERVAL '-1 second') GROUP BY window_start, k
+-- columns window_start Timestamp(µs, "UTC"), k Utf8?, ids List(Int64)?
+-- plan scan readings (id, k, ts)
+-- plan   project id, k, window_start
+-- plan window 1: HOP of 10 seconds every 4 seconds from 3 seconds on of ts, by k
+-- plan   compute array_agg(id)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id)
+-- plan rows of window 1
+-- plan   project window_start, k, array_agg(id) AS ids
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:47Z","k":"a","ids":[1,2,7]}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:51Z","k":null,"ids":[3]}
+-- row 3/-/2 {"window_start":"1969-12-31T23:59:51Z","k":"","ids":[4]}
+-- row 3/-/3 {"window_start":"1969-12-31T23:59:51Z","k":"a","ids":[1,2,7]}
+-- row 3/-/4 {"window_start":"1969-12-31T23:59:55Z","k":null,"ids":[3]}
+-- row 3/-/5 {"window_start":"1969-12-31T23:59:55Z","k":"","ids":[4]}
+-- row 3/-/6 {"window_start":"1969-12-31T23:59:55Z","k":"a","ids":[1,2,7]}
+-- row 3/-/7 {"window_start":"1969-12-31T23:59:59Z","k":null,"ids":[3,5]}
+-- row 3/-/8 {"window_start":"1969-12-31T23:59:59Z","k":"","ids":[4]}
+-- row 3/-/9 {"window_start":"1970-01-01T00:00:03Z","k":null,"ids":[5]}
+-- row 3/-/10 {"window_start":"1970-01-01T00:00:51Z","k":"b","ids":[8]}
+-- row 3/-/11 {"window_start":"1970-01-01T00:00:55Z","k":"b","ids":[8]}
+-- row 3/-/12 {"window_start":"1970-01-01T00:00:59Z","k":"b","ids":[8]}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:47Z","k":"a","ids":[10]}
+-- row 6/-/1 {"window_start":"1969-12-31T23:59:51Z","k":"a","ids":[10]}
+-- row 6/-/2 {"window_start":"1969-12-31T23:59:55Z","k":"a","ids":[10]}
+-- row 6/-/3 {"window_start":"1969-12-31T23:59:59Z","k":"a","ids":[11]}
+-- row 6/-/4 {"window_start":"1970-01-01T00:00:03Z","k":"a","ids":[11]}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:51Z","k":"z","ids":[12]}
+-- row 7/-/1 {"window_start":"9999-12-31T23:59:55Z","k":"z","ids":[12]}
+-- row 7/-/2 {"window_start":"9999-12-31T23:59:59Z","k":"z","ids":[12]}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 21 = out 21 + filtered 0 + set aside 1 + absorbed 10 + late 2
+
+SELECT window_start, window_end, array_agg(id) AS ids FROM CUMULATE(readings, ts, INTERVAL '5 seconds', INTERVAL '15 seconds', INTERVAL '1 second') GROUP BY window_start, window_end
+-- columns window_start Timestamp(µs, "UTC"), window_end Timestamp(µs, "UTC"), ids List(Int64)?
+-- plan scan readings (id, ts)
+-- plan   project id, window_start, window_end
+-- plan window 1: CUMULATE by 5 seconds up to 15 seconds from 1 second on of ts
+-- plan   compute array_agg(id)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id)
+-- plan rows of window 1
+-- plan   project window_start, window_end, array_agg(id) AS ids
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:46Z","window_end":"1969-12-31T23:59:56Z","ids":[1,2]}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:46Z","window_end":"1970-01-01T00:00:01Z","ids":[1,2,3,4,7]}
+-- row 3/-/2 {"window_start":"1970-01-01T00:00:01Z","window_end":"1970-01-01T00:00:06Z","ids":[5]}
+-- row 3/-/3 {"window_start":"1970-01-01T00:00:01Z","window_end":"1970-01-01T00:00:11Z","ids":[5]}
+-- row 3/-/4 {"window_start":"1970-01-01T00:00:01Z","window_end":"1970-01-01T00:00:16Z","ids":[5]}
+-- row 3/-/5 {"window_start":"1970-01-01T00:00:46Z","window_end":"1970-01-01T00:01:01Z","ids":[8]}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:46Z","window_end":"1969-12-31T23:59:56Z","ids":[10]}
+-- row 6/-/1 {"window_start":"1969-12-31T23:59:46Z","window_end":"1970-01-01T00:00:01Z","ids":[10]}
+-- row 6/-/2 {"window_start":"1970-01-01T00:00:01Z","window_end":"1970-01-01T00:00:06Z","ids":[11]}
+-- row 6/-/3 {"window_start":"1970-01-01T00:00:01Z","window_end":"1970-01-01T00:00:11Z","ids":[11]}
+-- row 6/-/4 {"window_start":"1970-01-01T00:00:01Z","window_end":"1970-01-01T00:00:16Z","ids":[11]}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:46Z","window_end":"+10000-01-01T00:00:01Z","ids":[12]}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 12 = out 12 + filtered 0 + set aside 1 + absorbed 10 + late 2
+
+SELECT window_start, window_end, k, array_agg(id) AS ids FROM SESSION(readings, ts, INTERVAL '5 seconds', k) GROUP BY window_start, window_end, k
+-- columns window_start Timestamp(µs, "UTC"), window_end Timestamp(µs, "UTC"), k Utf8?, ids List(Int64)?
+-- plan scan readings (id, k, ts)
+-- plan   project id, k, window_start, window_end
+-- plan window 1: SESSION with gaps of 5 seconds of ts, by k
+-- plan   compute array_agg(id)
+-- plan   keep a state for each session and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id)
+-- plan rows of window 1
+-- plan   project window_start, window_end, k, array_agg(id) AS ids
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:55Z","window_end":"1970-01-01T00:00:01Z","k":"a","ids":[1,2,7]}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:59.999999Z","window_end":"1970-01-01T00:00:04.999999Z","k":null,"ids":[3]}
+-- row 3/-/2 {"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:05Z","k":"","ids":[4]}
+-- row 3/-/3 {"window_start":"1970-01-01T00:00:05Z","window_end":"1970-01-01T00:00:10Z","k":null,"ids":[5]}
+-- row 3/-/4 {"window_start":"1970-01-01T00:01:00Z","window_end":"1970-01-01T00:01:05Z","k":"b","ids":[8]}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:55Z","window_end":"1970-01-01T00:00:00Z","k":"a","ids":[10]}
+-- row 6/-/1 {"window_start":"1970-01-01T00:00:05Z","window_end":"1970-01-01T00:00:10Z","k":"a","ids":[11]}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:59Z","window_end":"+10000-01-01T00:00:04Z","k":"z","ids":[12]}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 10 + late 2
+
+-- HOP with gaps between its windows.
+SELECT window_start, array_agg(id) AS ids FROM HOP(readings, ts, INTERVAL '20 seconds', INTERVAL '10 seconds') GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), ids List(Int64)?
+-- plan scan readings (id, ts)
+-- plan   project id, window_start
+-- plan window 1: HOP of 10 seconds every 20 seconds of ts
+-- plan   compute array_agg(id)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id)
+-- plan rows of window 1
+-- plan   project window_start, array_agg(id) AS ids
+-- row 3/-/0 {"window_start":"1970-01-01T00:00:00Z","ids":[4,5]}
+-- row 3/-/1 {"window_start":"1970-01-01T00:01:00Z","ids":[8]}
+-- row 6/-/0 {"window_start":"1970-01-01T00:00:00Z","ids":[11]}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 11 + late 1
+
+-- All but the first come late; the windows between give nothing.
+SELECT window_start, count(*) AS n FROM TUMBLE(late, ts, INTERVAL '1 minute') GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), n Int64
+-- plan scan late (ts)
+-- plan   project window_start
+-- plan window 1: TUMBLE of 1 minute of ts
+-- plan   compute count(*)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, count(*) AS n
+-- row 9/-/0 {"window_start":"2026-01-01T01:00:00Z","n":1}
+-- late 2/0/1 {"id":2,"ts":"2026-01-01T00:00:00Z"}
+-- late 2/0/2 {"id":3,"ts":"2026-01-01T00:10:00Z"}
+-- account in 3 + made 1 = out 1 + filtered 0 + set aside 0 + absorbed 1 + late 2
+
+SELECT window_start, count(*) AS n FROM TUMBLE(late, ts, INTERVAL '1 minute') WHERE id > 5 GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), n Int64
+-- plan scan late (id, ts)
+-- plan   filter id > 5
+-- plan   project window_start
+-- plan window 1: TUMBLE of 1 minute of ts
+-- plan   compute count(*)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, count(*) AS n
+-- account in 3 + made 0 = out 0 + filtered 3 + set aside 0
+
+-- Several inputs: the slowest says how far time has come.
+-- view all
+SELECT id, k, ts FROM readings UNION ALL SELECT id, k, at FROM other
+-- view v
+SELECT window_start, k, array_agg(id ORDER BY id) AS ids FROM TUMBLE(all, ts, INTERVAL '10 seconds') GROUP BY window_start, k
+-- columns window_start Timestamp(µs, "UTC"), k Utf8?, ids List(Int64)?
+-- plan scan all (id, k, ts)
+-- plan   project id, k, window_start
+-- plan window 1: TUMBLE of 10 seconds of ts, by k
+-- plan   compute array_agg(id ORDER BY id)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id ORDER BY id)
+-- plan rows of window 1
+-- plan   project window_start, k, array_agg(id ORDER BY id) AS ids
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:50Z","k":null,"ids":[3]}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:50Z","k":"a","ids":[1,2,7]}
+-- row 4/-/0 {"window_start":"1970-01-01T00:00:00Z","k":null,"ids":[5]}
+-- row 4/-/1 {"window_start":"1970-01-01T00:00:00Z","k":"","ids":[4]}
+-- row 4/-/2 {"window_start":"1970-01-01T00:00:00Z","k":"a","ids":[101]}
+-- row 8/-/0 {"window_start":"1970-01-01T00:00:20Z","k":"o","ids":[102]}
+-- row 8/-/1 {"window_start":"1970-01-01T00:01:00Z","k":"b","ids":[8]}
+-- row 8/-/2 {"window_start":"9999-12-31T23:59:50Z","k":"z","ids":[12]}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 5/0/0 {"id":10,"k":"a","ts":"1969-12-31T23:59:55Z"}
+-- late 5/0/1 {"id":11,"k":"a","ts":"1970-01-01T00:00:05Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 15 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 10 + late 4
+
+WITH both AS (SELECT id, ts FROM readings WHERE k IS NOT NULL UNION ALL SELECT id, at FROM other) SELECT window_start, array_agg(id ORDER BY id) AS ids FROM TUMBLE(both, ts, INTERVAL '10 seconds') GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), ids List(Int64)?
+-- plan scan readings (id, k, ts)
+-- plan   filter k IS NOT NULL
+-- plan   project id, ts
+-- plan   project id, window_start
+-- plan scan other (id, at)
+-- plan   project id, at AS ts
+-- plan   project id, window_start
+-- plan window 1: TUMBLE of 10 seconds of ts
+-- plan   compute array_agg(id ORDER BY id)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id ORDER BY id)
+-- plan rows of window 1
+-- plan   project window_start, array_agg(id ORDER BY id) AS ids
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:50Z","ids":[1,2,7]}
+-- row 4/-/0 {"window_start":"1970-01-01T00:00:00Z","ids":[4,101]}
+-- row 8/-/0 {"window_start":"1970-01-01T00:00:20Z","ids":[102]}
+-- row 8/-/1 {"window_start":"1970-01-01T00:01:00Z","ids":[8]}
+-- row 8/-/2 {"window_start":"9999-12-31T23:59:50Z","ids":[12]}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 5/0/0 {"id":10,"k":"a","ts":"1969-12-31T23:59:55Z"}
+-- late 5/0/1 {"id":11,"k":"a","ts":"1970-01-01T00:00:05Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 15 + made 5 = out 5 + filtered 2 + set aside 1 + absorbed 8 + late 4
+
+-- A window over a window over a window, in one query, whose inner rows are not late for the outer.
+WITH tens AS (SELECT window_end AS at, k, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_end, k), twenties AS (SELECT window_time, k, sum(n) AS n, count(*) AS parts FROM TUMBLE(tens, at, INTERVAL '20 seconds') GROUP BY window_time, k) SELECT window_start, sum(n) AS n, sum(parts) AS parts FROM HOP(twenties, window_time, INTERVAL '20 seconds', INTERVAL '1 minute') GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), n Int64?, parts Int64?
+-- plan scan readings (k, ts)
+-- plan   project k, window_end
+-- plan window 1: TUMBLE of 10 seconds of ts, by k
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_end AS at, k, count(*) AS n
+-- plan   project k, n, window_time
+-- plan window 2: TUMBLE of 20 seconds of at, by k
+-- plan   compute count(*), sum(n)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 2
+-- plan   project window_time, sum(n) AS n, count(*) AS parts
+-- plan   project n, parts, window_start
+-- plan window 3: HOP of 1 minute every 20 seconds of window_time
+-- plan   compute sum(n), sum(parts)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 3
+-- plan   project window_start, sum(n) AS n, sum(parts) AS parts
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:20Z","n":6,"parts":4}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:40Z","n":6,"parts":4}
+-- row 3/-/2 {"window_start":"1970-01-01T00:00:00Z","n":6,"parts":4}
+-- row 3/-/3 {"window_start":"1970-01-01T00:00:20Z","n":1,"parts":1}
+-- row 3/-/4 {"window_start":"1970-01-01T00:00:40Z","n":1,"parts":1}
+-- row 3/-/5 {"window_start":"1970-01-01T00:01:00Z","n":1,"parts":1}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:20Z","n":2,"parts":2}
+-- row 6/-/1 {"window_start":"1969-12-31T23:59:40Z","n":2,"parts":2}
+-- row 6/-/2 {"window_start":"1970-01-01T00:00:00Z","n":2,"parts":2}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:20Z","n":1,"parts":1}
+-- row 7/-/1 {"window_start":"9999-12-31T23:59:40Z","n":1,"parts":1}
+-- row 7/-/2 {"window_start":"+10000-01-01T00:00:00Z","n":1,"parts":1}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 26 = out 12 + filtered 0 + set aside 1 + absorbed 24 + late 2
+
+-- Lookups before a window and behind it.
+SELECT window_start, d.name, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '10 seconds') AS r LEFT JOIN devices d ON d.key = r.k GROUP BY window_start, d.name
+-- columns window_start Timestamp(µs, "UTC"), name Utf8?, n Int64
+-- plan scan readings (k, ts)
+-- plan   project k, window_start
+-- plan   lookup devices (name) by k
+-- plan   project window_start, name
+-- plan window 1: TUMBLE of 10 seconds of ts, by name
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, name, count(*) AS n
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:50Z","name":null,"n":1}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:50Z","name":"first","n":3}
+-- row 3/-/2 {"window_start":"1970-01-01T00:00:00Z","name":null,"n":2}
+-- row 3/-/3 {"window_start":"1970-01-01T00:01:00Z","name":"second","n":1}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:50Z","name":"first","n":1}
+-- row 6/-/1 {"window_start":"1970-01-01T00:00:00Z","name":"first","n":1}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:50Z","name":null,"n":1}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 7 = out 7 + filtered 0 + set aside 1 + absorbed 10 + late 2
+
+SELECT window_start, w.k, d.name, w.n FROM (SELECT window_start, k, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_start, k) AS w JOIN devices d ON d.key = w.k
+-- columns window_start Timestamp(µs, "UTC"), k Utf8?, name Utf8?, n Int64
+-- plan scan readings (k, ts)
+-- plan   project k, window_start
+-- plan window 1: TUMBLE of 10 seconds of ts, by k
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, k, count(*) AS n
+-- plan   lookup devices (name) by k; rows without an answer are left out
+-- plan   project window_start, k, name, n
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:50Z","k":"a","name":"first","n":3}
+-- row 3/-/1 {"window_start":"1970-01-01T00:01:00Z","k":"b","name":"second","n":1}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:50Z","k":"a","name":"first","n":1}
+-- row 6/-/1 {"window_start":"1970-01-01T00:00:00Z","k":"a","name":"first","n":1}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 8 = out 4 + filtered 4 + set aside 1 + absorbed 10 + late 2
+
+SELECT window_start, d.name, count(*) AS n FROM SESSION(readings, ts, INTERVAL '5 seconds', k) AS r LEFT JOIN devices d ON d.key = r.k GROUP BY window_start, r.k, d.name
+-- error v: 1:136 sessions are not kept for each `name`, so rows cannot be grouped by it
+--  fix: write `GROUP BY window_start, window_end, k`, or add `name` to the arguments of `SESSION`
+
+-- UNNEST of what a window has gathered, and a union behind windows.
+SELECT window_start, unnest(ids) AS id FROM (SELECT window_start, array_agg(id) AS ids FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_start)
+-- columns window_start Timestamp(µs, "UTC"), id Int64?
+-- plan scan readings (id, ts)
+-- plan   project id, window_start
+-- plan window 1: TUMBLE of 10 seconds of ts
+-- plan   compute array_agg(id)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id)
+-- plan rows of window 1
+-- plan   project window_start, array_agg(id)
+-- plan   unnest(ids)
+-- plan   project window_start, unnest(ids) AS id
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:50Z","id":1}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:50Z","id":2}
+-- row 3/-/2 {"window_start":"1969-12-31T23:59:50Z","id":3}
+-- row 3/-/3 {"window_start":"1969-12-31T23:59:50Z","id":7}
+-- row 3/-/4 {"window_start":"1970-01-01T00:00:00Z","id":4}
+-- row 3/-/5 {"window_start":"1970-01-01T00:00:00Z","id":5}
+-- row 3/-/6 {"window_start":"1970-01-01T00:01:00Z","id":8}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:50Z","id":10}
+-- row 6/-/1 {"window_start":"1970-01-01T00:00:00Z","id":11}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:50Z","id":12}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 10 = out 10 + filtered 0 + set aside 1 + absorbed 10 + late 2
+
+WITH a AS (SELECT window_time, k FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_time, k UNION ALL SELECT window_time, k FROM TUMBLE(other, at, INTERVAL '10 seconds') GROUP BY window_time, k) SELECT window_end, count(*) AS n, count(DISTINCT k) AS kinds FROM TUMBLE(a, window_time, INTERVAL '20 seconds') GROUP BY window_end
+-- columns window_end Timestamp(µs, "UTC"), n Int64, kinds Int64
+-- plan scan readings (k, ts)
+-- plan   project k, window_time
+-- plan window 1: TUMBLE of 10 seconds of ts, by k
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan scan other (k, at)
+-- plan   project k, window_time
+-- plan window 2: TUMBLE of 10 seconds of at, by k
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project k, window_end
+-- plan rows of window 2
+-- plan   project k, window_end
+-- plan window 3: TUMBLE of 20 seconds of window_time
+-- plan   compute count(*), count(DISTINCT k)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for count(DISTINCT k)
+-- plan rows of window 3
+-- plan   project window_end, count(*) AS n, count(DISTINCT k) AS kinds
+-- row 3/-/0 {"window_end":"1970-01-01T00:00:00Z","n":2,"kinds":1}
+-- row 4/-/0 {"window_end":"1970-01-01T00:00:20Z","n":3,"kinds":2}
+-- row 8/-/0 {"window_end":"1970-01-01T00:00:40Z","n":1,"kinds":1}
+-- row 8/-/1 {"window_end":"1970-01-01T00:01:20Z","n":1,"kinds":1}
+-- row 8/-/2 {"window_end":"+10000-01-01T00:00:00Z","n":1,"kinds":1}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 5/0/0 {"id":10,"k":"a","ts":"1969-12-31T23:59:55Z"}
+-- late 5/0/1 {"id":11,"k":"a","ts":"1970-01-01T00:00:05Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 15 + made 13 = out 5 + filtered 0 + set aside 1 + absorbed 18 + late 4
+
+-- Rows given anew after they came out.
+-- view v lateness 60000000
+SELECT window_start, window_end, k, count(*) AS n, array_agg(id) AS ids FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, k
+-- columns window_start Timestamp(µs, "UTC"), window_end Timestamp(µs, "UTC"), k Utf8?, n Int64, ids List(Int64)?
+-- plan scan readings (id, k, ts)
+-- plan   project id, k, window_start, window_end
+-- plan window 1: TUMBLE of 10 seconds of ts, by k
+-- plan   compute array_agg(id), count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end and 1 minute of `allowed_lateness` more, 1 GiB at most (`state_bytes`)
+-- plan   keep every value for array_agg(id)
+-- plan rows of window 1
+-- plan   project window_start, window_end, k, count(*) AS n, array_agg(id) AS ids
+-- updates by window_start, window_end, k
+-- row 3/-/0 {"window_start":"1969-12-31T23:59:50Z","window_end":"1970-01-01T00:00:00Z","k":null,"n":1,"ids":[3]}
+-- row 3/-/1 {"window_start":"1969-12-31T23:59:50Z","window_end":"1970-01-01T00:00:00Z","k":"a","n":4,"ids":[1,2,7,9]}
+-- row 3/-/2 {"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z","k":null,"n":1,"ids":[5]}
+-- row 3/-/3 {"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z","k":"","n":1,"ids":[4]}
+-- row 3/-/4 {"window_start":"1970-01-01T00:01:00Z","window_end":"1970-01-01T00:01:10Z","k":"b","n":1,"ids":[8]}
+-- row 6/-/0 {"window_start":"1969-12-31T23:59:50Z","window_end":"1970-01-01T00:00:00Z","k":"a","n":1,"ids":[10]}
+-- row 6/-/1 {"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z","k":"a","n":1,"ids":[11]}
+-- row 7/-/0 {"window_start":"9999-12-31T23:59:50Z","window_end":"+10000-01-01T00:00:00Z","k":"z","n":1,"ids":[12]}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 11 + late 1
+
+-- view v lateness 5000000
+SELECT window_end, max(id) AS most FROM CUMULATE(readings, ts, INTERVAL '5 seconds', INTERVAL '15 seconds') GROUP BY window_end
+-- columns window_end Timestamp(µs, "UTC"), most Int64?
+-- plan scan readings (id, ts)
+-- plan   project id, window_end
+-- plan window 1: CUMULATE by 5 seconds up to 15 seconds of ts
+-- plan   compute max(id)
+-- plan   keep a state for each window until event time has passed the window's end and 5 seconds of `allowed_lateness` more, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_end, max(id) AS most
+-- updates by window_end
+-- row 3/-/0 {"window_end":"1970-01-01T00:00:00Z","most":7}
+-- row 3/-/1 {"window_end":"1970-01-01T00:00:05Z","most":4}
+-- row 3/-/2 {"window_end":"1970-01-01T00:00:10Z","most":5}
+-- row 3/-/3 {"window_end":"1970-01-01T00:00:15Z","most":5}
+-- row 3/-/4 {"window_end":"1970-01-01T00:01:05Z","most":8}
+-- row 3/-/5 {"window_end":"1970-01-01T00:01:10Z","most":8}
+-- row 3/-/6 {"window_end":"1970-01-01T00:01:15Z","most":8}
+-- row 6/-/0 {"window_end":"1970-01-01T00:00:00Z","most":10}
+-- row 6/-/1 {"window_end":"1970-01-01T00:00:10Z","most":11}
+-- row 6/-/2 {"window_end":"1970-01-01T00:00:15Z","most":11}
+-- row 7/-/0 {"window_end":"+10000-01-01T00:00:00Z","most":12}
+-- late 3/0/3 {"id":9,"k":"a","ts":"1969-12-31T23:59:59Z"}
+-- late 6/0/1 {"id":13,"k":"a","ts":"1970-01-01T00:00:06Z"}
+-- refused 3/0/0 its event time is null, so that it belongs to no window
+-- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 10 + late 2
+
+-- view v lateness 1800000000
+SELECT window_start, count(*) AS n FROM TUMBLE(late, ts, INTERVAL '1 minute') GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), n Int64
+-- plan scan late (ts)
+-- plan   project window_start
+-- plan window 1: TUMBLE of 1 minute of ts
+-- plan   compute count(*)
+-- plan   keep a state for each window until event time has passed the window's end and 30 minutes of `allowed_lateness` more, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, count(*) AS n
+-- updates by window_start
+-- row 9/-/0 {"window_start":"2026-01-01T01:00:00Z","n":1}
+-- late 2/0/1 {"id":2,"ts":"2026-01-01T00:00:00Z"}
+-- late 2/0/2 {"id":3,"ts":"2026-01-01T00:10:00Z"}
+-- account in 3 + made 1 = out 1 + filtered 0 + set aside 0 + absorbed 1 + late 2
