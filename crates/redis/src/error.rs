@@ -1,7 +1,7 @@
 //! What an error of Redis means for whoever met it.
 
 use millstream_core::{Error, Remedy};
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerError};
 
 /// The error in the words of Millstream, with what to do about it.
 #[must_use]
@@ -98,6 +98,19 @@ pub(crate) fn breaks(cause: &RedisError) -> bool {
         || cause.is_unrecoverable_error()
         || matches!(cause.kind(), ErrorKind::Parse | ErrorKind::ClusterConnectionNotFound)
         || is_read_only(cause)
+        // The cluster's own connection follows a single command there, but not a transaction.
+        || code(cause) == "MOVED"
+}
+
+/// The error of a transaction that was refused as a whole; with the code of what it was refused for, if that is told.
+pub(crate) fn because_of(refused: ServerError) -> RedisError {
+    let why = refused.details().and_then(|text| text.split_once("discarded because of: "));
+    match why.and_then(|(_, why)| why.split_once(' ')) {
+        Some((code, text)) if code.chars().all(|c| c.is_ascii_uppercase()) => {
+            redis::make_extension_error(code.to_owned(), Some(text.to_owned()))
+        }
+        _ => refused.into(),
+    }
 }
 
 /// Whether the server answered that it did not do it. Otherwise the answer is not known: it may have done it.

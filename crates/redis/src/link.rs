@@ -3,7 +3,9 @@
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr};
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+
+use crate::error::because_of;
 
 /// A connection. Clones share it; commands of all of them are answered in order.
 ///
@@ -28,6 +30,30 @@ impl Link {
                 let route = Route::with_slot(Slot::for_key(key.as_bytes()), SlotAddr::Master);
                 let there = SingleNodeRoutingInfo::SpecificNode(route);
                 c.route_command(command, RoutingInfo::SingleNode(there)).await?.extract_error()
+            }
+        }
+    }
+
+    /// Runs a transaction (an atomic pipeline): what its commands answered, each for itself, errors among them.
+    ///
+    /// # Errors
+    /// What the server refused it for, before any of it was done; or why there was no answer.
+    pub async fn transact(&mut self, transaction: &Pipeline) -> RedisResult<Vec<Value>> {
+        let before = transaction.len() + 1;
+        let answer = match self.req_packed_commands(transaction, before, 1).await {
+            Ok(mut answers) => answers.pop(),
+            // The first that the server would not queue: the others tell nothing new.
+            Err(e) => {
+                let first = e.clone().into_server_errors().and_then(|all| all.first().cloned());
+                return Err(first.map_or(e, |(_, first)| first.into()));
+            }
+        };
+        match answer {
+            Some(Value::Array(answers)) => Ok(answers),
+            Some(Value::ServerError(e)) => Err(because_of(e)),
+            _ => {
+                let what = "a transaction without an answer for each of its commands";
+                Err(RedisError::from((ErrorKind::Parse, what)))
             }
         }
     }
