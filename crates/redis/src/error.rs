@@ -124,3 +124,29 @@ pub fn is_refusal(cause: &RedisError) -> bool {
 pub(crate) fn is_read_only(cause: &RedisError) -> bool {
     code(cause) == "READONLY"
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, parse_redis_value};
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_was_refused_says_what_for() {
+        let refused = |answer: &str| {
+            let answer = format!("-EXECABORT Transaction discarded because of{answer}\r\n");
+            let Ok(Value::ServerError(e)) = parse_redis_value(answer.as_bytes()) else {
+                unreachable!("{answer}")
+            };
+            because_of(e)
+        };
+        let e = refused(": OOM command not allowed when used memory > 'maxmemory'.");
+        assert!(is_refusal(&e) && code(&e) == "OOM", "{e}");
+        let told = explain("cannot append", "redis://h:1", e);
+        assert_eq!(told.remedy(), Remedy::Retry);
+        assert!(told.to_string().contains("OOM") && told.to_string().contains("give it more"));
+        // Those before it have said what for.
+        let e = refused(" previous errors.");
+        assert!(is_refusal(&e) && code(&e) == "EXECABORT", "{e}");
+    }
+}

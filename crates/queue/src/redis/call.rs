@@ -12,6 +12,9 @@ pub(crate) const LIBRARY: &str = include_str!("millstream.lua");
 /// these.
 const VERSION: &str = "millstream_2";
 
+/// The library is loaded so often for one call, where something throws it away.
+const LOADS_MAX: u32 = 3;
+
 /// A call of a function, being written.
 pub(crate) struct Call {
     command: Cmd,
@@ -48,19 +51,28 @@ impl Call {
         if let Some(transaction) = &mut self.transaction {
             transaction.add_command(std::mem::take(&mut self.command));
         }
-        let mut loaded = false;
+        let mut loads = 0;
         loop {
             let (number, mut link) = session.link().await.map_err(Failure::unsent)?;
             let e = match self.run(&mut link).await {
                 Ok(answer) => return Ok(answer),
                 Err(e) => e,
             };
-            if !is_missing(&e) || loaded {
+            if !is_missing(&e) {
                 let known = is_refusal(&e);
                 return Err(Failure { error: session.failed(&what, number, e).await, known });
             }
+            if loads == LOADS_MAX {
+                let why = "something throws the queue's functions out of the server as often as they are loaded";
+                return Err(Failure::unsent(
+                    Error::retry(format!("{what}: {why}"))
+                        .at(session.server().place())
+                        .because(e)
+                        .fix("find out what does `FUNCTION FLUSH` or `DELETE` (`MONITOR`)"),
+                ));
+            }
             // Of a transaction all else was done. It is sent again, and the function then takes that back.
-            loaded = true;
+            loads += 1;
             let mut load = cmd("FUNCTION");
             load.arg("LOAD").arg(LIBRARY);
             if let Err(e) = link.query_beside(&self.key, load).await {

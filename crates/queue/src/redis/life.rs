@@ -97,7 +97,7 @@ impl Shared {
             let state = self.state.lock();
             (state.life.clone(), state.incarnation)
         };
-        let keys = [self.keys.meta.as_str(), &self.keys.frames];
+        let keys = [self.keys.meta.as_str(), &self.keys.frames, &self.keys.appends];
         let mut now = look;
         if !now.alive {
             let fresh = format!("{:016x}", fastrand::u64(..));
@@ -226,8 +226,9 @@ impl Shared {
         };
         self.break_down(
             format!(
-                "frames between offset {first} and {end} are gone from `{}`: something else deleted or trimmed it",
-                self.keys.frames
+                "frames between offset {first} and {end} are gone from `{}`, or what `{}` says of them: something \
+                 else deleted or trimmed it",
+                self.keys.frames, self.keys.appends
             ),
             "put a backup of the server back. Or, to go on without them, delete all keys of this queue: \
              sinks that hold rows of it will say so, and say how to go on",

@@ -128,6 +128,38 @@ local function take_back(meta, frames, s, added)
   end
 end
 
+-- Deletes what is between the frames of one append and those of the next, and behind the last.
+-- Redis (7.0) that is killed while it writes a transaction to its file drops it when it is started, and when it is started
+-- once more does the first commands of it all the same, before those that came after. As each life begins a
+-- generation, what comes of that has an id that is no frame's.
+-- Nothing is done unless the appends say without a gap which frames there are.
+local function clear_between(frames, appends, s)
+  local ranges, from, last, stop = {}, '-', nil, nil
+  repeat
+    local found = redis.call('XRANGE', appends, from, '+', 'COUNT', '1000')
+    for _, append in ipairs(found) do
+      local generation, start = append[2][2], tonumber(string.match(append[1], '%d+$')) - 1
+      local _, count = string.gsub(append[2][6], '%d+', '')
+      if stop and stop ~= start then
+        return
+      elseif not last and start <= s.first then
+        last = text(FIRST_GENERATION) .. '-0'
+      end
+      if last then
+        ranges[#ranges + 1] = { last, '(' .. generation .. '-' .. text(start + 1) }
+      end
+      stop, last = start + count, '(' .. generation .. '-' .. text(start + count)
+      from = '(' .. append[1]
+    end
+  until #found < 1000
+  if stop == s.stop then
+    for _, range in ipairs(ranges) do
+      clear(frames, range[1], range[2])
+    end
+    clear(frames, last, '+')
+  end
+end
+
 -- A role's record: token, the moment until which it is taken (0: only until somebody asks), who has it.
 local function role_of(roles, role)
   local record = redis.call('HGET', roles, role)
@@ -207,7 +239,7 @@ local function begin(meta, life)
   return incarnation
 end
 
--- keys: meta, frames. args: the life that ended, the one that begins, the one in which something was that is lost
+-- keys: meta, frames, appends. args: the life that ended, the one that begins, the one in which something was that is lost
 --   (or '')
 local function revive(keys, args)
   local s = numbers(keys[1])
@@ -215,10 +247,10 @@ local function revive(keys, args)
     return { 'GONE' }
   end
   if s.life == args[1] then
-    redis.call('HSET', keys[1], 'life', args[2], 'ended:' .. s.life, text(s.stop))
-    if #redis.call('XRANGE', keys[2], '(' .. frame_id(s, s.stop - 1), '+', 'COUNT', '1') > 0 then
-      take_back(keys[1], keys[2], s, 0)
-    end
+    redis.call('HSET', keys[1], 'life', args[2], 'ended:' .. s.life, text(s.stop), 'end', text(s.stop),
+      'cum', text(s.cum))
+    clear_between(keys[2], keys[3], s)
+    take_back(keys[1], keys[2], s, 0)
     lives[args[2]] = true
     if args[3] ~= '' then
       begin(keys[1], args[3])
@@ -322,6 +354,9 @@ local function append(keys, args)
   if redis.call('XLEN', frames) ~= kept + added
     or #redis.call('XRANGE', frames, '(' .. frame_id(s, s.stop + added - 1), '+', 'COUNT', '1') > 0 then
     take_back(meta, frames, s, added)
+    if redis.call('XLEN', frames) > kept then
+      clear_between(frames, appends, s)
+    end
     return answer(redis.call('XLEN', frames) == kept and 'AGAIN' or 'HOLE', s)
   end
   local was, before, generation = s.stop, s.cum, text(s.generation)

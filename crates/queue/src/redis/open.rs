@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use millstream_core::queue::LogId;
@@ -114,6 +115,7 @@ async fn try_open(opener: &RedisOpener) -> Result<Redis> {
         roles_changed: Notify::new(),
         looking: tokio::sync::Mutex::default(),
         acting: tokio::sync::Mutex::default(),
+        looked: AtomicU64::new(0),
     });
     begin(&shared).await?;
     Ok(Redis { tasks: start(&shared, opener), shared })
@@ -176,7 +178,7 @@ async fn greet(
     }
     let lost = !found.is_safe(waited);
     let fresh = format!("{:016x}", fastrand::u64(..));
-    let names = [keys.meta.as_str(), &keys.frames];
+    let names = [keys.meta.as_str(), &keys.frames, &keys.appends];
     let revive = Call::new("revive", &names).arg(look.text("life")).arg(fresh);
     revive.arg(if lost { look.text("life") } else { "" }).send::<Answer>(main).await?;
     let now = self::look(main, keys, process).await?;

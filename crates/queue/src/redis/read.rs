@@ -1,6 +1,7 @@
 //! Reading frames, and waiting for them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -139,6 +140,11 @@ impl Shared {
         count: usize,
     ) -> Result<(u64, Vec<Stored>)> {
         loop {
+            let (link, _) = self.main.link().await?;
+            if self.looked.load(SeqCst) != link {
+                Box::pin(self.verify()).await?;
+                self.looked.store(link, SeqCst);
+            }
             let mut commands = pipe();
             // Before them: what was beyond the end then may be something else by now. After them: all of one life.
             commands.add_command(self.numbers());
@@ -149,7 +155,7 @@ impl Shared {
                 self.main.ask_all("cannot read the queue", &commands).await?;
             if !self.saw_numbers(&after)? {
                 Box::pin(self.verify()).await?;
-            } else if before.first() == after.first() {
+            } else if before.first() == after.first() && self.main.link().await?.0 == link {
                 let end = before.into_iter().nth(1).flatten();
                 return Ok((end.and_then(|n| n.parse().ok()).unwrap_or(0), entries));
             }

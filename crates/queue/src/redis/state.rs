@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use millstream_core::plugin::Env;
@@ -51,6 +52,9 @@ pub(crate) struct Shared {
     pub(crate) roles_changed: Notify,
     /// One look at a time.
     pub(crate) looking: tokio::sync::Mutex<()>,
+    /// The connection that frames are read over, by the number with which the server was last looked at: over
+    /// another one it may be another server, or one that was restarted.
+    pub(crate) looked: AtomicU64,
     /// One act of the processor at a time.
     pub(crate) acting: tokio::sync::Mutex<()>,
 }

@@ -71,11 +71,14 @@ async fn a_refused_append_leaves_nothing_and_those_behind_it_are_stored() {
     server.freeze();
     let first = append(&one, vec![of("t", 1)]);
     a_moment().await;
-    let rest = [("t", 2), ("s", 3), ("t", 4)].map(|(source, n)| append(&one, vec![of(source, n)]));
-    a_moment().await;
+    let mut rest = Vec::new();
+    for (source, n) in [("t", 2), ("s", 3), ("t", 4)] {
+        rest.push(append(&one, vec![of(source, n)]));
+        a_moment().await;
+    }
     server.thaw();
     assert_eq!(within(5, first).await.unwrap().unwrap(), Offset(1)..Offset(2));
-    let [before, refused, behind] = rest;
+    let [before, refused, behind] = rest.try_into().unwrap();
     assert_eq!(within(5, before).await.unwrap().unwrap(), Offset(2)..Offset(3));
     assert_eq!(within(5, refused).await.unwrap().unwrap_err().remedy(), Remedy::Reopen);
     assert_eq!(within(5, behind).await.unwrap().unwrap(), Offset(3)..Offset(4));
@@ -264,4 +267,63 @@ async fn a_server_killed_amid_large_appends_of_two_processes_has_all_of_them_onc
     assert_dense(&server, 0..300);
     assert_all_once(&*place.open().await, 300).await;
     assert_eq!(queues[0].identity().1, 0, "nothing was lost");
+}
+
+/// Adds what Redis leaves in its file when it is killed while it writes a transaction: the first commands of it.
+fn cut_short(server: &RedisServer, ids: &[String]) {
+    let folder = server.folder().join("appendonlydir");
+    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    let file = files.filter(|f| f.to_string_lossy().ends_with(".incr.aof")).max().unwrap();
+    let mut text = String::new();
+    let mut command = |words: &[&str]| {
+        text.push_str(&format!("*{}\r\n", words.len()));
+        for word in words {
+            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+    };
+    command(&["MULTI"]);
+    for id in ids {
+        command(&["XADD", FRAMES, id, "f", "cut short"]);
+    }
+    text.push_str("*5\r\n$4\r\nXA");
+    let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_cut_short_in_the_file_of_the_server_does_not_come_back() {
+    if !has_redis("a_transaction_cut_short_in_the_file_of_the_server_does_not_come_back") {
+        return;
+    }
+    let mut server = RedisServer::safe();
+    let place = Place::of(&server);
+    let (queue, reader) = (place.open().await, place.open().await);
+    for n in 0..3 {
+        queue.append(&[numbered(n)]).await.unwrap();
+    }
+    server.kill();
+    cut_short(&server, &[4, 5].map(|n| format!("{FIRST}-{n}")));
+    server.restart();
+    for n in 3..6 {
+        queue.append(&[numbered(n)]).await.unwrap();
+    }
+    // Only now the server does what it had dropped; and whoever comes first reads.
+    server.kill();
+    server.restart();
+    if server.ask(&["INFO"]).contains("redis_version:7.0") {
+        assert!(ids(&server).len() > 6, "or this tests nothing");
+    }
+    let all: Vec<_> = (0..6).map(numbered).collect();
+    let read = within(10, read_all(&*reader, Offset(0))).await;
+    assert_eq!(read, all);
+    assert_dense(&server, 0..6);
+    queue.append(&[numbered(6)]).await.unwrap();
+    assert_dense(&server, 0..7);
+    assert_eq!(queue.identity().1, 0);
+    // Where it is not known which frames there are, none of them is deleted.
+    server.ask(&["DEL", "millstream:{test}:appends"]);
+    server.kill();
+    server.restart();
+    queue.append(&[numbered(7)]).await.unwrap();
+    assert_dense(&server, 0..8);
 }
