@@ -1,7 +1,7 @@
 //! What an error of Redis means for whoever met it.
 
 use millstream_core::{Error, Remedy};
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerError};
 
 /// The error in the words of Millstream, with what to do about it.
 #[must_use]
@@ -100,6 +100,19 @@ pub(crate) fn breaks(cause: &RedisError) -> bool {
         || cause.is_unrecoverable_error()
         || matches!(cause.kind(), ErrorKind::Parse | ErrorKind::ClusterConnectionNotFound)
         || is_read_only(cause)
+        // The cluster's own connection follows a single command there, but not a transaction.
+        || code(cause) == "MOVED"
+}
+
+/// The error of a transaction that was refused as a whole; with the code of what it was refused for, if that is told.
+pub(crate) fn because_of(refused: ServerError) -> RedisError {
+    let why = refused.details().and_then(|text| text.split_once("discarded because of: "));
+    match why.and_then(|(_, why)| why.split_once(' ')) {
+        Some((code, text)) if code.chars().all(|c| c.is_ascii_uppercase()) => {
+            redis::make_extension_error(code.to_owned(), Some(text.to_owned()))
+        }
+        _ => refused.into(),
+    }
 }
 
 /// Whether the server answered that it did not do it. Otherwise the answer is not known: it may have done it.
@@ -112,4 +125,30 @@ pub fn is_refusal(cause: &RedisError) -> bool {
 #[must_use]
 pub(crate) fn is_read_only(cause: &RedisError) -> bool {
     code(cause) == "READONLY"
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, parse_redis_value};
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_was_refused_says_what_for() {
+        let refused = |answer: &str| {
+            let answer = format!("-EXECABORT Transaction discarded because of{answer}\r\n");
+            let Ok(Value::ServerError(e)) = parse_redis_value(answer.as_bytes()) else {
+                unreachable!("{answer}")
+            };
+            because_of(e)
+        };
+        let e = refused(": OOM command not allowed when used memory > 'maxmemory'.");
+        assert!(is_refusal(&e) && code(&e) == "OOM", "{e}");
+        let told = explain("cannot append", "redis://h:1", e);
+        assert_eq!(told.remedy(), Remedy::Retry);
+        assert!(told.to_string().contains("OOM") && told.to_string().contains("give it more"));
+        // Those before it have said what for.
+        let e = refused(" previous errors.");
+        assert!(is_refusal(&e) && code(&e) == "EXECABORT", "{e}");
+    }
 }

@@ -7,7 +7,11 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{
     MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr,
 };
-use redis::{Cmd, FromRedisValue as _, Pipeline, RedisFuture, RedisResult, Value};
+use redis::{
+    Cmd, ErrorKind, FromRedisValue as _, Pipeline, RedisError, RedisFuture, RedisResult, Value,
+};
+
+use crate::error::because_of;
 
 /// Which servers a command that names no key is for. Of one server, that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +69,30 @@ impl Link {
         };
         let answer = self.query_beside(key, command).await?;
         Ok(BTreeMap::from([(String::new(), answer)]))
+    }
+
+    /// Runs a transaction (an atomic pipeline): what its commands answered, each for itself, errors among them.
+    ///
+    /// # Errors
+    /// What the server refused it for, before any of it was done; or why there was no answer.
+    pub async fn transact(&mut self, transaction: &Pipeline) -> RedisResult<Vec<Value>> {
+        let before = transaction.len() + 1;
+        let answer = match self.req_packed_commands(transaction, before, 1).await {
+            Ok(mut answers) => answers.pop(),
+            // The first that the server would not queue: the others tell nothing new.
+            Err(e) => {
+                let first = e.clone().into_server_errors().and_then(|all| all.first().cloned());
+                return Err(first.map_or(e, |(_, first)| first.into()));
+            }
+        };
+        match answer {
+            Some(Value::Array(answers)) => Ok(answers),
+            Some(Value::ServerError(e)) => Err(because_of(e)),
+            _ => {
+                let what = "a transaction without an answer for each of its commands";
+                Err(RedisError::from((ErrorKind::Parse, what)))
+            }
+        }
     }
 }
 

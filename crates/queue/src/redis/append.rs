@@ -2,6 +2,9 @@
 //!
 //! Each call has the next number of this process. While its answer is not known, the very same call is made
 //! again, and the server, which knows the number, stores it once.
+//!
+//! A call is a transaction: `XADD` of each frame, then the function `append`, which counts in what it may and takes the
+//! rest away again. So the frames are spared the way through the server's interpreter.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -11,13 +14,13 @@ use std::time::Duration;
 use millstream_core::record::{Block, Body, Form, Frame, Offset, Position};
 use millstream_core::role::Role;
 use millstream_core::{Error, Remedy, Result};
-use millstream_redis::redis::{RedisWrite, ToRedisArgs, ToSingleRedisArg};
+use millstream_redis::redis::{Cmd, Pipeline, RedisWrite, ToRedisArgs, ToSingleRedisArg};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::call::{Answer, Call, Failure};
 use super::entry::{ENTRY_BYTES_MAX, Entry};
-use super::state::{Claim, Pause, Shared};
+use super::state::{Claim, Last, Pause, Shared};
 
 /// A call carries about this much, however much more is waiting.
 const CALL_BYTES: u64 = 4 << 20;
@@ -44,6 +47,12 @@ pub(crate) struct Group {
     positions: Vec<(String, Position)>,
     need: u64,
     done: Done,
+}
+
+/// What came of an append: of each group in a word, and the generation of the ids of what was stored.
+struct Outcomes {
+    generation: u64,
+    groups: Vec<String>,
 }
 
 type Done = oneshot::Sender<Result<Range<Offset>>>;
@@ -167,13 +176,22 @@ impl Shared {
             &keys.positions,
             &keys.appenders,
             &keys.roles,
-            &keys.bell,
+            &keys.appends,
         ];
+        let entries = || groups.iter().flat_map(|g| &g.entries);
+        let mut added = Pipeline::with_capacity(entries().count() + 1);
+        for entry in entries() {
+            // Each argument's place and the command's own words beside the frame.
+            let mut add = Cmd::with_capacity(5, entry.len() + keys.frames.len() + 8);
+            add.arg("XADD").arg(&keys.frames).arg("*").arg("f").arg(entry);
+            added.add_command(add);
+        }
         let frames_max = self.bounds.frames_max.unwrap_or(u64::MAX >> 12);
         let mut call = Call::new("append", &names)
             .arg(life)
             .arg(&self.process)
             .arg(sequence)
+            .arg(added.len())
             .arg(self.bounds.bytes_max)
             .arg(frames_max)
             .arg(groups.len());
@@ -186,16 +204,14 @@ impl Shared {
             for (split, position) in &group.positions {
                 call = call.arg(split).arg(&position.0[..]);
             }
-            call = call.arg(group.need).arg(group.entries.len());
-            for entry in &group.entries {
-                call = call.arg(entry);
-            }
+            let lengths: Vec<String> = group.entries.iter().map(|e| e.len().to_string()).collect();
+            call = call.arg(group.need).arg(lengths.len()).arg(lengths.join(" "));
         }
-        call
+        call.after(added)
     }
 
     /// Appends until it knows what came of it.
-    async fn store(&self, sequence: u64, groups: &[Group]) -> Result<Vec<String>> {
+    async fn store(&self, sequence: u64, groups: &[Group]) -> Result<Outcomes> {
         let mut pause = Pause::default();
         let mut doubt = false;
         loop {
@@ -236,9 +252,13 @@ impl Shared {
         }
     }
 
-    fn outcomes(&self, answer: &Answer) -> Result<Vec<String>> {
+    fn outcomes(&self, answer: &Answer) -> Result<Outcomes> {
         if answer.word == "OK" {
-            return Ok(answer.text(0).split(',').map(ToOwned::to_owned).collect());
+            let (generation, all) = answer.text(0).split_once(' ').unwrap_or_default();
+            return Ok(Outcomes {
+                generation: generation.parse().unwrap_or(0),
+                groups: all.split(',').map(ToOwned::to_owned).collect(),
+            });
         }
         let why = "the server does not know this process any more: it was cut off for a day, or its record in \
                    `appenders` was changed";
@@ -246,7 +266,7 @@ impl Shared {
     }
 
     /// What came of an append in doubt. `None`: nothing, and nothing will.
-    async fn settle(&self, sequence: u64) -> Result<Option<Vec<String>>> {
+    async fn settle(&self, sequence: u64) -> Result<Option<Outcomes>> {
         let keys = [self.keys.meta.as_str(), self.keys.appenders.as_str()];
         let answer = self
             .steady("append", || async {
@@ -292,30 +312,38 @@ impl Shared {
         }
     }
 
-    /// Tells each append what came of it. Those for which there was no room go back to where they waited: the
-    /// bytes that the first of them needs.
+    /// Tells each append what came of it. The others go back to where they waited. If there was no room for the first
+    /// of them: the bytes and frames that it needs.
     async fn deliver(
         self: &Arc<Self>,
         groups: Vec<Group>,
-        outcomes: &[String],
+        outcomes: &Outcomes,
     ) -> Option<(u64, u64)> {
-        let mut full = VecDeque::new();
+        let mut back = VecDeque::new();
+        let mut full = None;
         let mut stored = Vec::new();
         let mut refused = Vec::new();
         {
             let mut state = self.state.lock();
             for (i, group) in groups.into_iter().enumerate() {
-                match outcomes.get(i).map(String::as_str) {
+                match outcomes.groups.get(i).map(String::as_str) {
                     Some("r") => refused.push(group),
-                    Some("f") | None => full.push_back(group),
+                    // It was behind one that was refused.
+                    Some("a") => back.push_back(group),
+                    Some("f") | None => {
+                        full.get_or_insert((group.need, group.frames.len() as u64));
+                        back.push_back(group);
+                    }
                     Some(start) => {
                         let start: u64 = start.parse().unwrap_or(0);
                         let mut end = start;
                         for (frame, entry) in group.frames.into_iter().zip(&group.entries) {
                             state.frame_bytes = (state.frame_bytes * 7 + entry.len()) / 8;
                             state.tail.push(end, frame);
-                            if state.last.is_none_or(|(at, _)| at <= end) {
-                                state.last = Some((end, entry.crc));
+                            if state.last.is_none_or(|last| last.at <= end) {
+                                let (generation, crc) = (outcomes.generation, entry.crc);
+                                state.last = Some(Last { at: end, generation, crc });
+                                state.generation = generation;
                             }
                             end += 1;
                         }
@@ -330,12 +358,11 @@ impl Shared {
             let error = self.refusal(&group.roles).await;
             answer(group.done, Err(error));
         }
-        let first = full.front().map(|g| (g.need, g.frames.len() as u64));
         let mut queue = self.waiting.queue.lock();
-        while let Some(group) = full.pop_back() {
+        while let Some(group) = back.pop_back() {
             queue.push_front(group);
         }
-        first
+        full
     }
 
     /// Answers appends, once the server's disk has them where that has to be waited for.

@@ -262,8 +262,14 @@ impl Shared {
             return Ok(());
         }
         let keys = &self.keys;
-        let names =
-            [keys.meta.as_str(), &keys.roles, &keys.checkpoints, &keys.chunks, &keys.frames];
+        let names = [
+            keys.meta.as_str(),
+            &keys.roles,
+            &keys.checkpoints,
+            &keys.chunks,
+            &keys.frames,
+            &keys.appends,
+        ];
         self.act(|life, held| {
             let call = act_call("trim", &names, life, held).arg(first).arg(epochs.len());
             let call = epochs.iter().fold(call, |call, epoch| call.arg(*epoch));

@@ -23,7 +23,9 @@ pub(crate) struct Keys {
     pub(crate) members: String,
     /// The last append of each process.
     pub(crate) appenders: String,
-    /// A stream of one empty entry, for those who wait for frames.
+    /// All appends; who waits for frames waits for the next of them.
+    pub(crate) appends: String,
+    /// What those who waited for frames waited for in format 1.
     pub(crate) bell: String,
 }
 
@@ -41,6 +43,7 @@ impl Keys {
             roles: key("roles"),
             members: key("members"),
             appenders: key("appenders"),
+            appends: key("appends"),
             bell: key("bell"),
             root,
         }

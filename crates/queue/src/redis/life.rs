@@ -16,7 +16,7 @@ use millstream_redis::redis::cmd;
 use super::call::{Answer, Call};
 use super::entry;
 use super::read::Entries;
-use super::state::{Claim, Shared, State};
+use super::state::{Claim, Last, Shared, State};
 
 /// What the server says of the queue.
 #[derive(Debug, Default)]
@@ -84,8 +84,8 @@ impl Shared {
         if look.alive && life == self.state.lock().life {
             return Ok(());
         }
-        if look.text("log") != self.log.to_string() {
-            let other = look.text("log");
+        if look.text("id") != self.log.to_string() {
+            let other = look.text("id");
             let why = format!(
                 "the server has another queue ({other}) in the place of this one ({})",
                 self.log
@@ -97,7 +97,7 @@ impl Shared {
             let state = self.state.lock();
             (state.life.clone(), state.incarnation)
         };
-        let keys = [self.keys.meta.as_str()];
+        let keys = [self.keys.meta.as_str(), &self.keys.frames, &self.keys.appends];
         let mut now = look;
         if !now.alive {
             let fresh = format!("{:016x}", fastrand::u64(..));
@@ -107,7 +107,7 @@ impl Shared {
             self.tell(revive).await?;
         } else if missing.is_some() && now.incarnation() == was {
             // Another process, which knew less, has gone on already.
-            let incarnate = || Call::new("incarnate", &keys).arg(&life).arg(&known).arg(was);
+            let incarnate = || Call::new("incarnate", &keys[..1]).arg(&life).arg(&known).arg(was);
             self.tell(incarnate).await?;
         }
         if missing.is_none() {
@@ -174,10 +174,11 @@ impl Shared {
             )));
         }
         // Others may have appended in the place of what was lost.
-        let Some((at, crc)) = last.filter(|(at, _)| *at >= look.number("first")) else {
+        let Some(Last { at, generation, crc }) = last.filter(|l| l.at >= look.number("first"))
+        else {
             return Ok(None);
         };
-        let found = self.steady("look", || self.one(Offset(at))).await?;
+        let found = self.steady("look", || self.one(Offset(at), generation)).await?;
         let same = found.is_some_and(|bytes| {
             bytes.first_chunk().is_some_and(|b| u32::from_le_bytes(*b) == crc)
                 && entry::decode(self.seed, Offset(at), &bytes).is_ok()
@@ -191,12 +192,12 @@ impl Shared {
     }
 
     /// The entry of one frame.
-    async fn one(&self, at: Offset) -> Result<Option<Bytes>> {
-        let id = format!("0-{}", at.0 + 1);
+    async fn one(&self, at: Offset, generation: u64) -> Result<Option<Bytes>> {
+        let id = format!("{generation}-{}", at.0 + 1);
         let mut range = cmd("XRANGE");
         range.arg(&self.keys.frames).arg(&id).arg(&id);
         let Entries(found) = self.main.ask("cannot read the queue", &range).await?;
-        Ok(found.into_iter().next().map(|(_, bytes, _)| bytes))
+        Ok(found.into_iter().next().map(|stored| stored.bytes))
     }
 
     pub(crate) fn gone(&self) -> Error {
@@ -212,6 +213,12 @@ impl Shared {
         )
     }
 
+    pub(crate) fn meddled(&self) -> Error {
+        Error::retry(format!("something else adds entries to `{}` all the time", self.keys.frames))
+            .at(self.place.clone())
+            .fix("find out what does (`MONITOR`): nothing but Millstream may write to these keys")
+    }
+
     pub(crate) fn hole(&self) -> Error {
         let (first, end) = {
             let state = self.state.lock();
@@ -219,8 +226,9 @@ impl Shared {
         };
         self.break_down(
             format!(
-                "frames between offset {first} and {end} are gone from `{}`: something else deleted or trimmed it",
-                self.keys.frames
+                "frames between offset {first} and {end} are gone from `{}`, or what `{}` says of them: something \
+                 else deleted or trimmed it",
+                self.keys.frames, self.keys.appends
             ),
             "put a backup of the server back. Or, to go on without them, delete all keys of this queue: \
              sinks that hold rows of it will say so, and say how to go on",

@@ -1,16 +1,17 @@
 //! The queue on a Redis stream: several processes can share one, and divide the work by roles.
 //!
 //! ```text
-//! <prefix>:{<pipeline>}:frames        the stream; entry `0-N` is the frame at offset N-1
+//! <prefix>:{<pipeline>}:frames        the stream; entry `G-N` is the frame at offset N-1
 //!                      :meta          numbers about the whole queue
 //!                      :positions     where each split stands
 //!                      :checkpoints :chunks :sides :side:<name>      what the processor keeps
 //!                      :roles :members :appenders                    who does what, and did last
-//!                      :bell          wakes those who wait for frames
+//!                      :appends       what each append brought; wakes those who wait for frames
 //! ```
 //!
 //! Every change is one call of a function in `millstream.lua`, which the server runs whole or not at all; `append`,
-//! `commit`, `side` and `roles` are all that ever call them. `life` tells a restart of the server that lost nothing
+//! `commit`, `side` and `roles` are all that ever call them. Of an append that call is the last command of a
+//! transaction, and counts in what the commands before it added. `life` tells a restart of the server that lost nothing
 //! from one that did. `docs/redis-queue.md` has the whole picture.
 
 mod append;

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use millstream_core::queue::LogId;
 use millstream_core::role::Role;
 use millstream_core::{Error, Remedy, Result};
 use millstream_redis::Session;
+use millstream_redis::redis::{Value, cmd, pipe};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::Redis;
 use super::append::Waiting;
-use super::call::{Answer, Call};
+use super::call::{Answer, Call, is_missing};
 use super::entry;
 use super::keys::Keys;
 use super::life::Look;
@@ -26,7 +28,7 @@ use super::state::{Bounds, Pause, Shared, State};
 use super::sync::Syncing;
 
 /// The layout of keys and entries.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Opens the queue, making it if it is not there.
 pub(crate) async fn open(opener: &RedisOpener) -> Result<Redis> {
@@ -70,10 +72,11 @@ async fn try_open(opener: &RedisOpener) -> Result<Redis> {
     for warning in found.warnings(opener.options.durability) {
         tracing::warn!(queue = keys.root(), server = opener.server.place(), "{warning}");
     }
+    can_transact(&main, &keys).await.map_err(at)?;
     let process = process_name();
     let look = greet(opener, &main, &keys, &process, &found).await.map_err(at)?;
-    let log = LogId(u128::from_str_radix(look.text("log"), 16).map_err(|_| {
-        Error::stop(format!("`{}` in `{}` is no log id", look.text("log"), keys.meta))
+    let log = LogId(u128::from_str_radix(look.text("id"), 16).map_err(|_| {
+        Error::stop(format!("`{}` in `{}` is no id of a queue", look.text("id"), keys.meta))
             .fix("something else wrote to this queue's keys: restore them from a backup")
     })?);
     let waits = found.waits(opener.options.durability);
@@ -100,6 +103,7 @@ async fn try_open(opener: &RedisOpener) -> Result<Redis> {
             first: look.number("first"),
             end: look.number("end"),
             bytes: look.bytes(),
+            generation: look.number("generation"),
             frame_bytes: 64 << 10,
             ..State::default()
         }),
@@ -111,9 +115,19 @@ async fn try_open(opener: &RedisOpener) -> Result<Redis> {
         roles_changed: Notify::new(),
         looking: tokio::sync::Mutex::default(),
         acting: tokio::sync::Mutex::default(),
+        looked: AtomicU64::new(0),
     });
     begin(&shared).await?;
     Ok(Redis { tasks: start(&shared, opener), shared })
+}
+
+/// A user who may add entries but not begin a transaction would add them, and have nothing count them in.
+async fn can_transact(main: &Session, keys: &Keys) -> Result<()> {
+    let mut nothing = pipe();
+    // Not as a transaction of the library's: that panics in a debug build when `MULTI` is refused.
+    nothing.cmd("MULTI").cmd("XLEN").arg(&keys.frames).cmd("EXEC");
+    main.ask_all::<Value>("cannot begin a transaction", &nothing).await?;
+    Ok(())
 }
 
 /// Makes the queue known to the server, and the server's state known to us.
@@ -127,8 +141,15 @@ async fn greet(
     let names = [keys.meta.as_str(), &keys.appenders, &keys.frames];
     let life = format!("{:016x}", fastrand::u64(..));
     let log = LogId(fastrand::u128(..));
-    let hello = Call::new("hello", &names).arg(process).arg(&life).arg(log.to_string()).arg(FORMAT);
-    let answer: Answer = hello.send(main).await?;
+    let hello = || {
+        let hello = Call::new("hello", &names).arg(process).arg(&life).arg(log.to_string());
+        hello.arg(FORMAT).send::<Answer>(main)
+    };
+    let mut answer = hello().await?;
+    if answer.word == "FORMAT" && answer.text(0) == "1" {
+        upgrade(main, keys, answer.text(1), &life).await?;
+        answer = hello().await?;
+    }
     match answer.word.as_str() {
         "LEFT" => {
             return Err(Error::stop(format!(
@@ -157,7 +178,8 @@ async fn greet(
     }
     let lost = !found.is_safe(waited);
     let fresh = format!("{:016x}", fastrand::u64(..));
-    let revive = Call::new("revive", &[&keys.meta]).arg(look.text("life")).arg(fresh);
+    let names = [keys.meta.as_str(), &keys.frames, &keys.appends];
+    let revive = Call::new("revive", &names).arg(look.text("life")).arg(fresh);
     revive.arg(if lost { look.text("life") } else { "" }).send::<Answer>(main).await?;
     let now = self::look(main, keys, process).await?;
     if now.incarnation() > look.incarnation() {
@@ -176,6 +198,32 @@ async fn greet(
         opener.env.report.fine("incarnation");
     }
     Ok(now)
+}
+
+/// Makes a queue of format 1 one of this format, unless processes of that version still work with it.
+async fn upgrade(main: &Session, keys: &Keys, life: &str, fresh: &str) -> Result<()> {
+    // Whether the server was restarted since is known to the functions of that version only, if they are there.
+    let (number, mut link) = main.link().await?;
+    let mut look = cmd("FCALL");
+    look.arg("millstream_1_look").arg(2).arg(&keys.meta).arg(&keys.appenders).arg("");
+    let alive = match look.query_async::<Answer>(&mut link).await {
+        Ok(answer) => answer.word == "ALIVE",
+        Err(e) if is_missing(&e) => false,
+        Err(e) => return Err(main.failed("cannot open the queue", number, e).await),
+    };
+    let names = [keys.meta.as_str(), &keys.frames, &keys.members, &keys.bell];
+    let upgrade = Call::new("upgrade", &names).arg(life).arg(if alive { fresh } else { "" });
+    let answer: Answer = upgrade.arg(LEASE.as_millis().to_string()).send(main).await?;
+    if answer.word == "OLDER" {
+        let what = format!(
+            "{} works with this queue, which is a process of an older version",
+            answer.text(0)
+        );
+        return Err(Error::retry(what)
+            .fix("stop all processes of the older version first: what they took stays, and is gone on from"));
+    }
+    tracing::info!(queue = keys.root(), "a queue of format 1 was made one of format {FORMAT}");
+    Ok(())
 }
 
 async fn look(main: &Session, keys: &Keys, process: &str) -> Result<Look> {

@@ -1,6 +1,7 @@
 //! Reading frames, and waiting for them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use millstream_redis::redis::{Cmd, FromRedisValue, Pipeline, Value, cmd, pipe};
 
 use super::append::of_split_field;
 use super::entry;
-use super::state::{Pause, Shared};
+use super::state::{Last, Pause, Shared};
 
 /// What is read of the queue's numbers beside anything else.
 const NUMBERS: [&str; 7] = ["life", "end", "first", "cum", "cut", "side", "chunk"];
@@ -21,27 +22,41 @@ pub(crate) const BLOCK: Duration = Duration::from_secs(4);
 /// The most entries that are asked for at once.
 const ENTRIES_MAX: usize = 4096;
 
-/// The entries of a stream: number, first field's value, and the bytes before it.
-pub(crate) struct Entries(pub(crate) Vec<(u64, Bytes, u64)>);
+/// An entry of a stream: its id, `generation-(number + 1)`, the first field's value, and the bytes before it where the
+/// entry says so.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) generation: u64,
+    pub(crate) number: u64,
+    pub(crate) bytes: Bytes,
+    pub(crate) before: u64,
+}
+
+/// The entries of a stream.
+pub(crate) struct Entries(pub(crate) Vec<Stored>);
 
 impl FromRedisValue for Entries {
     fn from_redis_value(value: Value) -> Result<Self, millstream_redis::redis::ParsingError> {
         let entries = Vec::<(String, Vec<Value>)>::from_redis_value(value)?;
-        let number = |id: &str| {
-            // An id that is not ours is no number of ours.
-            let n = id.split_once('-').and_then(|(_, n)| n.parse::<u64>().ok());
-            n.and_then(|n| n.checked_sub(1)).unwrap_or(u64::MAX)
+        let of_id = |id: &str| {
+            let (generation, number) = id.split_once('-')?;
+            Some((generation.parse().ok()?, number.parse::<u64>().ok()?.checked_sub(1)?))
         };
         let mut all = Vec::with_capacity(entries.len());
         for (id, fields) in entries {
             let mut fields = fields.into_iter().skip(1);
-            let value = Vec::<u8>::from_redis_value(fields.next().unwrap_or_default())?;
+            let bytes = Vec::<u8>::from_redis_value(fields.next().unwrap_or_default())?.into();
             let before = fields.nth(1).map_or(Ok(0), u64::from_redis_value)?;
-            all.push((number(&id), value.into(), before));
+            // An id that is not ours is no number of ours.
+            let (generation, number) = of_id(&id).unwrap_or((0, u64::MAX));
+            all.push(Stored { generation, number, bytes, before });
         }
         Ok(Self(all))
     }
 }
+
+/// The queue's numbers as the server has them.
+type Numbers = Vec<Option<String>>;
 
 impl Shared {
     fn numbers(&self) -> Cmd {
@@ -74,7 +89,7 @@ impl Shared {
             let mut commands = pipe();
             write(&mut commands);
             commands.add_command(self.numbers());
-            let (answer, numbers): (T, Vec<Option<String>>) =
+            let (answer, numbers): (T, Numbers) =
                 session.ask_all("cannot read the queue", &commands).await?;
             if self.saw_numbers(&numbers)? {
                 return Ok(answer);
@@ -85,13 +100,12 @@ impl Shared {
 
     /// Learns the queue's end, first offset and bytes.
     pub(crate) async fn refresh(&self) -> Result<()> {
-        let numbers: Vec<Option<String>> =
-            self.main.ask("cannot read the queue", &self.numbers()).await?;
+        let numbers: Numbers = self.main.ask("cannot read the queue", &self.numbers()).await?;
         if self.saw_numbers(&numbers)? { Ok(()) } else { Box::pin(self.verify()).await }
     }
 
     pub(crate) async fn read(&self, from: Offset, bytes_max: usize) -> Result<Slab> {
-        let (count, end) = {
+        let (count, mut generation) = {
             let state = self.state.lock();
             state.sound()?;
             if from.0 < state.first {
@@ -102,58 +116,106 @@ impl Shared {
                 return Ok(slab);
             }
             let count = (bytes_max / state.frame_bytes.max(1) + 1).clamp(1, ENTRIES_MAX);
-            (count, state.end)
+            (count, state.generation)
         };
-        let read = || async {
-            let Entries(entries) = self
-                .ask::<Entries>(&self.main, |commands| {
-                    let start = format!("0-{}", from.0 + 1);
-                    commands.cmd("XRANGE").arg(&self.keys.frames).arg(start).arg("+");
-                    commands.arg("COUNT").arg(count);
-                })
-                .await?;
-            Ok(entries)
-        };
-        let entries = self.steady("read", read).await?;
-        self.slab(from, bytes_max, entries, end)
+        let mut looked = false;
+        loop {
+            let range = || self.range(from, generation, count);
+            let (end, entries) = self.steady("read", range).await?;
+            let found = entries.first().is_some_and(|stored| stored.number == from.0);
+            if found || looked || from.0 >= end {
+                return self.slab(from, bytes_max, entries, end);
+            }
+            // Its id is of another generation than those that were met last.
+            generation = self.steady("read", || self.generation(from)).await?;
+            looked = true;
+        }
     }
 
-    /// The frames of these entries; `end` is what the queue's end was known to be before they were asked for.
-    /// What was appended since may or may not be among them.
+    /// The queue's end, and then entries from this one on, if that is the generation of its id.
+    async fn range(
+        &self,
+        from: Offset,
+        generation: u64,
+        count: usize,
+    ) -> Result<(u64, Vec<Stored>)> {
+        loop {
+            let (link, _) = self.main.link().await?;
+            if self.looked.load(SeqCst) != link {
+                Box::pin(self.verify()).await?;
+                self.looked.store(link, SeqCst);
+            }
+            let mut commands = pipe();
+            // Before them: what was beyond the end then may be something else by now. After them: all of one life.
+            commands.add_command(self.numbers());
+            let start = format!("{generation}-{}", from.0 + 1);
+            commands.cmd("XRANGE").arg(&self.keys.frames).arg(start).arg("+");
+            commands.arg("COUNT").arg(count).add_command(self.numbers());
+            let (before, Entries(entries), after): (Numbers, Entries, Numbers) =
+                self.main.ask_all("cannot read the queue", &commands).await?;
+            if !self.saw_numbers(&after)? {
+                Box::pin(self.verify()).await?;
+            } else if before.first() == after.first() && self.main.link().await?.0 == link {
+                let end = before.into_iter().nth(1).flatten();
+                return Ok((end.and_then(|n| n.parse().ok()).unwrap_or(0), entries));
+            }
+        }
+    }
+
+    /// The generation of the id of a frame, or of the last one before it.
+    async fn generation(&self, of: Offset) -> Result<u64> {
+        type Appends = Vec<(String, Vec<(String, String)>)>;
+        let appends = self
+            .ask::<Appends>(&self.main, |commands| {
+                let id = format!("0-{}", of.0 + 1);
+                commands.cmd("XREVRANGE").arg(&self.keys.appends).arg(id).arg("-");
+                commands.arg("COUNT").arg(1);
+            })
+            .await?;
+        let fields = appends.first().map_or(&[][..], |(_, fields)| fields);
+        let said = fields.iter().find(|(field, _)| field == "g");
+        // What was appended in format 1 is named by no append.
+        Ok(said.and_then(|(_, generation)| generation.parse().ok()).unwrap_or(0))
+    }
+
+    /// The frames of these entries; `end` is what the queue's end was before they were asked for. What is beyond it
+    /// may be there or not, and may not be what it will be.
     fn slab(
         &self,
         from: Offset,
         bytes_max: usize,
-        entries: Vec<(u64, Bytes, u64)>,
+        mut entries: Vec<Stored>,
         end: u64,
     ) -> Result<Slab> {
         let first = self.state.lock().first;
         if from.0 < first {
             return Err(trimmed(from, first));
         }
-        if entries.is_empty() {
-            if from.0 < end {
-                return Err(self.hole());
-            }
+        if from.0 >= end {
             return Ok(Slab { frames: Vec::new(), next: from });
+        }
+        entries.retain(|stored| stored.number < end);
+        if entries.is_empty() {
+            return Err(self.hole());
         }
         let mut frames = Vec::with_capacity(entries.len());
         let mut last = None;
         let (mut next, mut bytes) = (from, 0);
-        for (number, entry, _) in entries {
+        for Stored { generation, number, bytes: entry, .. } in entries {
             if number != next.0 {
                 return Err(self.hole());
             }
             bytes += entry.len();
             let (frame, crc) = entry::decode(self.seed, next, &entry)
                 .map_err(|e| e.at(format!("{}, key `{}`", self.place, self.keys.frames)))?;
-            last = Some((next.0, crc));
+            last = Some(Last { at: next.0, generation, crc });
             frames.push((next, frame));
             next = next.next();
         }
         let mut state = self.state.lock();
         state.frame_bytes = (state.frame_bytes + bytes / frames.len().max(1)) / 2;
-        if state.last.is_none_or(|(at, _)| last.is_some_and(|(new, _)| new > at)) {
+        state.generation = last.map_or(state.generation, |last| last.generation);
+        if state.last.is_none_or(|old| last.is_some_and(|new| new.at > old.at)) {
             state.last = last;
         }
         state.end = state.end.max(next.0);
@@ -209,8 +271,9 @@ impl Shared {
             let heard = self
                 .ask::<Value>(&session, |commands| {
                     let after = format!("0-{}", self.state.lock().end);
-                    commands.cmd("XREAD").arg("BLOCK").arg(BLOCK.as_millis().to_string());
-                    commands.arg("STREAMS").arg(&self.keys.bell).arg(after);
+                    commands.cmd("XREAD").arg("COUNT").arg(1);
+                    commands.arg("BLOCK").arg(BLOCK.as_millis().to_string());
+                    commands.arg("STREAMS").arg(&self.keys.appends).arg(after);
                 })
                 .await;
             match heard {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::call::{Call, Failure};
 use super::commit::act_call;
 use super::entry::ENTRY_BYTES_MAX;
-use super::read::Entries;
+use super::read::{Entries, Stored};
 use super::state::Shared;
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl RedisSide {
         Ok(())
     }
 
-    async fn entries(&self, from: u64, count: usize) -> Result<Vec<(u64, Bytes, u64)>> {
+    async fn entries(&self, from: u64, count: usize) -> Result<Vec<Stored>> {
         let stream = self.shared.keys.side(&self.side.name);
         let keys = [self.shared.keys.sides.as_str(), &stream];
         let name = &self.side.name;
@@ -148,7 +148,7 @@ impl SideStream for RedisSide {
         let found = self.entries(from, (bytes_max / mean + 1).clamp(1, 4096)).await?;
         let mut entries = Vec::new();
         let mut bytes = 0;
-        for (next, (number, entry, _)) in (from..end).zip(found) {
+        for (next, Stored { number, bytes: entry, .. }) in (from..end).zip(found) {
             let enough = !entries.is_empty() && bytes + entry.len() > bytes_max;
             // Behind a gap nothing is given: the next read begins there, and says so.
             if number != next || enough {
@@ -191,7 +191,7 @@ impl SideStream for RedisSide {
             place.cum
         } else {
             let found = self.entries(before, 1).await?;
-            found.first().map_or(place.cut, |(_, _, cut)| *cut)
+            found.first().map_or(place.cut, |stored| stored.before)
         };
         let mut place = self.side.place.lock();
         place.extent.first = before;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use millstream_core::plugin::Env;
@@ -18,6 +19,9 @@ use super::keys::Keys;
 use super::run::Run;
 use super::side::Side;
 use super::sync::Syncing;
+
+/// So often an append is made again at once, when something else was added to the frames.
+const AGAIN_MAX: u32 = 5;
 
 pub(crate) struct Shared {
     pub(crate) env: Env,
@@ -48,6 +52,9 @@ pub(crate) struct Shared {
     pub(crate) roles_changed: Notify,
     /// One look at a time.
     pub(crate) looking: tokio::sync::Mutex<()>,
+    /// The connection that frames are read over, by the number with which the server was last looked at: over
+    /// another one it may be another server, or one that was restarted.
+    pub(crate) looked: AtomicU64,
     /// One act of the processor at a time.
     pub(crate) acting: tokio::sync::Mutex<()>,
 }
@@ -67,8 +74,10 @@ pub(crate) struct State {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) bytes: u64,
-    /// The last frame known, by its CRC: what tells whether the stream is still the one it was.
-    pub(crate) last: Option<(u64, u32)>,
+    /// The last frame known: what tells whether the stream is still the one it was.
+    pub(crate) last: Option<Last>,
+    /// The generation of ids that was met last: the next frame's, in all likelihood.
+    pub(crate) generation: u64,
     /// The number of the last append whose outcome is known.
     pub(crate) sequence: u64,
     /// Frames this process appended last, up to the end.
@@ -86,6 +95,14 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// Why it takes no more.
     pub(crate) broken: Option<(String, String)>,
+}
+
+/// A frame as it was met: its offset, the generation of its id, its CRC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Last {
+    pub(crate) at: u64,
+    pub(crate) generation: u64,
+    pub(crate) crc: u32,
 }
 
 /// Whether this process may do what the processor does.
@@ -184,6 +201,7 @@ impl Shared {
         session: &Session,
         write: impl Fn(&str) -> Call + Send + Sync,
     ) -> Result<Answer, Failure> {
+        let mut again = 0;
         loop {
             let life = {
                 let state = self.state.lock();
@@ -196,6 +214,9 @@ impl Shared {
                 "LIFE" => Box::pin(self.verify()).await.map_err(Failure::unsent)?,
                 "GONE" => return Err(Failure::unsent(self.gone())),
                 "HOLE" => return Err(Failure::unsent(self.hole())),
+                // Something was beyond the end, and is not any more.
+                "AGAIN" if again < AGAIN_MAX => again += 1,
+                "AGAIN" => return Err(Failure::unsent(self.meddled())),
                 _ => {
                     self.saw(answer.number(0), answer.number(1), answer.number(2));
                     answer.rest.drain(..3.min(answer.rest.len()));

@@ -6,10 +6,12 @@
     reason = "a test may panic"
 )]
 
+mod append;
 mod faults;
 mod loss;
 mod roles;
 mod servers;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -163,16 +163,13 @@ async fn where_the_server_can_be_asked_to_wait_for_its_disk_it_is() {
     assert_eq!(waits(&server), before);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_cluster_whose_node_is_killed() {
-    if !has_redis("on_a_cluster_whose_node_is_killed") {
-        return;
-    }
+/// Three nodes, each with a third of the slots.
+async fn cluster() -> [RedisServer; 3] {
     let start = || {
         let safe = ["--appendonly", "yes", "--appendfsync", "always"];
         RedisServer::start(&[&["--cluster-enabled", "yes"][..], &safe].concat())
     };
-    let mut nodes = [start(), start(), start()];
+    let nodes = [start(), start(), start()];
     for (node, range) in nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
         node.ask(&["CLUSTER", "ADDSLOTSRANGE", range.0, range.1]);
         node.ask(&["CLUSTER", "MEET", "127.0.0.1", &nodes[0].port().to_string()]);
@@ -187,6 +184,15 @@ async fn on_a_cluster_whose_node_is_killed() {
         }
     })
     .await;
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_cluster_whose_node_is_killed() {
+    if !has_redis("on_a_cluster_whose_node_is_killed") {
+        return;
+    }
+    let mut nodes = cluster().await;
     let place = Place::at(&format!("redis+cluster://127.0.0.1:{}", nodes[1].port()));
     let queue = place.open().await;
     let tasks = append_all(&queue, 200);
@@ -215,6 +221,47 @@ async fn on_a_cluster_whose_node_is_killed() {
     waited.unwrap();
     appended.unwrap();
     assert_eq!(other.identity().1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_cluster_that_moves_the_queue_to_another_node() {
+    if !has_redis("on_a_cluster_that_moves_the_queue_to_another_node") {
+        return;
+    }
+    let nodes = cluster().await;
+    let place = Place::at(&format!("redis+cluster://127.0.0.1:{}", nodes[1].port()));
+    let queue = place.open().await;
+    let meta = "millstream:{test}:meta";
+    let moved = |node: &RedisServer| node.ask(&["EXISTS", meta]).starts_with("-MOVED");
+    let home = nodes.iter().position(|node| !moved(node)).unwrap();
+    let (from, to) = (&nodes[home], &nodes[(home + 1) % 3]);
+    let tasks = append_all(&queue, 300);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let word = |answer: String| answer.lines().last().unwrap().trim_start_matches(':').to_owned();
+    let slot = word(from.ask(&["CLUSTER", "KEYSLOT", meta]));
+    let (from_id, to_id) =
+        (word(from.ask(&["CLUSTER", "MYID"])), word(to.ask(&["CLUSTER", "MYID"])));
+    to.ask(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    from.ask(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    // Key by key, while appends go on.
+    let port = to.port().to_string();
+    loop {
+        let answer = from.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "1"]);
+        let Some(key) = answer.lines().nth(2) else { break };
+        let answer = from.ask(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+        assert!(answer.starts_with("+OK"), "{key}: {answer}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    for node in [to, from] {
+        node.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    for task in tasks {
+        within(60, task).await.unwrap();
+    }
+    assert!(!moved(to) && moved(from));
+    assert_all_once(&*queue, 300).await;
+    assert_all_once(&*place.open().await, 300).await;
+    assert_eq!(queue.identity().1, 0, "nothing was lost");
 }
 
 /// A program that ends with its test.
