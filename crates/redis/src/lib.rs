@@ -17,7 +17,7 @@ mod session;
 pub use address::Address;
 pub use error::{explain, is_refusal};
 pub use link::{Link, Nodes};
-pub use persistence::{Persistence, Stake, wait_for_disk};
+pub use persistence::{Persistence, Stake, wait_for_disk, waits_truly};
 pub use redis;
 pub use server::{Server, Tls};
 pub use session::Session;

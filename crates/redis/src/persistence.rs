@@ -114,18 +114,12 @@ impl Node {
         self.settings.get(name).map(String::as_str)
     }
 
-    /// A version; 0.0 if there is none.
     fn version(&self, field: &str) -> (u32, u32) {
-        let mut parts = self.info(field).split('.').map(|n| n.parse().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+        version(&self.info, field)
     }
 
-    /// Whether there is `WAITAOF`, and it tells the truth. With `everysec`, Redis 7.4 and Valkey 8 and 9 say that the disk has
-    /// what it has not: <https://github.com/redis/redis/pull/13793>, mended in Redis 8. Seen on Valkey 9.1.2, under `strace`;
-    /// it calls itself a Redis 7.2.4.
     fn waits_truly(&self) -> bool {
-        let (redis, valkey) = (self.version("redis_version"), self.version("valkey_version"));
-        redis >= (7, 2) && redis != (7, 4) && valkey < (8, 0)
+        waits_truly(&self.info)
     }
 
     fn keeps(&self) -> bool {
@@ -200,6 +194,22 @@ impl Node {
             )
         })
     }
+}
+
+/// A version among what `INFO` said; 0.0 if there is none.
+fn version(info: &BTreeMap<String, String>, field: &str) -> (u32, u32) {
+    let text = info.get(field).map_or("", String::as_str);
+    let mut parts = text.split('.').map(|n| n.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+/// Whether a server has `WAITAOF`, and it tells the truth, by what `INFO` said. With `everysec`, Redis 7.4 and Valkey 8 and 9 say
+/// that the disk has what it has not: <https://github.com/redis/redis/pull/13793>, mended in Redis 8. Seen on Valkey 9.1.2,
+/// under `strace`; it calls itself a Redis 7.2.4.
+#[must_use]
+pub fn waits_truly(info: &BTreeMap<String, String>) -> bool {
+    let (redis, valkey) = (version(info, "redis_version"), version(info, "valkey_version"));
+    redis >= (7, 2) && redis != (7, 4) && valkey < (8, 0)
 }
 
 /// The shortest bound on a wait: with `everysec` a disk is only written to once a second.

@@ -61,9 +61,9 @@ pub struct RedisQueue {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// Once it is on the server's disk. Redis 7.2 or newer, and Valkey, are asked to wait for it (`WAITAOF`; they need
-    /// `appendonly yes`); Redis 7.0 does so by itself with `appendfsync always`, and otherwise this means as much as
-    /// its `appendfsync` says.
+    /// Once it is on the server's disk: by itself with `appendfsync always`. Redis 7.2, and 8 and newer, are asked to wait for
+    /// it with `everysec` (`WAITAOF`); what other servers are asked to they do not do, so there this means as much as their
+    /// `appendfsync` says.
     #[default]
     Fsync,
     /// Once the server has it in memory. If the server crashes, it may lose what came last (one second with

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_core::{Error, Result};
 use millstream_redis::redis::{FromRedisValue as _, RedisResult, Value, cmd};
-use millstream_redis::{Session, is_refusal};
+use millstream_redis::{Session, is_refusal, waits_truly};
 
 use super::Durability;
 
@@ -75,9 +75,11 @@ impl Found {
 
     /// Whether an append has to be followed by a wait for the disk, and can be.
     pub(crate) fn waits(&self, durability: Durability) -> bool {
+        // With `appendfsync no` a server does not know what is on its disk, and a wait never ends.
         durability == Durability::Fsync
             && self.keeps()
-            && self.version() >= (7, 2)
+            && waits_truly(&self.info)
+            && self.fsync.as_deref() != Some("no")
             && !self.always()
     }
 
@@ -130,7 +132,7 @@ impl Found {
             warnings.push(match &self.fsync {
                 Some(fsync) => format!(
                     "the server's `appendfsync` is `{fsync}`: when it crashes, it loses what came last \
-                     (set `appendfsync always`, or use Redis 7.2 or newer)"
+                     (set `appendfsync always`, or `everysec` on a server whose `WAITAOF` waits: Redis 7.2, or 8 and newer)"
                 ),
                 None => "the server does not say what its `appendfsync` is (`CONFIG GET` is forbidden): \
                      unless it is `always`, a crash loses what came last"
@@ -195,6 +197,12 @@ mod tests {
         assert!(waits.waits(Durability::Fsync) && waits.warnings(Durability::Fsync).is_empty());
         assert!(waits.is_safe(true) && !waits.is_safe(false));
         assert!(!waits.waits(Durability::Relaxed));
+        let never = found(&new, Some("no"));
+        assert!(!never.waits(Durability::Fsync) && !never.warnings(Durability::Fsync).is_empty());
+        // Valkey 8 and 9 call themselves a Redis 7.2.4, and answer before they have waited.
+        let valkey = [&new[..], &[("valkey_version", "9.1.2")]].concat();
+        let valkey = found(&valkey, Some("everysec"));
+        assert!(!valkey.waits(Durability::Fsync) && !valkey.is_safe(false));
         let promoted = found(&[("aof_enabled", "1"), ("master_replid2", "0a1")], Some("always"));
         assert!(!promoted.is_safe(true));
     }
