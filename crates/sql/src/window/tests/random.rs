@@ -17,6 +17,8 @@ pub(super) const ALL: &[&str] = &[
     "sum i",
     "sum i filter b",
     "sum f",
+    "sum u",
+    "max u",
     "sum d",
     "avg f",
     "avg d",
@@ -58,12 +60,15 @@ const ORDERED: &[&str] =
     &["first_value i", "last_value s", "first_value f filter b", "array_agg k", "nth_value i 2"];
 
 fn spec(rng: &mut Rng, window: Window) -> Aggregation {
-    let keys: &[&str] = match rng.u8(..6) {
+    let keys: &[&str] = match rng.u8(..9) {
         0 => &[],
         1 => &["k"],
         2 => &["s"],
         3 => &["b", "k"],
         4 => &["s", "b"],
+        5 => &["f"],
+        6 => &["f", "d"],
+        7 => &["u"],
         _ => &["b"],
     };
     let mut chosen: Vec<&str> = (0..4).map(|_| ALL[rng.usize(..ALL.len())]).collect();
