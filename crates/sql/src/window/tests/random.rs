@@ -41,6 +41,13 @@ pub(super) const ALL: &[&str] = &[
     "approx_percentile_cont f 0.9",
     "corr f g",
     "covar_samp f g",
+    "covar_pop g f filter b",
+    "regr_r2 f g",
+    "regr_count f g",
+    "percentile_cont f 0.25",
+    "array_agg distinct k order k",
+    "string_agg distinct s , order s",
+    "median distinct i",
     "regr_slope f g",
     "bit_and i",
     "bit_or i",
@@ -56,8 +63,14 @@ pub(super) const ALL: &[&str] = &[
 ];
 
 /// Functions whose result depends on the order of the rows.
-const ORDERED: &[&str] =
-    &["first_value i", "last_value s", "first_value f filter b", "array_agg k", "nth_value i 2"];
+const ORDERED: &[&str] = &[
+    "any_value i",
+    "first_value i",
+    "last_value s",
+    "first_value f filter b",
+    "array_agg k",
+    "nth_value i 2",
+];
 
 fn spec(rng: &mut Rng, window: Window) -> Aggregation {
     let keys: &[&str] = match rng.u8(..9) {
