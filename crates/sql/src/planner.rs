@@ -26,7 +26,7 @@ use crate::step::Step;
 use crate::user;
 use crate::view::ViewOperator;
 use crate::window::Aggregator;
-use crate::windowed::{Grown, Known, TableFacts};
+use crate::windowed::{Grown, Known, Role, TableFacts};
 
 /// Planning recurses as deep as the query nests; this is enough for the deepest that is let in.
 const STACK_BYTES: usize = 256 << 20;
@@ -330,8 +330,10 @@ fn ready(view: &View, arrival: Arrival, lowered: Lowered) -> Result<Ready, Vec<C
     let (inputs, used) = (inputs.collect(), used(&chains));
     let explain = explain(&chains, &grown);
     let state = state::meaning(&chains, &grown).map_err(complain)?;
+    // Windows that rows are in and are not grouped by are columns like others from here on.
+    let roles = facts.roles.into_iter().map(|role| Role { edge: None, ..role });
     let facts = TableFacts {
-        columns: names.into_iter().zip(facts.roles).collect(),
+        columns: names.into_iter().zip(roles).collect(),
         updates: facts.updates,
         live: facts.live,
         is_source: false,

@@ -23,7 +23,6 @@ use crate::windowed::{Kind, Known};
 
 /// What some functions of other systems are called here.
 const MEANT: &[(&str, &str)] = &[
-    ("covar", "covar_samp"),
     ("every", "bool_and"),
     ("group_concat", "string_agg"),
     ("listagg", "string_agg"),

@@ -63,19 +63,22 @@ impl Key<'_> {
 
     /// Bytes in the order of the keys, for keys that are kept apart.
     pub(super) fn to_bytes(self) -> Box<[u8]> {
+        let mut bytes = vec![];
+        self.put(&mut bytes);
+        bytes.into_boxed_slice()
+    }
+
+    /// Appends these.
+    pub(super) fn put(self, bytes: &mut Vec<u8>) {
         match self {
-            Key::None => Box::from([0]),
+            Key::None => bytes.push(0),
             Key::Lane(v) => {
-                let mut bytes = [1; 9];
-                let (_, tail) = bytes.split_at_mut(1);
-                tail.copy_from_slice(&(v.cast_unsigned() ^ (1 << 63)).to_be_bytes());
-                Box::from(bytes)
+                bytes.push(1);
+                bytes.extend_from_slice(&(v.cast_unsigned() ^ (1 << 63)).to_be_bytes());
             }
             Key::Bytes(b) => {
-                let mut bytes = Vec::with_capacity(b.len() + 1);
                 bytes.push(1);
                 bytes.extend_from_slice(b);
-                bytes.into_boxed_slice()
             }
         }
     }

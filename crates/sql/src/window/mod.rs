@@ -4,6 +4,11 @@
 //! rows ─ steps ─▶ Aggregator ─ rows of closed windows ─▶ steps ─▶
 //!                     ▲ watermark
 //! ```
+//!
+//! Time is cut into panes, each wholly in a window or wholly outside of it (`spans`). A row goes into one pane, where its
+//! key has a number (`keys`, `groups`), and each aggregate a column of states by that number (`states`). A window is its
+//! panes put together (`tree`), always in the same way, so that floats come out the same. Sessions, which rows make, are
+//! kept apart (`sessions`). A snapshot has the groups that changed (`saved`, `chunks`).
 
 mod aggregator;
 mod batch;

@@ -13,7 +13,7 @@ use super::batch::Batch;
 use super::bytes::{Reader, put, put_bytes, short};
 use super::emit::{piece, rows};
 use super::groups::{Groups, Shape, roomy};
-use super::keys::{Key, unfit};
+use super::keys::unfit;
 use super::saved::Saved;
 use super::spec::Aggregation;
 use super::states::{Plan, States};
@@ -115,11 +115,13 @@ impl Sessions {
         let careful = adds > 0 && self.sums_max + adds > most;
         self.sums_max += adds;
         let mut going = Going { batch, rows: vec![], numbers: vec![] };
+        let (mut key, mut near) = (vec![], vec![]);
         for row in (0..batch.len()).filter(|r| !skip.contains(r)) {
             let Some(time) = batch.times.values().get(row as usize).copied() else { break };
             let closed = batch.watermark(row).saturating_sub(self.lateness);
-            let key = batch.keys.key(row as usize);
-            let near = self.near(key, time, closed);
+            key.clear();
+            batch.keys.key(row as usize).put(&mut key);
+            self.near(&key, time, closed, &mut near);
             if near.is_empty() && time + self.gap <= closed {
                 late.push(row);
                 continue;
@@ -132,11 +134,11 @@ impl Sessions {
                 }
             }
             let number = match near.as_slice() {
-                [] => self.begin(key, time),
-                [one] => *one,
-                [first, rest @ ..] => {
+                [] => self.begin(&key, time),
+                [(_, one)] => *one,
+                [(_, first), rest @ ..] => {
                     self.put(&mut going)?;
-                    for later in rest {
+                    for (_, later) in rest {
                         self.merge(*first, *later)?;
                     }
                     *first
@@ -149,11 +151,10 @@ impl Sessions {
         self.put(&mut going)
     }
 
-    /// The sessions that a row belongs to, in order of time.
-    fn near(&self, key: Key<'_>, time: i64, closed: i64) -> Vec<u32> {
-        let key = key.to_bytes();
-        let mut near = vec![];
-        let mut number = self.index.find(hash(&key), |n| self.key(*n) == &*key).copied();
+    /// Finds the sessions that a row belongs to, in order of time.
+    fn near(&self, key: &[u8], time: i64, closed: i64, near: &mut Vec<(i64, u32)>) {
+        near.clear();
+        let mut number = self.index.find(hash(key), |n| self.key(*n) == key).copied();
         while let Some(session) = number.and_then(|n| self.sessions.get(n as usize)) {
             let end = session.last + self.gap;
             if end > closed && time < end && session.start < time + self.gap {
@@ -162,7 +163,6 @@ impl Sessions {
             number = Some(session.next).filter(|n| *n != NONE);
         }
         near.sort_unstable();
-        near.into_iter().map(|(_, number)| number).collect()
     }
 
     fn key(&self, number: u32) -> &[u8] {
@@ -170,9 +170,9 @@ impl Sessions {
     }
 
     /// Whether the sum of a row and these sessions is within bounds.
-    fn holds(&self, batch: &Batch, near: &[u32], row: u32) -> bool {
+    fn holds(&self, batch: &Batch, near: &[(i64, u32)], row: u32) -> bool {
         self.shape.plans.iter().enumerate().filter(|(_, plan)| plan.is_sum()).all(|(i, plan)| {
-            let sums = near.iter().map(|n| self.states.get(i).map_or(0, |s| s.sum(*n as usize)));
+            let sums = near.iter().map(|n| self.states.get(i).map_or(0, |s| s.sum(n.1 as usize)));
             plan.holds(sums.sum::<i128>() + batch.addend(i, row, plan.is_unsigned()))
         })
     }
@@ -185,8 +185,8 @@ impl Sessions {
     }
 
     /// A new session at that time.
-    fn begin(&mut self, key: Key<'_>, time: i64) -> u32 {
-        let key = key.to_bytes();
+    fn begin(&mut self, key: &[u8], time: i64) -> u32 {
+        let key = Box::<[u8]>::from(key);
         let end = time + self.gap;
         self.keys_bytes += key.len();
         let number = self.free.pop().unwrap_or_else(|| short(self.sessions.len()));

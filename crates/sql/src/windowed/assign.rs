@@ -141,10 +141,20 @@ struct Spans {
 
 impl Spans {
     fn of(window: Window, time: i64) -> Result<Self> {
-        match Self::wide(window, i128::from(time)) {
+        let spans = match window {
+            Window::Tumble { size, offset } => Self::one(size, offset, time),
+            _ => Self::wide(window, i128::from(time)),
+        };
+        match spans {
             Some(spans) => Ok(spans),
             None => exec_err!("the event time is too far from 1970 to have a window"),
         }
+    }
+
+    fn one(size: i64, offset: i64, time: i64) -> Option<Self> {
+        let whole = time.checked_sub(offset)?.div_euclid(size);
+        let start = whole.checked_mul(size)?.checked_add(offset)?;
+        Some(Self { start, end: start.checked_add(size)?, start_step: 0, end_step: 0, count: 1 })
     }
 
     fn wide(window: Window, time: i128) -> Option<Self> {
@@ -154,7 +164,6 @@ impl Spans {
         };
         let narrow = |n: i128| i64::try_from(n).ok();
         let (first, size, start_step, end_step, count) = match window {
-            Window::Tumble { size, offset } => (floor(size, offset), size, 0, 0, 1),
             Window::Hop { size, slide, offset } => {
                 let last = floor(slide, offset);
                 let reach = last - time + i128::from(size);
@@ -169,7 +178,7 @@ impl Spans {
                 narrow(start + i128::from(size))?;
                 (start, narrow(grown)?, 0, step, u64::try_from(count).ok()?)
             }
-            Window::Session { .. } => return None,
+            Window::Tumble { .. } | Window::Session { .. } => return None,
         };
         // The last of them has to be within time too.
         narrow(time + i128::from(size) + i128::from(start_step))?;

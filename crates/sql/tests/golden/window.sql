@@ -534,6 +534,53 @@ SELECT w.window_start, w.sensor, count(*) AS n FROM session(readings, readings.t
 -- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 9 + late 1
 
+SELECT window_start, count(*) AS n FROM TUMBLE(TABLE "readings", DESCRIPTOR(`ts`), INTERVAL '2' MINUTES, INTERVAL '30' SECONDS) GROUP BY window_start
+-- columns window_start Timestamp(µs, "UTC"), n Int64
+-- plan scan readings (ts)
+-- plan   project window_start
+-- plan window 1: TUMBLE of 2 minutes from 30 seconds on of ts
+-- plan   compute count(*)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, count(*) AS n
+-- row 0/-/0 {"window_start":"2025-12-31T23:58:30Z","n":2}
+-- row 2/-/0 {"window_start":"2026-01-01T00:00:30Z","n":6}
+-- row 3/-/0 {"window_start":"2026-01-01T00:02:30Z","n":1}
+-- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 9 + late 1
+
+SELECT window_end, count(*) AS n FROM HOP(readings, ts, INTERVAL 90 SECOND, INTERVAL '1.5 minutes') GROUP BY window_end
+-- columns window_end Timestamp(µs, "UTC"), n Int64
+-- plan scan readings (ts)
+-- plan   project window_end
+-- plan window 1: HOP of 90 seconds every 90 seconds of ts
+-- plan   compute count(*)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_end, count(*) AS n
+-- row 2/-/0 {"window_end":"2026-01-01T00:01:30Z","n":8}
+-- row 3/-/0 {"window_end":"2026-01-01T00:03:00Z","n":1}
+-- row 3/-/1 {"window_end":"2026-01-01T00:04:30Z","n":1}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 10 + late 0
+
+SELECT window_end, count(*) AS n FROM CUMULATE(readings, ts, INTERVAL '1 day 12 hours', INTERVAL '1 week' - INTERVAL '1' DAY) GROUP BY window_end
+-- columns window_end Timestamp(µs, "UTC"), n Int64
+-- plan scan readings (ts)
+-- plan   project window_end
+-- plan window 1: CUMULATE by 36 hours up to 6 days of ts
+-- plan   compute count(*)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_end, count(*) AS n
+-- row 3/-/0 {"window_end":"2026-01-02T12:00:00Z","n":10}
+-- row 3/-/1 {"window_end":"2026-01-04T00:00:00Z","n":10}
+-- row 3/-/2 {"window_end":"2026-01-05T12:00:00Z","n":10}
+-- row 3/-/3 {"window_end":"2026-01-07T00:00:00Z","n":10}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 4 = out 4 + filtered 0 + set aside 1 + absorbed 10 + late 0
+
 -- Steps before a window: a view, a filter, names, UNNEST.
 -- view tagged
 SELECT at, tag, value FROM (SELECT ts AS at, unnest(tags) AS tag, value FROM readings WHERE value > 1)

@@ -215,6 +215,13 @@ SELECT window_start, sensor, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minu
 -- error v: 1:22 `sensor` is neither in `GROUP BY` nor in an aggregate
 --  fix: add it to `GROUP BY`, or write `first_value(sensor)`
 
+-- view cut
+SELECT id, window_start FROM TUMBLE(readings, ts, INTERVAL '1 minute')
+-- view v
+WITH c AS (SELECT * FROM cut) SELECT window_start, count(*) AS n FROM c GROUP BY window_start
+-- error v: 1:73 rows are grouped without a window, which is not yet possible: no group would ever be complete
+--  fix: group by windows of event time: `FROM TUMBLE(cut, window_start, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+
 -- Sessions.
 SELECT window_start, id FROM SESSION(readings, ts, INTERVAL '1 minute')
 -- error v: 1:25 `SESSION` without `GROUP BY` is not yet possible: a row's session is known only when it is over

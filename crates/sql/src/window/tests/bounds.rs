@@ -59,6 +59,12 @@ fn windows() -> [Window; 4] {
     ]
 }
 
+#[test]
+fn an_operator_can_go_to_another_thread() {
+    fn goes<T: Send>(_: T) {}
+    goes(Aggregator::new(aggregation(windows()[0], &["k"], &["sum i", "corr f g"])).unwrap());
+}
+
 fn refused(taken: &Taken) -> Vec<String> {
     taken.refused.iter().map(|(rows, _)| rows.origin.id(0).to_string()).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, UInt64Array,
 };
 use fastrand::Rng;
 use millstream_core::clock::Timestamp;
@@ -65,6 +65,8 @@ pub(crate) fn frame(offset: u64, rng: &mut Rng, keys: i64, times: &[(Option<i64>
         }
     };
     let decimal: Decimal128Array = (0..n).map(|_| int(100_000).map(i128::from)).collect();
+    let unsigned: UInt64Array =
+        (0..n).map(|_| int(1 << 40).map(|i| i.cast_unsigned() << 18)).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(times_only),
         Arc::new((0..n).map(|_| int(keys)).collect::<Int64Array>()),
@@ -75,6 +77,7 @@ pub(crate) fn frame(offset: u64, rng: &mut Rng, keys: i64, times: &[(Option<i64>
         Arc::new((0..n).map(|_| int(3).map(|i| i > 0)).collect::<BooleanArray>()),
         Arc::new(decimal.with_precision_and_scale(20, 3).unwrap()),
     ];
+    let columns = [columns, vec![Arc::new(unsigned) as _]].concat();
     let watermarks: Vec<_> = times.iter().map(|t| Timestamp(t.1)).collect();
     let origin = Origin::new(Offset(offset), Arc::from([0]), None);
     let origin = origin.with_watermarks(watermarks.into());

@@ -36,6 +36,7 @@ pub(super) fn input() -> SchemaRef {
         Field::new("g", DataType::Float64, true),
         Field::new("b", DataType::Boolean, true),
         Field::new("d", DataType::Decimal128(20, 3), true),
+        Field::new("u", DataType::UInt64, true),
     ]))
 }
 

@@ -17,6 +17,8 @@ pub(super) const ALL: &[&str] = &[
     "sum i",
     "sum i filter b",
     "sum f",
+    "sum u",
+    "max u",
     "sum d",
     "avg f",
     "avg d",
@@ -39,6 +41,13 @@ pub(super) const ALL: &[&str] = &[
     "approx_percentile_cont f 0.9",
     "corr f g",
     "covar_samp f g",
+    "covar_pop g f filter b",
+    "regr_r2 f g",
+    "regr_count f g",
+    "percentile_cont f 0.25",
+    "array_agg distinct k order k",
+    "string_agg distinct s , order s",
+    "median distinct i",
     "regr_slope f g",
     "bit_and i",
     "bit_or i",
@@ -54,16 +63,25 @@ pub(super) const ALL: &[&str] = &[
 ];
 
 /// Functions whose result depends on the order of the rows.
-const ORDERED: &[&str] =
-    &["first_value i", "last_value s", "first_value f filter b", "array_agg k", "nth_value i 2"];
+const ORDERED: &[&str] = &[
+    "any_value i",
+    "first_value i",
+    "last_value s",
+    "first_value f filter b",
+    "array_agg k",
+    "nth_value i 2",
+];
 
 fn spec(rng: &mut Rng, window: Window) -> Aggregation {
-    let keys: &[&str] = match rng.u8(..6) {
+    let keys: &[&str] = match rng.u8(..9) {
         0 => &[],
         1 => &["k"],
         2 => &["s"],
         3 => &["b", "k"],
         4 => &["s", "b"],
+        5 => &["f"],
+        6 => &["f", "d"],
+        7 => &["u"],
         _ => &["b"],
     };
     let mut chosen: Vec<&str> = (0..4).map(|_| ALL[rng.usize(..ALL.len())]).collect();
