@@ -100,6 +100,7 @@ impl Processor {
         while let Fetched::Away(until) = self.lookups.fetch().await? {
             self.away = Some(until);
             while Instant::now() < until {
+                self.shared.status.saw_queue(self.shared.queue.status(), self.next.0);
                 if self.leaves_rest() {
                     return Ok(false);
                 }

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use millstream_core::Remedy;
 use millstream_core::plugin::{Env, QueueOpener};
+use millstream_core::record::{Block, Body, Frame, Record};
+use millstream_core::{Remedy, Timestamp};
 use millstream_queue::QUEUES;
 use millstream_queue::log::{LogOpener, LogQueue};
 
@@ -111,4 +112,28 @@ async fn a_second_process_is_told_who_holds_the_log() {
     holder.kill().unwrap();
     holder.wait().unwrap();
     opener(folder.path()).open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_was_deleted_under_it_takes_no_more_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let row = QUEUES.iter().find(|row| row.name == "log").unwrap();
+    let json = format!(r#"{{"path": "{}"}}"#, path.display());
+    let mut options = serde_json::Deserializer::from_str(&json);
+    let mut options = <dyn erased_serde::Deserializer<'_>>::erase(&mut options);
+    let opener = (row.build)(&mut options, &Env::test("queue", "/")).unwrap().unwrap();
+    let queue = opener.open().await.unwrap();
+    let frame = Frame {
+        source: "a".into(),
+        split: "s".into(),
+        arrival: Timestamp(0),
+        position: None,
+        body: Body::Block(Block::pack(&[Record::new("x")]).unwrap()),
+    };
+    queue.append(std::slice::from_ref(&frame)).await.unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+    let error = queue.append(&[frame]).await.unwrap_err();
+    assert_eq!(error.remedy(), Remedy::Stop);
+    assert!(error.to_string().contains("deleted while it was in use"), "{error}");
 }
