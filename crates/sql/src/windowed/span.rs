@@ -100,8 +100,9 @@ pub(crate) fn words(window: Window) -> String {
             format!("{} of {}{}", Kind::Tumble.name(), show(size), shift(offset))
         }
         Window::Hop { size, slide, offset } => {
+            let gaps = if slide > size { " (rows between them are in none)" } else { "" };
             let (slide, size) = (show(slide), show(size));
-            format!("{} of {size} every {slide}{}", Kind::Hop.name(), shift(offset))
+            format!("{} of {size} every {slide}{}{gaps}", Kind::Hop.name(), shift(offset))
         }
         Window::Cumulate { size, step, offset } => {
             let (step, size) = (show(step), show(size));

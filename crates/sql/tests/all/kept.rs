@@ -209,3 +209,42 @@ fn what_a_window_reads_is_known_without_columns() {
         TIMECOL => DESCRIPTOR(ts), GAP => INTERVAL '1' DAY)) s LEFT JOIN d ON d.key = s.k";
     assert_eq!(reads(flink), "b, d");
 }
+
+/// Words and marks of windowed queries, lost, doubled and swapped: each text is planned or refused in words.
+#[test]
+fn whatever_is_written_of_windows_is_planned_or_refused() {
+    let texts = [
+        "SELECT window_start , sensor , count ( * ) AS n FROM TUMBLE ( readings , ts , INTERVAL '1 minute' ) AS r LEFT JOIN devices d ON d . key = r . sensor GROUP BY window_start , sensor HAVING count ( * ) > 1",
+        "SELECT window_end , max ( value - id ) AS m FROM TABLE ( HOP ( DATA => TABLE readings , TIMECOL => DESCRIPTOR ( ts ) , SLIDE => INTERVAL '7' SECOND , SIZE => INTERVAL '1' MINUTE ) ) WHERE window_end > ts OR id > 1 GROUP BY window_end",
+        "SELECT DISTINCT window_start , k FROM ( SELECT * , upper ( sensor ) AS k FROM TABLE ( SESSION ( TABLE readings PARTITION BY ( sensor , id ) , DESCRIPTOR ( ts ) , INTERVAL '1' MINUTE ) ) ) AS s",
+        "WITH c AS ( SELECT window_time AS at , sum ( value ) FILTER ( WHERE id > 1 ) AS v FROM CUMULATE ( readings , ts , INTERVAL '1 s' , INTERVAL '1 m' ) GROUP BY window_time UNION ALL SELECT ts , value FROM others ) SELECT window_start , median ( v ) AS m FROM TUMBLE ( c , at , INTERVAL '1 day' ) GROUP BY window_start",
+    ];
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut planned, mut refused) = (0, 0);
+    for _ in 0..TEXTS {
+        let mut words = random.choice(texts).unwrap().split(' ').collect::<Vec<_>>();
+        for _ in 0..random.usize(0..4) {
+            let (a, b) = (random.usize(0..words.len()), random.usize(0..words.len()));
+            match random.u8(0..4) {
+                0 => drop(words.remove(a)),
+                1 => words.insert(b, words[a]),
+                2 => words.swap(a, b),
+                _ => words[a] = words[b],
+            }
+        }
+        let sql = words.join(" ");
+        let made = plan(&inputs(), &[view("v", &sql)], &[]);
+        for e in &made.errors {
+            let text = e.error.to_string();
+            assert!(!text.contains("panicked") && !text.contains("nternal"), "{sql}\n{text}");
+        }
+        (planned, refused) =
+            (planned + made.views.len(), refused + usize::from(made.views.is_empty()));
+    }
+    assert!(planned > 0 && refused > 0, "{planned} planned, {refused} refused");
+    eprintln!("{planned} planned, {refused} refused");
+}
+
+const TEXTS: usize = 200;

@@ -732,7 +732,7 @@ SELECT id, window_start, window_end FROM CUMULATE(readings, ts, INTERVAL '30 sec
 SELECT id, window_start FROM HOP(readings, ts, INTERVAL '2 minutes', INTERVAL '1 minute')
 -- columns id Int64?, window_start Timestamp(µs, "UTC")
 -- plan scan readings (id, ts)
--- plan   add the columns of HOP of 1 minute every 2 minutes of ts
+-- plan   add the columns of HOP of 1 minute every 2 minutes (rows between them are in none) of ts
 -- plan   project id, window_start
 -- row 0/0/0 {"id":1,"window_start":"2026-01-01T00:00:00Z"}
 -- row 0/0/1 {"id":2,"window_start":"2026-01-01T00:00:00Z"}

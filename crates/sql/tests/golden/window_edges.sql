@@ -143,7 +143,7 @@ SELECT window_start, array_agg(id) AS ids FROM HOP(readings, ts, INTERVAL '20 se
 -- columns window_start Timestamp(µs, "UTC"), ids List(Int64)?
 -- plan scan readings (id, ts)
 -- plan   project id, window_start
--- plan window 1: HOP of 10 seconds every 20 seconds of ts
+-- plan window 1: HOP of 10 seconds every 20 seconds (rows between them are in none) of ts
 -- plan   compute array_agg(id)
 -- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
 -- plan   keep every value for array_agg(id)
