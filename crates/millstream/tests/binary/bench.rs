@@ -80,6 +80,23 @@ impl Bench {
         let db = rusqlite::Connection::open(self.path(database)).unwrap();
         db.query_row(query, [], |row| row.get(0)).unwrap()
     }
+
+    /// Rows of a query, each as text that tells any two values apart.
+    pub fn rows(&self, database: &str, query: &str) -> Vec<String> {
+        let db = rusqlite::Connection::open(self.path(database)).unwrap();
+        let mut query = db.prepare(query).unwrap();
+        let columns = query.column_count();
+        let row = |row: &rusqlite::Row<'_>| {
+            let value = |i| format!("{:?}", row.get::<_, rusqlite::types::Value>(i).unwrap());
+            Ok((0..columns).map(value).collect::<Vec<_>>().join(" "))
+        };
+        query.query_map([], row).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The text of a file.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
 }
 
 impl Running {

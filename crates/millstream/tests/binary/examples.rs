@@ -56,7 +56,9 @@ fn every_example_has_its_test() {
 #[test]
 fn quickstart_keeps_this_machines_sensors_and_shows_them() {
     let bench = bench();
-    let done = a_while(&bench, "quickstart.yaml");
+    bench.run(&["check", "quickstart.yaml"]).with_code(0);
+    // Long enough for a window to close.
+    let done = bench.run(&["run", "quickstart.yaml", "--for", "9s", "--json"]).with_code(0);
     let closed = done.closed();
     let stored = bench.count("data/quickstart/metrics.db", "SELECT count(*) FROM metrics");
     assert!(stored > 0);
@@ -166,6 +168,19 @@ fn redis_lookup_joins_what_the_server_knows() {
     assert_eq!(count("sensor = 'pump-1' AND (site <> 'north' OR too_high <> (value > 80))"), 0);
     assert_eq!(count("sensor = 'pump-2' AND (site <> 'south' OR too_high)"), 0);
     assert_eq!(count("sensor = 'pump-3' AND (site IS NOT NULL OR too_high IS NOT NULL)"), 0);
+}
+
+#[test]
+fn iot_counts_by_the_minute_and_raises_an_alarm() {
+    let bench = bench();
+    let told = bench.run(&["test", "iot.yaml"]).with_code(0).stdout;
+    assert!(told.contains("2 tests: 2 passed, 0 failed"), "{told}");
+    let closed = once(&bench, "iot.yaml").closed();
+    assert_eq!(edge(&closed, "view", "per_minute", "absorbed"), 450);
+    assert_eq!(edge(&closed, "view", "per_minute", "out"), 15);
+    let rows = bench.rows("data/iot/iot.db", "SELECT sum(n), count(*) FROM per_minute");
+    assert_eq!(rows, ["Integer(450) Integer(15)"]);
+    assert_eq!(edge(&closed, "sink", "alarms", "out"), 1, "the boiler ran hot for a minute");
 }
 
 #[test]

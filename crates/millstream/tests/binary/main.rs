@@ -19,3 +19,4 @@ mod lookups;
 mod redis;
 mod transcripts;
 mod web;
+mod windows;

@@ -1,0 +1,177 @@
+//! Windows in the real binary: killed in their midst, at the bound of their state, changed; and the tests that a file has.
+
+use std::time::Duration;
+
+use crate::bench::{Bench, Done, Running, edge};
+
+const KILLS: u32 = 15;
+
+/// Rows a hundredth of a second apart, over 400 s of event time, some behind their time.
+const JOB: &str = r#"
+name: job
+sources:
+  readings:
+    from:
+      generate:
+        rows: 40000
+        rate: "${RATE}"
+        seed: 7
+        fields:
+          id: { sequence: { start: 0 } }
+          ms: { sequence: { start: 1790000000000, step: 10 } }
+          sensor: { choice: [a, b, c, d, e] }
+          value: { random_walk: { start: 20, step: 0.7, min: -1000, max: 1000 } }
+    columns: { id: int64, ms: timestamp_ms, sensor: string, value: float64 }
+    event_time: { column: ms, delay: 2s }
+views:
+  tumbling:
+    state_bytes: ${STATE}
+    sql: |
+      SELECT window_start, sensor, count(*) AS n, sum(id) AS ids, avg(value) AS mean, stddev(value) AS dev, max(value) AS peak
+      FROM TUMBLE(readings, ms, INTERVAL '7 seconds') GROUP BY window_start, window_end, sensor
+  hopping: |
+    SELECT window_end, sum(value) AS total, approx_distinct(id) AS ids
+    FROM HOP(readings, ms, INTERVAL '3 seconds', INTERVAL '10 seconds') GROUP BY window_start, window_end
+  sessions: |
+    SELECT window_start, window_end, sensor, count(*) AS n, corr(value, id) AS c
+    FROM SESSION(readings, ms, INTERVAL '45 milliseconds', sensor) GROUP BY window_start, window_end, sensor
+  busiest: |
+    SELECT window_start, max(n) AS n FROM TUMBLE(tumbling, window_start, INTERVAL '35 seconds') GROUP BY window_start, window_end
+sinks:
+  one: { rows: tumbling, to: { sqlite: { path: out.db, table: tumbling } } }
+  two: { rows: hopping, to: { sqlite: { path: out.db, table: hopping } } }
+  three: { rows: sessions, to: { file: { path: "out/sessions-{n}.ndjson" } } }
+  four: { rows: busiest, to: { sqlite: { path: out.db, table: busiest } } }
+"#;
+
+fn start(bench: &Bench, args: &[&str], rate: &str) -> Running {
+    let mut command = bench.command(&["run", "job.yaml", "--json"]);
+    command.args(args).env("RATE", rate).env("STATE", "64MiB");
+    Running::of(command)
+}
+
+fn finish(bench: &Bench) -> Done {
+    start(bench, &["--once"], "1000000/s").done().with_code(0)
+}
+
+fn job() -> Bench {
+    let bench = Bench::new();
+    bench.write("job.yaml", JOB);
+    bench
+}
+
+/// Everything that came out, as text, in the order it came.
+fn all(bench: &Bench) -> Vec<String> {
+    let mut all = Vec::new();
+    for table in ["tumbling", "hopping", "busiest"] {
+        all.extend(bench.rows("out.db", &format!("SELECT * FROM {table} ORDER BY rowid")));
+    }
+    let mut files: Vec<String> =
+        bench.everything().into_iter().filter(|f| f.ends_with(".ndjson")).collect();
+    files.sort();
+    all.extend(files.iter().map(|f| bench.read(f)).collect::<String>().lines().map(str::to_owned));
+    all
+}
+
+#[test]
+fn windows_that_were_killed_in_their_midst_are_those_of_an_unbroken_run() {
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("seed {seed}: run again with SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let whole = job();
+    let closed = finish(&whole).closed();
+    let wanted = all(&whole);
+    assert!(wanted.len() > 5_000, "{}", wanted.len());
+    assert_eq!(edge(&closed, "view", "tumbling", "absorbed"), 40_000);
+    let bench = job();
+    for _ in 0..KILLS {
+        let mut running = start(&bench, &[], "4000/s");
+        std::thread::sleep(Duration::from_millis(random.u64(150..700)));
+        assert!(!running.ended(), "it ended by itself");
+        running.kill();
+    }
+    let again = finish(&bench).closed();
+    assert_eq!(all(&bench), wanted);
+    for view in ["tumbling", "hopping", "sessions", "busiest"] {
+        for what in ["in", "out", "absorbed", "late"] {
+            assert_eq!(
+                edge(&again, "view", view, what),
+                edge(&closed, "view", view, what),
+                "{view} {what}"
+            );
+        }
+    }
+}
+
+#[test]
+fn at_the_bound_of_its_state_a_run_stops_and_goes_on_once_there_is_room() {
+    let (whole, bench) = (job(), job());
+    finish(&whole);
+    let mut command = bench.command(&["run", "job.yaml", "--json", "--once"]);
+    command.env("RATE", "1000000/s").env("STATE", "2KiB");
+    let stopped = Running::of(command).done();
+    assert_ne!(stopped.code, Some(0));
+    assert!(stopped.stderr.contains("state_bytes"), "{}", stopped.stderr);
+    finish(&bench);
+    assert_eq!(all(&bench), all(&whole));
+}
+
+#[test]
+fn a_window_is_taken_up_again_after_a_stop_in_good_order() {
+    let (whole, bench) = (job(), job());
+    finish(&whole);
+    for _ in 0..3 {
+        start(&bench, &["--for", "600ms"], "8000/s").done().with_code(0);
+    }
+    finish(&bench);
+    assert_eq!(all(&bench), all(&whole));
+}
+
+#[test]
+fn tests_of_a_file_pass_or_say_what_differs() {
+    let bench = Bench::new();
+    let file = "
+sources:
+  readings:
+    from: stdin
+    columns: { sensor: string, value: int64, ts: timestamp }
+    event_time: { column: ts, delay: 5s }
+views:
+  minutes: SELECT window_start, sensor, sum(value) AS total FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, sensor
+sinks: { out: { rows: minutes, to: stdout } }
+tests:
+  good:
+    given:
+      readings:
+        - { sensor: a, value: 1, ts: '2026-01-01T00:00:01Z' }
+        - { sensor: a, value: 2, ts: '2026-01-01T00:00:59Z' }
+        - { sensor: b, value: x, ts: '2026-01-01T00:00:59Z' }
+    expect: { minutes: [{ window_start: '2026-01-01T00:00:00Z', sensor: a, total: 3 }] }
+    set_aside: { readings: [{ sensor: b, reason: value }] }
+  bad:
+    given: { readings: [{ sensor: a, value: 1, ts: '2026-01-01T00:00:01Z' }] }
+    expect: { minutes: [{ total: 2 }] }
+";
+    bench.write("p.yaml", file);
+    bench.run(&["test", "p.yaml", "good"]).with_code(0);
+    let told = bench.run(&["test", "p.yaml"]).with_code(1);
+    for said in [
+        "test good: passed",
+        "test bad: FAILED",
+        "- row 1 {\"total\":2}",
+        "+ row 1 {\"total\":1}",
+        "2 tests: 1 passed, 1 failed",
+    ] {
+        assert!(told.stdout.contains(said), "{said}\n{}", told.stdout);
+    }
+    assert!(bench.everything().iter().all(|f| f == "p.yaml"), "nothing is kept");
+    // Beside the file, and with errors in their place.
+    bench.write(
+        "p.test.yaml",
+        "tests:\n  more: { given: { readings: [] }, expect: { minutes: [] } }\n",
+    );
+    assert!(bench.run(&["test", "p.yaml", "more"]).with_code(0).stdout.contains("more: passed"));
+    bench.write("p.test.yaml", "tests:\n  more: { gven: {} }\n");
+    assert!(bench.run(&["test", "p.yaml"]).with_code(2).stderr.contains("did you mean `given`?"));
+}
