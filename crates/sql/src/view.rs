@@ -27,8 +27,6 @@ use crate::window::{Aggregator, Taken};
 /// So many rows, or bytes of them, are made at once as time passes.
 const ROWS_MAX: usize = 8_192;
 const BYTES_MAX: u64 = 4 << 20;
-/// The chunk with the event time that the view has come to.
-const TIME: &str = "time";
 
 /// The operator of a view.
 pub(crate) struct ViewOperator {
@@ -38,10 +36,6 @@ pub(crate) struct ViewOperator {
     ports: Vec<Port>,
     /// Each after those that feed it.
     nodes: Vec<Node>,
-    /// The event time that the view has come to; of rows that are made as it goes on, the watermark before.
-    time: Timestamp,
-    /// The time that was snapshot last.
-    saved: Option<Timestamp>,
 }
 
 struct Port {
@@ -76,13 +70,11 @@ impl ViewOperator {
         let ports = ports.into_iter().map(|chain| Port { chain, seen: None }).collect();
         let nodes = aggregators.into_iter().zip(after);
         let nodes = nodes.map(|(aggregator, chain)| Node { aggregator, chain, left: None });
-        let time = Timestamp::BEGIN;
-        Self { name, schema, arrival, ports, nodes: nodes.collect(), time, saved: None }
+        Self { name, schema, arrival, ports, nodes: nodes.collect() }
     }
 
     /// Takes the next rows that the aggregation gives through what comes after it; whether there were any.
     fn give(&mut self, number: usize, watermark: Timestamp, out: &mut Output) -> Result<bool> {
-        let before = self.time;
         let count = self.nodes.len();
         let (upto, beyond) = self.nodes.split_at_mut((number + 1).min(count));
         let Some(node) = upto.last_mut() else { return Ok(false) };
@@ -90,6 +82,9 @@ impl ViewOperator {
             Some(left) => left,
             None => match node.aggregator.due(watermark).map_err(|e| stop(&e))? {
                 Some(batch) => {
+                    // A window that ends only now ends after all that closed before, so no row of it is late for
+                    // the next aggregation, whatever the watermark before was.
+                    let before = Timestamp::BEGIN;
                     let origin = Origin::of_time(Offset(0), 0, batch.num_rows(), before);
                     Rows { batch, origin }
                 }
@@ -160,10 +155,6 @@ impl Operator for ViewOperator {
         out: &mut Output,
     ) -> Result<()> {
         self.arrival.set(arrival);
-        if watermark < self.time {
-            // All had ended, and something came again.
-            self.time = Timestamp::BEGIN;
-        }
         for number in 0..self.nodes.len() {
             while self.give(number, watermark, out)? {
                 let rows = out.rows.iter().map(Rows::len).sum::<usize>();
@@ -174,19 +165,12 @@ impl Operator for ViewOperator {
                 }
             }
         }
-        self.time = if watermark == Timestamp::END { Timestamp::BEGIN } else { watermark };
         Ok(())
     }
 
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
         for (number, node) in self.nodes.iter_mut().enumerate() {
             node.aggregator.snapshot(&format!("{number}/"), out)?;
-        }
-        // Only rows that go from one aggregation to another are told by it.
-        if self.nodes.len() > 1 && self.saved != Some(self.time) {
-            self.saved = Some(self.time);
-            let time = Bytes::copy_from_slice(&self.time.0.to_le_bytes());
-            out.insert(TIME.to_owned(), Some(time));
         }
         Ok(())
     }
@@ -201,14 +185,6 @@ impl Operator for ViewOperator {
             node.aggregator.restore(own.into_iter())?;
             node.left = None;
         }
-        self.time = Timestamp::BEGIN;
-        if let Some(chunk) = chunks.get(TIME) {
-            let time = <[u8; 8]>::try_from(chunk.as_ref());
-            let time = time.map_err(|_| Error::stop("the chunk with a view's time is cut"))?;
-            self.time = Timestamp(i64::from_le_bytes(time));
-            known += 1;
-        }
-        self.saved = Some(self.time);
         if known < chunks.len() {
             let what = format!("the state of view `{}` has parts that it does not know", self.name);
             return Err(Error::stop(what));
