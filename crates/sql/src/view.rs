@@ -36,6 +36,8 @@ pub(crate) struct ViewOperator {
     ports: Vec<Port>,
     /// Each after those that feed it.
     nodes: Vec<Node>,
+    /// Where it began amid a stream, and whether a snapshot has said so.
+    whole_from: Option<(Timestamp, bool)>,
 }
 
 struct Port {
@@ -51,6 +53,9 @@ struct Node {
     /// Rows that it gave and that could not go on yet.
     left: Option<Rows>,
 }
+
+/// The chunk that says where a view began that began amid a stream.
+const WHOLE_FROM: &str = "whole_from";
 
 impl ViewOperator {
     /// An operator over chains, of which those of aggregations are for these, in order.
@@ -70,7 +75,7 @@ impl ViewOperator {
         let ports = ports.into_iter().map(|chain| Port { chain, seen: None }).collect();
         let nodes = aggregators.into_iter().zip(after);
         let nodes = nodes.map(|(aggregator, chain)| Node { aggregator, chain, left: None });
-        Self { name, schema, arrival, ports, nodes: nodes.collect() }
+        Self { name, schema, arrival, ports, nodes: nodes.collect(), whole_from: None }
     }
 
     /// Takes the next rows that the aggregation gives through what comes after it; whether there were any.
@@ -168,7 +173,17 @@ impl Operator for ViewOperator {
         Ok(())
     }
 
+    fn begin(&mut self, whole_from: Timestamp) -> Result<()> {
+        self.whole_from = Some((whole_from, false));
+        self.nodes.iter_mut().for_each(|node| node.aggregator.begin(whole_from));
+        Ok(())
+    }
+
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
+        if let Some((at, saved @ false)) = &mut self.whole_from {
+            *saved = true;
+            out.insert(WHOLE_FROM.into(), Some(Bytes::copy_from_slice(&at.0.to_le_bytes())));
+        }
         for (number, node) in self.nodes.iter_mut().enumerate() {
             node.aggregator.snapshot(&format!("{number}/"), out)?;
         }
@@ -177,6 +192,14 @@ impl Operator for ViewOperator {
 
     fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
         let mut known = 0;
+        if let Some(bytes) = chunks.get(WHOLE_FROM) {
+            let at = <[u8; 8]>::try_from(bytes.as_ref()).map_err(|e| {
+                Error::stop(format!("the state of view `{}` cannot be read", self.name)).because(e)
+            })?;
+            self.begin(Timestamp(i64::from_le_bytes(at)))?;
+            self.whole_from = self.whole_from.map(|(at, _)| (at, true));
+            known += 1;
+        }
         for (number, node) in self.nodes.iter_mut().enumerate() {
             let prefix = format!("{number}/");
             let own = chunks.iter().filter_map(|(name, c)| Some((name.strip_prefix(&prefix)?, c)));

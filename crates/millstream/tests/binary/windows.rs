@@ -175,3 +175,55 @@ tests:
     bench.write("p.test.yaml", "tests:\n  more: { gven: {} }\n");
     assert!(bench.run(&["test", "p.yaml"]).with_code(2).stderr.contains("did you mean `given`?"));
 }
+
+#[test]
+fn a_view_that_changed_gives_no_row_of_windows_that_are_not_whole() {
+    let bench = Bench::new();
+    let view = |size: &str| {
+        format!(
+            "
+sources:
+  readings:
+    from: {{ file: {{ path: in.ndjson }} }}
+    columns: {{ value: int64, ts: timestamp }}
+    event_time: {{ column: ts }}
+views:
+  same: SELECT window_start, sum(value) AS total FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_start
+  other: SELECT window_start, sum(value) AS total FROM TUMBLE(readings, ts, INTERVAL '{size} seconds') GROUP BY window_start
+sinks:
+  one: {{ rows: same, to: {{ sqlite: {{ path: out.db, table: same }} }} }}
+  two: {{ rows: other, to: {{ sqlite: {{ path: out.db, table: other }} }} }}
+"
+        )
+    };
+    let append = |seconds: std::ops::Range<u32>| {
+        let path = bench.path("in.ndjson");
+        let mut text = std::fs::read_to_string(&path).unwrap_or_default();
+        for s in seconds {
+            text.push_str(&format!("{{\"value\": 1, \"ts\": \"2026-01-01T00:00:{s:02}Z\"}}\n"));
+        }
+        std::fs::write(path, text).unwrap();
+    };
+    let follow = |size: &str| {
+        let file = view(size).replace("path: in.ndjson", "path: in.ndjson, follow: true");
+        bench.write("p.yaml", &file);
+        bench.run(&["run", "p.yaml", "--for", "1500ms"]).with_code(0)
+    };
+    append(0..14);
+    follow("10");
+    append(14..26);
+    let told = follow("5");
+    assert!(told.stderr.contains("gives no row of windows that began earlier"), "{}", told.stderr);
+    append(26..41);
+    follow("5");
+    let totals = |table: &str| {
+        let sql = format!("SELECT substr(window_start, 18, 2), total FROM {table} ORDER BY rowid");
+        bench.rows("out.db", &sql)
+    };
+    // What did not change goes on with what it has.
+    let ten = |at: &str, n: u32| format!("Text(\"{at}\") Integer({n})");
+    assert_eq!(totals("same"), [ten("00", 10), ten("10", 10), ten("20", 10), ten("30", 10)]);
+    // The window from 10 on was open when the view became another: its first rows had gone by.
+    let fives = [("00", 10), ("15", 5), ("20", 5), ("25", 5), ("30", 5), ("35", 5)];
+    assert_eq!(totals("other"), fives.map(|(at, n)| ten(at, n)));
+}

@@ -198,6 +198,15 @@ impl Aggregator {
         }
     }
 
+    /// It begins amid a stream, of which rows before this have gone by unseen.
+    pub(crate) fn begin(&mut self, whole_from: Timestamp) {
+        self.spec.whole_from = match self.spec.window {
+            // What it sees of a session may be its end.
+            Window::Session { gap } => whole_from.0.saturating_add(gap),
+            _ => whole_from.0,
+        };
+    }
+
     fn held(&self) -> usize {
         match &self.state {
             State::Panes(panes) => panes.bytes(),

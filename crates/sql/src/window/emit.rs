@@ -1,7 +1,8 @@
 //! Rows that come out of windows.
 
 use arrow::compute::cast;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow_select::filter::filter_record_batch;
 use std::sync::Arc;
 
 use datafusion_common::Result;
@@ -111,5 +112,10 @@ pub(super) fn rows(
         }
         Ok(cast(&values, field.data_type())?)
     });
-    batch_of(&spec.schema, columns.collect::<Result<Vec<_>>>()?, windows.len())
+    let batch = batch_of(&spec.schema, columns.collect::<Result<Vec<_>>>()?, windows.len())?;
+    if windows.iter().all(|(start, _)| *start >= spec.whole_from) {
+        return Ok(batch);
+    }
+    let whole: BooleanArray = windows.iter().map(|w| Some(w.0 >= spec.whole_from)).collect();
+    Ok(filter_record_batch(&batch, &whole)?)
 }

@@ -64,4 +64,6 @@ pub(crate) struct Aggregation {
     pub allowed_lateness: i64,
     /// The most bytes of state.
     pub state_bytes: u64,
+    /// Windows that begin before this are not whole, and give no row.
+    pub whole_from: i64,
 }

@@ -77,6 +77,7 @@ impl Lower<'_> {
             schema: after.schema.clone(),
             allowed_lateness: self.known.lateness,
             state_bytes: self.state_bytes,
+            whole_from: i64::MIN,
         };
         let (explain, state) = (made.explain(&spec, &between.times), made.state(&spec)?);
         self.grown.push(Grown { spec, explain, state, names: made.names() });

@@ -111,6 +111,7 @@ pub(super) fn aggregation(window: Window, keys: &[&str], aggregates: &[&str]) ->
         schema,
         allowed_lateness: 0,
         state_bytes: 1 << 30,
+        whole_from: i64::MIN,
     }
 }
 
