@@ -15,7 +15,7 @@ use millstream_core::operator::{Operator, Output, PlannedView};
 use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
 use crate::line::Ground;
-use crate::pass::{Passing, Timing};
+use crate::pass::{Passed, Passing, Timing};
 use crate::tasks::panicked;
 use crate::time::Reach;
 
@@ -120,10 +120,11 @@ impl Mills {
         let before = self.made;
         loop {
             let Some(Sack { way, rows, arrival }) = self.sacks.pop() else {
-                if self.pass(ground)? {
-                    continue;
+                match self.pass(ground)? {
+                    Passed::All => return Ok(Progress::Done),
+                    Passed::One => continue,
+                    Passed::Waits => return Ok(Progress::Waits),
                 }
-                return Ok(Progress::Done);
             };
             match way {
                 Way::Sink(sink) => {

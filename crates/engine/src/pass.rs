@@ -26,6 +26,17 @@ enum Feed {
     Timeless,
 }
 
+/// What came of letting a view hear of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// All have heard of it.
+    All,
+    /// One more has, or a part of what it gives has come.
+    One,
+    /// What it gives next lacks answers of a lookup.
+    Waits,
+}
+
 /// How a view stands in time.
 pub(crate) struct Timing {
     feeds: Vec<Feed>,
@@ -157,25 +168,25 @@ impl Mills {
         rows
     }
 
-    /// Lets the next view hear how far time has come. Says whether there was one.
-    pub(crate) fn pass(&mut self, ground: &mut Ground) -> Result<bool> {
+    /// Lets the next view hear how far time has come, if there is one.
+    pub(crate) fn pass(&mut self, ground: &mut Ground) -> Result<Passed> {
         if let Some((source, reach)) = self.time.rose.take() {
             if let Some(fed) = self.time.fed.get(&source) {
                 self.time.due = fed.iter().rev().copied().collect();
             }
             self.time.sources.insert(source, reach);
         }
-        let Some(index) = self.time.due.pop() else { return Ok(false) };
-        let Some(timing) = self.mills.get(index).map(|m| &m.timing) else { return Ok(true) };
-        let Some(before) = timing.reach else { return Ok(true) };
+        let Some(index) = self.time.due.pop() else { return Ok(Passed::All) };
+        let Some(timing) = self.mills.get(index).map(|m| &m.timing) else { return Ok(Passed::One) };
+        let Some(before) = timing.reach else { return Ok(Passed::One) };
         let stateful = timing.stateful;
         let reach = Reach::of_all(before, timing.feeds.iter().filter_map(|f| self.reach_of(f)));
-        let mut more = false;
+        let (mut more, mut waits) = (false, false);
         if stateful && reach.upto() != before.upto() {
             let (offset, arrival) = self.time.frame;
             let mut out = Output::default();
             self.act(index, ground, |view| view.advance(reach.upto(), arrival, &mut out))?;
-            more = out.more;
+            (more, waits) = (out.more || out.waits, out.waits);
             self.name(index, offset, before.upto(), &mut out);
             self.pass_on(index, &out, arrival, ground)?;
         }
@@ -184,7 +195,7 @@ impl Mills {
         } else if let Some(mill) = self.mills.get_mut(index) {
             mill.timing.reach = Some(reach);
         }
-        Ok(true)
+        Ok(if waits { Passed::Waits } else { Passed::One })
     }
 
     /// Gives rows that time made their names.

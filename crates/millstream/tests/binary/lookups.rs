@@ -150,3 +150,49 @@ fn a_run_that_is_told_to_stop_leaves_what_waits_to_the_next() {
     server.restart();
     job.whole(&job.start(&["--once"], "1000000/s").done().with_code(0).closed());
 }
+
+#[test]
+fn what_a_window_gives_is_looked_up_too() {
+    if !has_redis("what_a_window_gives_is_looked_up_too") {
+        return;
+    }
+    let server = RedisServer::forgetful();
+    for thing in 0..10 {
+        server.ask(&["HSET", &format!("thing:{thing}"), "level", &thing.to_string()]);
+    }
+    let bench = Bench::new();
+    let file = format!(
+        r#"
+sources:
+  readings:
+    from:
+      generate:
+        rows: 5000
+        fields: {{ id: {{ sequence: {{ start: 0 }} }}, ms: {{ sequence: {{ start: 1790000000000, step: 10 }} }} }}
+    columns: {{ id: int64, ms: timestamp_ms }}
+    event_time: {{ column: ms }}
+lookups:
+  things:
+    from: {{ redis: {{ url: "{}", read: {{ hash: {{ key: "thing:{{key}}" }} }} }} }}
+    columns: {{ level: int64 }}
+    ttl: 0s
+    mode: recorded
+views:
+  counted: |
+    SELECT w.window_start, w.thing, w.n, t.level
+    FROM (SELECT window_start, id % 10 AS thing, count(*) AS n
+          FROM TUMBLE(readings, ms, INTERVAL '5 seconds') GROUP BY window_start, id % 10) w
+    LEFT JOIN things t ON t.key = w.thing
+sinks:
+  out: {{ rows: counted, to: {{ sqlite: {{ path: out.db, table: rows }} }} }}
+"#,
+        server.url()
+    );
+    bench.write("p.yaml", &file);
+    let closed = bench.run(&["run", "p.yaml", "--once", "--json"]).with_code(0).closed();
+    assert_eq!(edge(&closed, "view", "counted", "out"), 100);
+    assert_eq!(
+        bench.count("out.db", "SELECT count(*) FROM rows WHERE level = thing AND n = 50"),
+        100
+    );
+}
