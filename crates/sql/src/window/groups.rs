@@ -179,7 +179,13 @@ impl Groups {
 
     /// Adds what these have, which are later in time.
     pub(super) fn merge(&mut self, later: &Self) -> Result<()> {
-        let to: Vec<_> = (0..short(later.len)).map(|g| self.number(later.key(g))).collect();
+        // Panes often have the same keys in the same order: the number after the last one is tried first.
+        let mut to: Vec<u32> = Vec::with_capacity(later.len);
+        for group in 0..short(later.len) {
+            let (key, next) = (later.key(group), to.last().map_or(0, |n| n + 1));
+            let same = (next as usize) < self.len && self.key(next) == key;
+            to.push(if same { next } else { self.number(key) });
+        }
         for states in &mut self.states {
             states.grow(self.len, self.capacity);
         }
