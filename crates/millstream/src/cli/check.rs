@@ -80,7 +80,7 @@ pub(crate) fn render(plan: &Plan) -> String {
     out
 }
 
-fn entry(out: &mut String, word: &str, text: &str) {
+pub(super) fn entry(out: &mut String, word: &str, text: &str) {
     out.push_str(&format!("  {word:<width$}{}\n", hanging(text, INDENT), width = INDENT - 2));
 }
 
@@ -118,7 +118,7 @@ fn lookup(lookup: &LookupPlan, out: &mut String) {
     entry(out, "mode", &lookup.mode);
 }
 
-fn view(view: &ViewPlan, out: &mut String) {
+pub(super) fn view(view: &ViewPlan, out: &mut String) {
     if !view.waits_for.is_empty() {
         out.push_str(&format!("\nview {}\n", view.name));
         let waits = view.waits_for.join(", ");

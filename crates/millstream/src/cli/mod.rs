@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod dead;
 mod docs;
+mod explain;
 mod failure;
 mod init;
 mod ledger;
@@ -37,6 +38,7 @@ pub(crate) struct Cli {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Explain(explain::Explain),
     Test(test::Test),
     Dead(dead::Dead),
     Status(status::Status),
@@ -51,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Run(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Explain(verb) => verb.run(),
         Verb::Test(verb) => verb.run(),
         Verb::Dead(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),

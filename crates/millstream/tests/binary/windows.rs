@@ -154,6 +154,13 @@ tests:
     expect: { minutes: [{ total: 2 }] }
 ";
     bench.write("p.yaml", file);
+    let told = bench.run(&["explain", "p.yaml", "minutes"]).with_code(0).stdout;
+    for said in
+        ["TUMBLE of 1 minute of ts, by sensor", "keep a state for each window and key", "decoded"]
+    {
+        assert!(told.contains(said), "{said}\n{told}");
+    }
+    bench.run(&["explain", "p.yaml", "nothing"]).with_code(2);
     bench.run(&["test", "p.yaml", "good"]).with_code(0);
     let told = bench.run(&["test", "p.yaml"]).with_code(1);
     for said in [
