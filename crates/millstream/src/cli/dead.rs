@@ -11,9 +11,9 @@ use millstream::dead_letters::DeadLetter;
 use millstream::desk::{self, Outcome, Pick};
 use millstream::queue::Queue;
 use millstream::role::Role;
-use millstream::{Error, Pipeline};
+use millstream::Error;
 
-use super::failure::{Failure, say};
+use super::failure::{Failure, load, say};
 use super::letters;
 
 /// List, show, replay or drop the records and rows that were set aside.
@@ -164,7 +164,7 @@ fn found(file: &PathBuf, pick: Pick) -> Result<Vec<(u64, DeadLetter)>, Failure> 
 
 /// Asks the running pipeline, else the queue at rest; `None` if there is no queue yet.
 fn ask(file: &PathBuf, request: Request) -> Result<Option<Answer>, Failure> {
-    let loaded = Pipeline::with(millstream::standard()).parts(file)?;
+    let loaded = load(file)?;
     let opener = &loaded.pipeline.queue.opener;
     let folder = opener.folder().ok_or_else(|| {
         Failure::World(
