@@ -69,15 +69,11 @@ fn hide(text: &str, secret: &str) -> Option<String> {
     found.then_some(out)
 }
 
-/// What follows the secret in a text that begins with it, in one of its forms.
-fn after<'t>(mut text: &'t str, secret: &str) -> Option<&'t str> {
-    if let Some(rest) = text.strip_prefix(secret) {
-        return Some(rest);
-    }
-    for c in secret.chars() {
-        text = after_char(text, c)?;
-    }
-    Some(text)
+/// What follows the secret in a text that begins with it, in the form that reaches farthest.
+fn after<'t>(text: &'t str, secret: &str) -> Option<&'t str> {
+    let formed = secret.chars().try_fold(text, after_char);
+    let plain = text.strip_prefix(secret);
+    formed.into_iter().chain(plain).min_by_key(|rest| rest.len())
 }
 
 fn after_char(text: &str, c: char) -> Option<&str> {
