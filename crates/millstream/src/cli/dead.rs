@@ -133,7 +133,7 @@ impl Act {
         let numbers: BTreeSet<u64> = self.numbers.into_iter().collect();
         let pick = Pick { numbers: numbers.clone(), part: self.part, limit: None };
         let part = pick.part.clone();
-        let (answer, parts) = ask(&self.file, request(pick))?;
+        let (answer, parts) = ask(&self.file, &request(pick))?;
         let Some(answer) = answer else {
             parts.know(part.as_deref())?;
             return match numbers.first() {
@@ -164,7 +164,7 @@ impl Act {
 
 fn found(file: &Path, pick: Pick) -> Result<Vec<(u64, DeadLetter)>, Failure> {
     let part = pick.part.clone();
-    let (answer, parts) = ask(file, Request::List(pick))?;
+    let (answer, parts) = ask(file, &Request::List(pick))?;
     let letters = match answer {
         None => Vec::new(),
         Some(Answer::Letters(letters)) => letters,
@@ -199,7 +199,7 @@ impl Parts {
 }
 
 /// Asks the running pipeline, else the queue at rest; `None` if there is no queue yet.
-fn ask(file: &Path, request: Request) -> Result<(Option<Answer>, Parts), Failure> {
+fn ask(file: &Path, request: &Request) -> Result<(Option<Answer>, Parts), Failure> {
     let loaded = load(file)?;
     let opener = &loaded.pipeline.queue.opener;
     let folder = opener.folder().ok_or_else(|| {
@@ -212,7 +212,7 @@ fn ask(file: &Path, request: Request) -> Result<(Option<Answer>, Parts), Failure
     let acts = matches!(request, Request::Drop(_) | Request::Replay(_));
     let finally = |error: Error| error.with_remedy(Remedy::Stop);
     let tried = async || {
-        let asked = control::ask(&folder, &request).await;
+        let asked = control::ask(&folder, request).await;
         // What broke off may have been done all the same.
         if let Some(answer) = if acts { asked.map_err(finally) } else { asked }? {
             return Ok(Some(answer));
