@@ -12,7 +12,11 @@ pub(crate) fn make(folder: &Path) -> io::Result<()> {
     let above = folder.parent().filter(|f| !f.as_os_str().is_empty());
     above.map_or(Ok(()), make)?;
     match fs::create_dir(folder) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => return Err(e),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && !folder.is_dir() => {
+            let what = format!("`{}` is no folder", folder.display());
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, what));
+        }
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
         Ok(()) | Err(_) => {}
     }
     sync(above.unwrap_or(Path::new(".")))

@@ -16,11 +16,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::file::lines::{Lines, READ_BYTES, Taken};
+use crate::file::lines::{Lines, READ_BYTES, Taken, header_in};
 
 /// Reads lines from standard input: `journalctl -f -o json | millstream run pipeline.yaml`.
 ///
-/// What is there is taken at once: a record is one line when they trickle, and many when they rush. It ends where
+/// What is there is taken at once: a record is one line when they trickle, and many when they rush; where the codec
+/// reads a header (CSV), the first line that is not empty is put before each record. It ends where
 /// the input ends; a last line without its line end counts. What was read and not yet in the queue is lost in a crash.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +58,7 @@ impl Config<dyn Source> for Stdin {
 /// A thread that reads, for reading from a pipe blocks, and cannot be broken off.
 struct Pipe<Take> {
     line_max: usize,
+    header: bool,
     report: Arc<dyn Report>,
     take: Option<Take>,
     records: Option<mpsc::Receiver<Result<Pulled>>>,
@@ -73,6 +75,7 @@ impl<Take> Pipe<Take> {
         }
         Ok(Self {
             line_max,
+            header: false,
             report: env.report.clone(),
             take: Some(take),
             records: None,
@@ -96,6 +99,7 @@ where
         let reader = Reader {
             lines: Lines::new(self.line_max),
             line_max: self.line_max,
+            seeks_header: self.header,
             report: self.report.clone(),
             split: self.split.clone(),
             sender,
@@ -133,14 +137,22 @@ where
         Replay::Never
     }
 
+    fn repeat_header(&mut self, header: bool) -> Result<()> {
+        self.header = header;
+        Ok(())
+    }
+
     fn describe(&self) -> String {
-        format!("standard input, lines up to {}", Bytes(self.line_max as u64))
+        let header = if self.header { ", the header before each record" } else { "" };
+        format!("standard input, lines up to {}{header}", Bytes(self.line_max as u64))
     }
 }
 
 struct Reader {
     lines: Lines,
     line_max: usize,
+    /// Whether a header is to be repeated that has not come yet.
+    seeks_header: bool,
     report: Arc<dyn Report>,
     split: Name,
     sender: mpsc::Sender<Result<Pulled>>,
@@ -161,9 +173,19 @@ impl Reader {
                     return;
                 }
             };
+            self.find_header(&taken);
             if !self.send(taken, ended) || ended {
                 return;
             }
+        }
+    }
+
+    /// Takes the header from what comes first.
+    fn find_header(&mut self, taken: &Taken) {
+        let lines = taken.lines.as_ref().filter(|_| self.seeks_header);
+        if let Some(header) = lines.and_then(|lines| lines.get(header_in(lines)?)) {
+            self.lines.repeat(bytes::Bytes::copy_from_slice(header));
+            self.seeks_header = false;
         }
     }
 
@@ -214,6 +236,25 @@ mod tests {
         let last = next(&mut source).await.unwrap();
         assert_eq!((&last.records[0].value[..], last.ended), (&b"four"[..], true));
         assert!(next(&mut source).await.is_none() && next(&mut source).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_header_stands_before_each_record() {
+        let (from, mut to) = std::io::pipe().unwrap();
+        let mut source = pipe(from);
+        source.repeat_header(true).unwrap();
+        source.open(&SplitPositions::new()).await.unwrap();
+        for (written, record) in [
+            ("\n", "\n"),
+            ("id,n\n1,x\n2", "id,n\n1,x\n"),
+            (",y\n", "id,n\n2,y\n"),
+            ("\n3,", "id,n\n\n"),
+        ] {
+            to.write_all(written.as_bytes()).unwrap();
+            assert_eq!(next(&mut source).await.unwrap().records[0].value, record);
+        }
+        drop(to);
+        assert_eq!(next(&mut source).await.unwrap().records[0].value, "id,n\n3,");
     }
 
     #[tokio::test]

@@ -344,3 +344,15 @@ fn options_that_cannot_be_are_refused_with_what_to_write() {
         assert!(error.contains(wanted) && error.contains("fix:"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_file_where_the_folder_should_be_stops_it_with_what_to_do() {
+    for path in ["taken/", "taken/below/"] {
+        let folder = Folder::new(&format!(r#"{{"path":"{path}","format":"ndjson"}}"#));
+        fs::write(folder.folder.path().join("taken"), "").unwrap();
+        let schema = RecordBatch::try_from_iter(odd()).unwrap().schema();
+        let error = folder.build().unwrap().open(schema).await.unwrap_err();
+        assert_eq!(error.remedy(), Remedy::Stop, "{error}");
+        assert!(error.how_to_fix().unwrap().contains("move away the file"), "{error}");
+    }
+}

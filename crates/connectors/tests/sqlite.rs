@@ -445,3 +445,20 @@ async fn what_fails_behind_the_engines_back_is_told_by_the_next_call() {
     assert_eq!(sink.open(laws::schema()).await.unwrap(), Held::Fresh);
     assert_eq!(table.ids().await, [0; 0]);
 }
+
+#[test]
+fn columns_that_cannot_be_stored_are_told_before_anything_is_opened() {
+    let schema = |names: &[&str]| {
+        let field =
+            |name: &&str| arrow_schema::Field::new(*name, arrow_schema::DataType::Int64, true);
+        arrow_schema::Schema::new(names.iter().map(field).collect::<Vec<_>>())
+    };
+    let table = Table::new(KEYED);
+    let sink = table.named("sink");
+    sink.suits(&schema(&["id", "n"])).unwrap();
+    let error = sink.suits(&schema(&["n", "m"])).unwrap_err();
+    assert!(error.what().contains("key column `id`"), "{error}");
+    assert_eq!(error.how_to_fix(), Some("choose from `n`, `m`"));
+    assert!(sink.suits(&schema(&["id", "ID"])).is_err());
+    assert!(fs::read_dir(table.folder.path()).unwrap().next().is_none());
+}

@@ -92,6 +92,11 @@ pub trait Codec: Send + Sync {
         used: Option<&BTreeSet<String>>,
     ) -> Result<Box<dyn Decoder>>;
 
+    /// Whether each record begins with a header, which a source that cuts a text into records has to repeat.
+    fn has_header(&self) -> bool {
+        false
+    }
+
     /// One line for `check`.
     fn describe(&self) -> String;
 }

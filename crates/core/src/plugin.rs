@@ -247,7 +247,7 @@ pub trait QueueOpener: Send + Sync {
     /// Opens the queue, making it if it is not there, cutting a torn tail, taking the lock.
     ///
     /// # Errors
-    /// `Stop` when another process holds it (naming it), or when it is corrupt (naming file and byte).
+    /// `Retry` when another process holds it (naming it), `Stop` when it is corrupt (naming file and byte).
     async fn open(&self) -> Result<Arc<dyn Queue>>;
 
     /// The folder beside which the pipeline keeps its socket and state; `None` if it keeps nothing on disk.

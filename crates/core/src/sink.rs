@@ -1,6 +1,6 @@
 //! Where rows leave.
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 
 use crate::codec::{RowId, Rows};
@@ -96,6 +96,15 @@ pub trait Sink: Send {
     /// By remedy.
     async fn close(&mut self, last: Epoch) -> Result<()> {
         let _ = last;
+        Ok(())
+    }
+
+    /// Whether it can take rows of these columns, as far as that can be told without opening anything.
+    ///
+    /// # Errors
+    /// `Stop` when it cannot.
+    fn suits(&self, schema: &Schema) -> Result<()> {
+        let _ = schema;
         Ok(())
     }
 

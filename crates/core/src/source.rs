@@ -74,6 +74,17 @@ pub trait Source: Send {
     /// What it can give again after a crash.
     fn replay(&self) -> Replay;
 
+    /// Told once, before `open`: whether each record has to begin with the header of its text, for the codec takes
+    /// the first line of each record for one. A source that cuts one text into several records repeats the header in
+    /// each; one whose records are documents of their own has nothing to do, as each brings its own.
+    ///
+    /// # Errors
+    /// `Stop` when its options say otherwise.
+    fn repeat_header(&mut self, header: bool) -> Result<()> {
+        let _ = header;
+        Ok(())
+    }
+
     /// The columns of its rows, where the source itself knows them (a generator, the host's sensors).
     fn columns(&self) -> Option<crate::codec::Columns> {
         None

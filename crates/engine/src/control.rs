@@ -1,9 +1,11 @@
 //! A running pipeline is asked, not raced: a Unix socket in the data folder takes requests.
 //!
-//! One JSON object a line each way. See [`Request`] and [`Answer`].
+//! One JSON object a line each way. See [`Request`] and [`Answer`]. Until the answer is there, a space comes each second
+//! as a sign of life: a process that is frozen sends none, and is not waited for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -23,6 +25,12 @@ pub const SOCKET: &str = "control.sock";
 
 /// The longest request that is read.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
+
+/// Between two signs of life while an answer is being made.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a running pipeline may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// What one can ask.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,12 +115,22 @@ async fn serve(
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str(&line) {
-        Ok(request) => match answer(request, &shared, &asks).await {
-            Ok(answer) => answer,
-            Err(e) => Answer::Failed(e.to_string()),
-        },
-        Err(e) => Answer::Failed(format!("cannot read the request: {e}")),
+    let made = async {
+        match serde_json::from_str(&line) {
+            Ok(request) => match answer(request, &shared, &asks).await {
+                Ok(answer) => answer,
+                Err(e) => Answer::Failed(shared.status.redact(&e.to_string())),
+            },
+            Err(e) => Answer::Failed(format!("cannot read the request: {e}")),
+        }
+    };
+    tokio::pin!(made);
+    let mut alive = tokio::time::interval(ALIVE_EVERY);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut made => break answer,
+            _ = alive.tick() => write.write_all(b" ").await?,
+        }
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
@@ -153,22 +171,51 @@ async fn commit(shared: &Shared, numbers: Vec<u64>, asks: &mpsc::Sender<Ask>) ->
     told.await.map_err(|_| stopped())
 }
 
+/// Whether a running pipeline listens in this folder.
+pub(crate) async fn listens(folder: &Path) -> bool {
+    UnixStream::connect(folder.join(SOCKET)).await.is_ok()
+}
+
 /// Asks a running pipeline, if one listens in this folder; `None` if none does.
 ///
 /// # Errors
-/// `Retry` when the connection breaks, and what the pipeline itself answers.
+/// `Retry` when the connection breaks, `Stop` when the pipeline is silent, and what the pipeline itself answers.
 pub async fn ask(folder: &Path, request: &Request) -> Result<Option<Answer>> {
-    let Ok(mut stream) = UnixStream::connect(folder.join(SOCKET)).await else { return Ok(None) };
+    let connect = UnixStream::connect(folder.join(SOCKET));
+    // Where nobody takes connections, so many of them wait that this one does not come to wait.
+    let Ok(connected) = tokio::time::timeout(SILENCE_MAX, connect).await else {
+        return Err(silent(folder, None));
+    };
+    let Ok(mut stream) = connected else { return Ok(None) };
+    let holder = stream.peer_cred().ok().and_then(|holder| holder.pid());
     let broken = |e: std::io::Error| Error::retry("the running pipeline did not answer").because(e);
     let mut bytes = serde_json::to_vec(request)
         .map_err(|e| Error::stop("cannot write the request").because(e))?;
     bytes.push(b'\n');
-    stream.write_all(&bytes).await.map_err(broken)?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.map_err(broken)?;
-    match serde_json::from_str(&line) {
+    let wrote = tokio::time::timeout(SILENCE_MAX, stream.write_all(&bytes)).await;
+    wrote.map_err(|_| silent(folder, holder))?.map_err(broken)?;
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let read = tokio::time::timeout(SILENCE_MAX, stream.read_buf(&mut line)).await;
+        if read.map_err(|_| silent(folder, holder))?.map_err(broken)? == 0 {
+            return Err(Error::retry("the running pipeline broke off before it answered"));
+        }
+    }
+    match serde_json::from_slice(&line) {
         Ok(Answer::Failed(text)) => Err(Error::stop(text)),
         Ok(answer) => Ok(Some(answer)),
-        Err(e) => Err(Error::retry("the running pipeline's answer cannot be read").because(e)),
+        Err(e) => Err(Error::stop("the running pipeline's answer cannot be read")
+            .because(e)
+            .fix("it may be of another version: stop it and ask again")),
     }
+}
+
+fn silent(folder: &Path, holder: Option<i32>) -> Error {
+    let (who, wake) = match holder {
+        Some(id) => (format!("process {id}"), format!("`kill -CONT {id}`")),
+        None => ("another process".to_owned(), "`kill -CONT`".to_owned()),
+    };
+    Error::stop(format!("the pipeline of {who} holds the queue and does not answer"))
+        .at(folder.display().to_string())
+        .fix(format!("it may be suspended ({wake} lets it go on) or starved: look at it, or end it; what the queue holds is kept"))
 }

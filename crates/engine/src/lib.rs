@@ -27,6 +27,7 @@ mod grind;
 mod lanes;
 mod line;
 mod lookup;
+pub mod opening;
 mod outbox;
 mod pass;
 mod pins;

@@ -132,6 +132,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
     let live = line.looked_up(&lookups.live()).map_err(wrong)?;
     asked_for_too_much(pipeline, &live)?;
     cannot_replace(pipeline, &line)?;
+    unsuited(pipeline, &line)?;
     Ok(Plan {
         pipeline: pipeline.name.clone(),
         sources: sources(pipeline, &line),
@@ -298,6 +299,22 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
             Some(_) => return None,
         };
         Some(pipeline.text.problem(&["sinks", &sink.name, "to"], what).fix(fix))
+    };
+    let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
+}
+
+/// Columns that a sink needs or cannot have, where it is known which there are.
+fn unsuited(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
+    let problem = |sink: &SinkPart| {
+        let view = line.explained().iter().find(|e| e.name == sink.rows).map(|e| e.schema.clone());
+        let of_source = || line.columns(&sink.rows).map(|(columns, _)| columns.schema());
+        let error = sink.sink.suits(&*view.or_else(of_source)?).err()?;
+        let problem = pipeline.text.problem(&["sinks", &sink.name, "to"], error.what());
+        Some(match error.how_to_fix() {
+            Some(fix) => problem.fix(fix),
+            None => problem,
+        })
     };
     let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }

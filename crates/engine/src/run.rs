@@ -21,6 +21,7 @@ use crate::collect::{Collector, Ending, no_source_ends};
 use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
 use crate::line::Blueprint;
 use crate::lookup::Lookups;
+use crate::opening;
 use crate::process::Finish;
 use crate::seal::{Book, Shared};
 use crate::share::Share;
@@ -143,7 +144,7 @@ impl Engine {
         } = pipeline;
         let collects = options.only != Only::Process;
         possible(&options, &sources, opener.as_ref())?;
-        let queue = opener.open().await?;
+        let queue = opening::open(opener.as_ref(), &name).await?;
         let shared = Arc::new(Shared::new(queue.clone(), status, clock, &limits)?);
         let (finish_tell, finish_hear) = watch::channel(Finish::default());
         let kill = Arc::new(watch::channel(false).0);

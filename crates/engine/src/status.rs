@@ -182,7 +182,7 @@ impl Report for PartStatus {
         let (what, text) = (secrets.redact(what), secrets.redact(&error.line()).into_owned());
         self.up.set(0);
         if self.troubles.lock().begin(&what, text.clone(), self.clock.now()) {
-            let fix = error.how_to_fix();
+            let fix = error.how_to_fix().map(|fix| secrets.redact(fix).into_owned());
             tracing::warn!(part = %format_args!("{} {}", self.kind.word(), self.name), split = %what, error = text, fix, "trouble");
         }
     }
@@ -192,9 +192,8 @@ impl Report for PartStatus {
         if troubles.now.is_empty() {
             return;
         }
-        let secrets = self.secrets.lock().clone();
-        let what = secrets.redact(what);
-        if troubles.now.remove(what.as_ref()).is_some_and(|trouble| trouble.told) {
+        let what = self.secrets.lock().redact(what).into_owned();
+        if troubles.now.remove(&what).is_some_and(|trouble| trouble.told) {
             tracing::info!(part = %format_args!("{} {}", self.kind.word(), self.name), split = %what, "works again");
         }
         if troubles.now.is_empty() {
@@ -391,6 +390,11 @@ impl Status {
     /// Hides these in all troubles from now on, those of parts made before included.
     pub fn hide(&self, secrets: Secrets) {
         *self.secrets.lock() = secrets;
+    }
+
+    /// Text without what is hidden.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        self.secrets.lock().redact(text).into_owned()
     }
 
     /// How long it has run.

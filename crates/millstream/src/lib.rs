@@ -34,7 +34,9 @@ pub use millstream_core::{
 pub use millstream_engine::config::{HttpOptions, Problem, Problems, reference, schema};
 pub use millstream_engine::plan::Plan;
 pub use millstream_engine::snapshot::{self, Snapshot};
-pub use millstream_engine::{Closing, Only, Status, Stopper, control, dead_letters, desk, status};
+pub use millstream_engine::{
+    Closing, Only, Status, Stopper, control, dead_letters, desk, opening, status,
+};
 pub use millstream_sql::functions;
 pub use pipeline::{Loaded, Loader, Pipeline};
 

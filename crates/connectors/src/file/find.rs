@@ -30,6 +30,7 @@ impl Watch {
     /// Lists the files, sees which ones are those that are being read, and gives back the others. Files that were
     /// cut come last: what is new may be the copy of what was in them.
     pub(super) fn find(&mut self) -> Vec<Found> {
+        self.tell_strays();
         let entries = self.task.listing.entries();
         let now = Instant::now();
         let listed: BTreeMap<FileId, &Entry> = entries.iter().map(|e| (e.id, e)).collect();

@@ -1,6 +1,7 @@
 //! Packs a stream of bytes into records of whole lines.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -125,6 +126,16 @@ impl Lines {
         buffer.extend_from_slice(tail);
         buffer
     }
+}
+
+/// Where the header of a text stands that begins with `text`: its first line that is not empty, with its end. A byte
+/// order mark before it is none of it.
+pub(crate) fn header_in(text: &[u8]) -> Option<Range<usize>> {
+    let mark = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let line = text.get(mark..)?;
+    let begin = mark + line.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
+    let end = begin + memchr::memchr(b'\n', text.get(begin..)?)?;
+    Some(begin..end + 1)
 }
 
 /// Without a copy, unless a short record would keep a long buffer alive.

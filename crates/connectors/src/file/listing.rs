@@ -47,7 +47,12 @@ impl Listing {
             path.to_owned()
         } else {
             // The folder's own name is no pattern.
-            let folder = glob::Pattern::escape(&folder.to_string_lossy());
+            let Some(name) = folder.to_str() else {
+                let what = "the name of the folder is no UTF-8, so no pattern can match in it";
+                let error = Error::stop(what).at(folder.display().to_string());
+                return Err(error.fix("rename it, or name files one by one"));
+            };
+            let folder = glob::Pattern::escape(name);
             if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
         };
         if let Err(e) = glob::Pattern::new(&pattern) {
@@ -120,6 +125,14 @@ impl Listing {
     /// As written in the pipeline file.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The pattern, if it is one, from the root or from where the process stands.
+    pub(super) fn pattern(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Pattern(pattern) => Some(pattern),
+            Kind::Path(_) => None,
+        }
     }
 
     /// Whether it is a pattern.

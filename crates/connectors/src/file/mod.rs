@@ -7,6 +7,7 @@ mod place;
 mod reader;
 mod sink;
 mod source;
+mod stray;
 mod watch;
 mod whole;
 

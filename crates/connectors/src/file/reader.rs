@@ -9,7 +9,7 @@ use millstream_core::record::{Name, Record};
 use millstream_core::source::Pulled;
 use rustix::buffer::spare_capacity;
 
-use super::lines::{Lines, READ_BYTES, Taken};
+use super::lines::{Lines, READ_BYTES, Taken, header_in};
 use super::place::{FileId, Place, changed, ends_at};
 
 /// A file that lines are read from.
@@ -191,9 +191,9 @@ impl Reader {
 
     /// Takes the header from the first record, or from the file's beginning.
     fn header_from(&mut self, began: u64, lines: Option<&Bytes>) -> io::Result<()> {
-        match lines.and_then(|l| Some(l.slice(..=memchr::memchr(b'\n', l)?))) {
+        match lines.and_then(|lines| lines.get(header_in(lines)?)) {
             Some(header) if began == 0 => {
-                self.lines.repeat(Bytes::copy_from_slice(&header));
+                self.lines.repeat(Bytes::copy_from_slice(header));
                 self.repeats = true;
                 Ok(())
             }
@@ -201,24 +201,26 @@ impl Reader {
         }
     }
 
+    /// Takes the header from the file's beginning, if it has been read.
     fn find_header(&mut self) -> io::Result<()> {
         if !self.options.header {
             return Ok(());
         }
-        let mut header = Vec::new();
-        while header.len() <= self.options.line_max {
-            let searched = header.len();
-            header.reserve_exact(READ_BYTES);
-            if rustix::io::pread(&self.file, spare_capacity(&mut header), searched as u64)? == 0 {
+        let mut begin = Vec::new();
+        while begin.len() <= self.options.line_max {
+            let searched = begin.len();
+            begin.reserve_exact(READ_BYTES);
+            if rustix::io::pread(&self.file, spare_capacity(&mut begin), searched as u64)? == 0 {
                 return Ok(());
             }
-            let new = header.get(searched..).unwrap_or_default();
-            if let Some(at) = memchr::memchr(b'\n', new) {
-                header.truncate(searched + at + 1);
-                self.lines.repeat(Bytes::copy_from_slice(&header));
+            let Some(place) = header_in(&begin) else { continue };
+            // One that is still to come is read as any line, and repeated from then on.
+            if place.end as u64 <= self.place.at {
+                let header = begin.get(place).unwrap_or_default();
+                self.lines.repeat(Bytes::copy_from_slice(header));
                 self.repeats = true;
-                return Ok(());
             }
+            return Ok(());
         }
         Ok(())
     }

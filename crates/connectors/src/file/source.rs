@@ -19,7 +19,8 @@ use super::watch::Watch;
 
 /// Reads files: lines (NDJSON, CSV, logs) or whole documents.
 ///
-/// A record is a run of whole lines, up to some 256 KiB. Each file is a split; what was read of it is known
+/// A record is a run of whole lines, up to some 256 KiB; where the codec reads a header (CSV), the first line of a file
+/// that is not empty is put before each record of it. Each file is a split; what was read of it is known
 /// by the file itself, not by its name, so that nothing is read twice or left out when a log is rotated, be it by
 /// renaming or by copying and cutting (what is written between the two is lost to any reader). A file that was cut and
 /// written anew is told by its length, or by its time of change and the first and last 256 bytes of what was read: one
@@ -36,9 +37,10 @@ pub struct FileSource {
     /// Where to begin in files that are there at the first start. Later files are read from their start.
     #[serde(default)]
     pub from: Begin,
-    /// The first line of each file is a header (CSV): it is put before each record.
+    /// Whether the first line of each file is a header, which is put before each record. Left out, it is as the codec
+    /// says; what the codec contradicts is refused.
     #[serde(default)]
-    pub header: bool,
+    pub header: Option<bool>,
     /// Each file is one record (a JSON document, say). With `follow`, a file that changes is read again.
     #[serde(default)]
     pub whole: bool,
@@ -114,6 +116,8 @@ pub(super) struct Task {
 pub(super) struct Files {
     task: Task,
     name: String,
+    /// What the file says of headers.
+    header: Option<bool>,
     records: Option<mpsc::Receiver<Result<Pulled>>>,
     /// Dropped with the source, which ends the thread.
     stop: Option<std::sync::mpsc::Sender<()>>,
@@ -127,7 +131,7 @@ impl Files {
             return Err(Error::stop(format!("`line_max: {}` is too short", options.line_max))
                 .fix("give 256KiB or more"));
         }
-        if options.whole && (options.header || options.from == Begin::End) {
+        if options.whole && (options.header.is_some() || options.from == Begin::End) {
             return Err(Error::stop("`whole` reads files as they are, not by lines")
                 .fix("leave out `header` and `from`"));
         }
@@ -136,7 +140,7 @@ impl Files {
                 .fix("give `follow: true`, or leave out `from`"));
         }
         let listing = Listing::new(&options.path, env)?;
-        let lines = ReaderOptions { header: options.header, line_max };
+        let lines = ReaderOptions { header: options.header == Some(true), line_max };
         let task = Task {
             listing,
             follow: options.follow,
@@ -146,7 +150,8 @@ impl Files {
             times,
             report: env.report.clone(),
         };
-        Ok(Self { task, name: env.name.clone(), records: None, stop: None, ended: false })
+        let (name, header) = (env.name.clone(), options.header);
+        Ok(Self { task, name, header, records: None, stop: None, ended: false })
     }
 }
 
@@ -206,6 +211,21 @@ impl Source for Files {
         Replay::Exact
     }
 
+    fn repeat_header(&mut self, header: bool) -> Result<()> {
+        if self.task.whole {
+            // Each file is one record, and brings its own.
+            return Ok(());
+        }
+        if let Some(given) = self.header.filter(|given| *given != header) {
+            let codec = if header { "takes the first line for one" } else { "reads none" };
+            return Err(Error::stop(format!("`header: {given}`, but the codec {codec}"))
+                .at("header")
+                .fix("leave it out, for the source follows `decode`; `csv: { header: false }` reads without"));
+        }
+        self.task.lines.header = header;
+        Ok(())
+    }
+
     fn describe(&self) -> String {
         let what = match (self.task.whole, self.task.follow) {
             (true, false) => "whole files, once",
@@ -215,7 +235,8 @@ impl Source for Files {
         };
         let max = Bytes(self.task.lines.line_max as u64);
         let unit = if self.task.whole { "file" } else { "line" };
-        format!("`{}`: {what}, up to {max} a {unit}", self.task.listing.text())
+        let header = if self.task.lines.header { ", the header before each record" } else { "" };
+        format!("`{}`: {what}{header}, up to {max} a {unit}", self.task.listing.text())
     }
 }
 

@@ -9,6 +9,9 @@ use millstream_core::plugin::Act;
 use millstream_core::record::{Name, Record};
 use millstream_testkit::laws::source as laws;
 
+#[path = "header_tests.rs"]
+mod header;
+
 const TIMES: Times = Times {
     poll: Duration::from_millis(3),
     list: Duration::from_millis(15),
@@ -158,26 +161,6 @@ async fn lines_read_once_keep_the_laws_of_sources() {
         assert!(fs::read(bench.path(split)).unwrap() == records.concat(), "{split}");
     }
     assert_eq!(run.rows.len(), 5);
-}
-
-#[tokio::test]
-async fn a_csv_header_stands_before_each_record_also_after_a_restart() {
-    let bench = Bench::new();
-    let rows: String = (0..60_000).map(|i| format!("{i},{}\n", i * 7)).collect();
-    bench.write("a.csv", format!("id,value\n{rows}"));
-    bench.write("b.csv", "id,value\n");
-    bench.write("c.csv", "id,value");
-    let make = || bench.source(r#"{"path":"?.csv","header":true}"#);
-    let bare = |record: &Record| {
-        let mut lines = laws::lines(record);
-        let header = lines.remove(0);
-        assert!(header.starts_with(b"id,value"), "each record begins with the header");
-        lines
-    };
-    laws::all(make, bare, 12).await;
-    let run = laws::run(make().as_mut(), &SplitPositions::new(), bare).await;
-    assert_eq!(run.rows["a.csv"].concat(), rows.as_bytes());
-    assert!(run.steps.len() > 4, "more than one record should have been made");
 }
 
 #[tokio::test]

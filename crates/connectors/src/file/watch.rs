@@ -16,6 +16,7 @@ use super::find::{Found, base};
 use super::place::{FileId, Place};
 use super::reader::{Read, Reader};
 use super::source::{Begin, Task};
+use super::stray::Strays;
 
 /// Reads the files of a task and sends what it finds.
 pub(super) struct Watch {
@@ -31,6 +32,8 @@ pub(super) struct Watch {
     pub(super) early: BTreeSet<FileId>,
     /// Files that are read and closed: when each was changed, and how many looks found just that.
     pub(super) looks: BTreeMap<FileId, (i64, u8)>,
+    /// What is not read for its name.
+    pub(super) strays: Strays,
     sender: mpsc::Sender<Result<Pulled>>,
     stopped: Receiver<()>,
 }
@@ -74,6 +77,7 @@ impl Watch {
             first: true,
             early: BTreeSet::new(),
             looks: BTreeMap::new(),
+            strays: Strays::default(),
             sender,
             stopped,
         })

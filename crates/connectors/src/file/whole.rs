@@ -22,6 +22,7 @@ impl Watch {
     pub(super) fn read_whole(&mut self) -> Result<(), Gone> {
         let mut before: BTreeMap<FileId, Place> = BTreeMap::new();
         loop {
+            self.tell_strays();
             let entries = self.task.listing.entries();
             let mut failed = false;
             let mut now = BTreeMap::new();

@@ -153,7 +153,7 @@ impl Poller {
         let again = match wait {
             Some(wait) if busy => {
                 if wait > longest {
-                    let (asked, longest) = (Span(wait), Span(longest));
+                    let (asked, longest) = (asked(wait), Span(longest));
                     what.push_str(&format!(
                         ", to be asked again in {asked}, which is cut: the next try is in {longest}"
                     ));
@@ -207,6 +207,15 @@ impl Poller {
     }
 }
 
+/// A wait as people read it: whole seconds, and no more days than anybody would count.
+fn asked(wait: Duration) -> String {
+    const SHOWN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+    if wait > SHOWN_MAX {
+        return "more than a year".to_owned();
+    }
+    Span(Duration::from_secs(wait.as_secs())).to_string()
+}
+
 /// Seconds, or the time until a date (RFC 9110, 10.2.3).
 fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
@@ -234,5 +243,7 @@ mod tests {
         assert_eq!(retry_after("", now), None);
         let long = retry_after("99999999999999999999", now).unwrap();
         assert!(long > RETRY_AFTER_MAX, "{long:?}");
+        assert_eq!(asked(long), "more than a year");
+        assert_eq!(asked(Duration::from_millis(7_200_500)), "2h");
     }
 }

@@ -236,7 +236,7 @@ async fn what_a_server_asks_for_or_leads_to_is_told_in_the_right_words() {
         ("nowhere", "leads nowhere"),
         ("circle", "leads in circles"),
         ("later", "to be asked again in 1d, which is cut: the next try is in 1h"),
-        ("never", "which is cut: the next try is in 1h"),
+        ("never", "to be asked again in more than a year, which is cut: the next try is in 1h"),
     ];
     let urls = words.map(|(n, _)| format!(r#"{{"url":"{address}/{n}","name":"{n}"}}"#));
     let options = format!(r#"{{"urls":[{}],"every":"20ms","timeout":"1s"}}"#, urls.join(","));

@@ -76,14 +76,37 @@ enum RedisUnder {
 #[serde(deny_unknown_fields)]
 struct RedisKey {
     /// The key in Redis, such as `device:{key}`, in which `{key}` stands for the one looked up; `{{` and `}}` for a brace.
-    key: Template,
+    #[schemars(with = "Template")]
+    key: String,
 }
 
 impl RedisUnder {
-    fn key(&self) -> &Template {
+    /// The key as written, and where.
+    fn written(&self) -> (&str, &'static str) {
         match self {
-            Self::Hash(k) | Self::Json(k) | Self::String(k) => &k.key,
+            Self::Hash(k) => (&k.key, "read.hash.key"),
+            Self::Json(k) => (&k.key, "read.json.key"),
+            Self::String(k) => (&k.key, "read.string.key"),
         }
+    }
+
+    /// The key, with the one thing in it that is known here.
+    fn key(&self) -> Result<Template> {
+        let (text, place) = self.written();
+        let parsed =
+            Template::parse(text).map_err(|why| format!("`{text}` is no key to look up by: {why}"));
+        let one = parsed.and_then(|key| {
+            let other = key.columns().find(|c| *c != KEY).map(str::to_owned);
+            other.map_or(Ok(key), |other| {
+                Err(format!("the key has `{{{other}}}` in it, which is not known here"))
+            })
+        });
+        one.map_err(|what| {
+            let fix = format!(
+                "write `{{{KEY}}}` where the key looked up stands, such as `device:{{{KEY}}}`"
+            );
+            Error::stop(what).at(place).fix(fix)
+        })
     }
 }
 
@@ -92,19 +115,16 @@ impl Config<dyn Lookup> for RedisLookup {
 
     fn build(self, env: &Env) -> Result<Box<dyn Lookup>> {
         let Self { url, password, tls, timeout, read } = self;
-        if let Some(other) = read.key().columns().find(|c| *c != KEY) {
-            let what =
-                format!("the key has `{{{other}}}` in it, and only `{{{KEY}}}` is known here");
-            return Err(Error::stop(what).fix(format!("write it as `device:{{{KEY}}}`, say")));
-        }
+        let key = read.key()?;
         let server = Server::new(url, password, tls, timeout.0, env)?;
-        Ok(Box::new(KeysOfRedis { session: Session::new(server), read }))
+        Ok(Box::new(KeysOfRedis { session: Session::new(server), read, key }))
     }
 }
 
 struct KeysOfRedis {
     session: Session,
     read: RedisUnder,
+    key: Template,
 }
 
 #[async_trait]
@@ -144,14 +164,14 @@ impl Lookup for KeysOfRedis {
             RedisUnder::Json(_) => "string of JSON",
             RedisUnder::String(_) => "string",
         };
-        format!("redis: a {what} per `{}` of {}", self.read.key(), self.session.server().place())
+        format!("redis: a {what} per `{}` of {}", self.key, self.session.server().place())
     }
 }
 
 impl KeysOfRedis {
     /// The key in Redis.
     fn key(&self, key: &str) -> String {
-        let pieces = self.read.key().pieces().iter();
+        let pieces = self.key.pieces().iter();
         pieces
             .map(|piece| match piece {
                 Piece::Text(text) => text.as_str(),

@@ -19,7 +19,7 @@ pub(super) enum Piece {
 
 impl Template {
     /// Reads a key; `{{` and `}}` stand for a brace.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text.chars().peekable();

@@ -12,7 +12,7 @@ mod table;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use millstream_core::codec::Rows;
 use millstream_core::plugin::{Config, Env};
@@ -24,6 +24,7 @@ use serde::Deserialize;
 
 use self::database::Database;
 use self::neighbours::Neighbour;
+use self::table::Table;
 use crate::lane::{Lane, Pending};
 
 /// Stores rows in a table of an SQLite database, each exactly once: how far it has come is kept in
@@ -231,6 +232,10 @@ impl Sink for SqliteSink {
 
     fn local(&self) -> bool {
         true
+    }
+
+    fn suits(&self, schema: &Schema) -> Result<()> {
+        Table::new(&self.options, schema).map(drop)
     }
 
     fn key(&self) -> Option<Vec<String>> {

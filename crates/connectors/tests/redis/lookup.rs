@@ -307,3 +307,21 @@ fn options_that_cannot_be_are_refused() {
     assert_eq!(refused("json", deep), None);
     assert!(of("hash").describe().contains("a hash per `{key}` of redis://127.0.0.1:1"));
 }
+
+#[test]
+fn a_key_that_is_none_is_told_with_its_place_and_how_to_write_it() {
+    for (key, what) in [
+        ("device", "it names no column"),
+        ("device:{id}", "`{id}` in it, which is not known here"),
+        ("a{", "a `{` has no `}`"),
+    ] {
+        for read in ["hash", "json", "string"] {
+            let url = "redis://127.0.0.1:1";
+            let error =
+                built(json!({ "url": url, "read": { read: { "key": key } } })).err().unwrap();
+            assert!(error.what().contains(what), "{error}");
+            assert_eq!(error.place(), Some(&*format!("read.{read}.key")));
+            assert!(error.how_to_fix().unwrap().contains("`device:{key}`"), "{error}");
+        }
+    }
+}

@@ -120,11 +120,23 @@ pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
         if s.filled == Filled::Lost || rows.is_null() || names.contains(s.text.as_str()) {
             continue;
         }
-        problems.push(
-            Problem::new(format!("`{}` is neither a source nor a view", s.text), tree.place(rows))
-                .path(tree.path(rows.id))
-                .fix(known(&s.text, names.iter().copied())),
-        );
+        let is_lookup = section(tree, "lookups").iter().any(|(key, _)| key.text == s.text);
+        let (what, fix) = if is_lookup {
+            (
+                format!("`{}` is a lookup: it has no rows of its own", s.text),
+                format!(
+                    "join it to rows in a view, `LEFT JOIN {} ON …`, and name that view here",
+                    s.text
+                ),
+            )
+        } else {
+            (
+                format!("`{}` is neither a source nor a view", s.text),
+                known(&s.text, names.iter().copied()),
+            )
+        };
+        let problem = Problem::new(what, tree.place(rows)).path(tree.path(rows.id));
+        problems.push(problem.fix(fix));
     }
 }
 

@@ -1,69 +1,15 @@
 //! `${NAME}`, `${NAME:-default}` and `${file:path}` in values, and the secrets they bring.
 
-use std::borrow::Cow;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::problem::Problem;
+use super::secrets::Secrets;
 use super::tree::{Filled, Node, Tree, Value};
 
 /// The longest file that `${file:…}` takes in.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
-/// Shorter secrets are only hidden where they stand as a word of their own: hiding each `1` would hide the text.
-const ANYWHERE_BYTES_MIN: usize = 4;
-
-/// Values from the environment and from files: never shown. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Secrets(Arc<[String]>);
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} secrets", self.0.len())
-    }
-}
-
-impl Secrets {
-    fn new(mut values: Vec<String>) -> Self {
-        // As `{:?}` writes them, too. The longest first: one may be part of another.
-        let escaped: Vec<String> = values.iter().map(|v| v.escape_debug().to_string()).collect();
-        values.extend(escaped);
-        values.retain(|v| !v.trim().is_empty());
-        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        values.dedup();
-        Self(values.into())
-    }
-
-    /// The text with `***` in place of every secret.
-    #[must_use]
-    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut text = Cow::Borrowed(text);
-        for secret in self.0.iter() {
-            if text.contains(secret.as_str()) {
-                text = Cow::Owned(hide(&text, secret));
-            }
-        }
-        text
-    }
-}
-
-fn hide(text: &str, secret: &str) -> String {
-    if secret.len() >= ANYWHERE_BYTES_MIN {
-        return text.replace(secret, "***");
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(secret) {
-        out.push_str(before);
-        let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        let inside = word(out.chars().next_back()) || word(after.chars().next());
-        out.push_str(if inside { secret } else { "***" });
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
 /// Puts values in place of every `${…}`, and says which secrets came with them.
 pub(super) fn fill(
     tree: &mut Tree,
@@ -71,7 +17,9 @@ pub(super) fn fill(
     variable: &dyn Fn(&str) -> Option<String>,
     problems: &mut Vec<Problem>,
 ) -> Secrets {
-    let mut fill = Fill { folder, variable, secrets: Vec::new(), problems: Vec::new() };
+    let listen = tree.root.get("http").and_then(|(_, http)| http.get("listen"));
+    let address = listen.map(|(_, node)| node.id);
+    let mut fill = Fill { folder, variable, address, secrets: Vec::new(), problems: Vec::new() };
     fill.node(&mut tree.root);
     for (id, problem) in fill.problems {
         let path = tree.path(id);
@@ -83,6 +31,8 @@ pub(super) fn fill(
 struct Fill<'a> {
     folder: &'a Path,
     variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Where the address stands that is listened on, which whoever asks there has to know.
+    address: Option<usize>,
     secrets: Vec<String>,
     problems: Vec<(usize, Problem)>,
 }
@@ -96,8 +46,12 @@ impl Fill<'_> {
                 if !scalar.text.contains("${") {
                     return;
                 }
+                let known = self.secrets.len();
                 match self.text(&scalar.text) {
                     Ok((text, filled)) => {
+                        if self.address == Some(node.id) && text.parse::<SocketAddr>().is_ok() {
+                            self.secrets.truncate(known);
+                        }
                         scalar.text = text;
                         scalar.filled = filled;
                     }

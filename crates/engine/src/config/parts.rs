@@ -140,7 +140,10 @@ impl<'a> Building<'a> {
                     self.by_default("json", &registry.codecs, Role::Codec, name, &options)
                 }
             };
-            if let (Some((kind, source)), Some((codec_kind, codec))) = (source, codec) {
+            if let (Some((kind, mut source)), Some((codec_kind, codec))) = (source, codec) {
+                if let Err(error) = source.repeat_header(codec.has_header()) {
+                    self.at_odds(node, &error);
+                }
                 parts.push(SourcePart {
                     name: name.clone(),
                     kind,
@@ -303,6 +306,16 @@ impl<'a> Building<'a> {
                 None
             }
         }
+    }
+
+    /// A source's options contradict its codec.
+    fn at_odds(&mut self, source: &Node, error: &Error) {
+        let Some((_, from)) = source.get("from") else { return };
+        let options = match &from.value {
+            Value::Map(entries) => entries.first().map_or(from, |(_, options)| options),
+            Value::Scalar(_) | Value::List(_) => from,
+        };
+        self.tell(contradiction(self.tree, options, error), options);
     }
 
     fn tell(&mut self, problem: Problem, node: &Node) {

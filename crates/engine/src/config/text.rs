@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use millstream_core::operator::ViewError;
 
-use super::fill::Secrets;
 use super::problem::{Problem, Problems, line_col};
+use super::secrets::Secrets;
 use super::tree::{Node, Tree};
 use super::view_place;
 

@@ -112,9 +112,12 @@ impl Reading {
 }
 
 fn other_columns(epoch: Epoch, was: &[String], now: &[String]) -> Error {
-    let list = |names: &[String]| names.join(", ");
+    let list = |names: &[String]| match names {
+        [] => "no column, only for whether there is an answer".to_owned(),
+        names => format!("the columns ({})", names.join(", ")),
+    };
     Error::stop(format!(
-        "its answers in epoch {epoch} were recorded for the columns ({}), and the views now ask for ({})",
+        "its answers in epoch {epoch} were recorded for {}, and the views now ask for {}",
         list(was),
         list(now)
     ))

@@ -168,6 +168,14 @@ impl Source for Fake {
         Replay::Polled
     }
 
+    fn repeat_header(&mut self, header: bool) -> Result<()> {
+        if header && self.described.contains("no header") {
+            return Err(Error::stop("there is no header").at("url").fix("write another"));
+        }
+        self.described.push_str(if header { " with a header" } else { "" });
+        Ok(())
+    }
+
     fn describe(&self) -> String {
         self.described.clone()
     }
@@ -222,6 +230,10 @@ impl Codec for FakeCodec {
 
     fn decoder(&self, _: &Columns, _: Option<&BTreeSet<String>>) -> Result<Box<dyn Decoder>> {
         unreachable!("nothing is decoded")
+    }
+
+    fn has_header(&self) -> bool {
+        self.0.contains("header: true")
     }
 
     fn describe(&self) -> String {

@@ -187,3 +187,21 @@ fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
     let broken = parse(&text.replace("hot\r\n    to", "hut\r\n    to")).unwrap_err();
     assert!(broken.to_string().contains("(pipeline.yaml:18:11)"), "{broken}");
 }
+
+#[test]
+fn a_source_is_told_whether_its_codec_reads_a_header() {
+    let text = |url: &str, decode: &str| {
+        format!(
+            "sources: {{ a: {{ from: {{ http: {{ url: \"http://{url}\" }} }}, decode: {decode} }} }}\nsinks: {{ o: {{ rows: a, to: stdout }} }}\n"
+        )
+    };
+    for (decode, header) in
+        [("csv", true), ("{ csv: { header: false } }", false), ("json", false), ("", false)]
+    {
+        let described = taken(&text("a", decode)).sources[0].source.describe();
+        assert_eq!(described.ends_with(" with a header"), header, "{decode}: {described}");
+    }
+    let told = parse(&text("no header", "csv")).unwrap_err().render(false);
+    assert!(told.contains("there is no header at sources.a.from.http.url"), "{told}");
+    assert!(told.contains("fix: write another"), "{told}");
+}

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use millstream::{Pipeline, Plan};
+use millstream::Plan;
 use millstream_engine::plan::{ColumnPlan, LookupPlan, SinkPlan, SourcePlan, ViewPlan};
 
-use super::failure::{Failure, say, say_json};
+use super::failure::{Failure, load, say, say_json};
 use super::screen::redacted;
 use super::table::{aligned, hanging};
 
@@ -29,7 +29,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let loaded = match Pipeline::with(millstream::standard()).parts(&self.file) {
+        let loaded = match load(&self.file) {
             Ok(loaded) => loaded,
             Err(problems) => return self.refuse(problems.into()),
         };

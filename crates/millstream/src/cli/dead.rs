@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use millstream::clock::SystemClock;
 use millstream::control::{self, Answer, Request};
 use millstream::dead_letters::DeadLetter;
 use millstream::desk::{self, Outcome, Pick};
+use millstream::opening::patiently;
 use millstream::queue::Queue;
 use millstream::role::Role;
-use millstream::{Error, Pipeline};
+use millstream::{Error, Remedy};
+use millstream_engine::config;
 
-use super::failure::{Failure, say};
+use super::failure::{Failure, load, say};
 use super::letters;
 
 /// List, show, replay or drop the records and rows that were set aside.
@@ -130,7 +132,10 @@ impl Act {
     fn run(self, done: &str, request: fn(Pick) -> Request) -> Result<(), Failure> {
         let numbers: BTreeSet<u64> = self.numbers.into_iter().collect();
         let pick = Pick { numbers: numbers.clone(), part: self.part, limit: None };
-        let Some(answer) = ask(&self.file, request(pick))? else {
+        let part = pick.part.clone();
+        let (answer, parts) = ask(&self.file, &request(pick))?;
+        let Some(answer) = answer else {
+            parts.know(part.as_deref())?;
             return match numbers.first() {
                 Some(number) => Err(no_such(*number)),
                 None => say(&format!("0 {done}\n")),
@@ -139,6 +144,9 @@ impl Act {
         let Answer::Done(Outcome { done: count, left, why }) = answer else {
             return Err(odd(&answer));
         };
+        if count + left == 0 {
+            parts.know(part.as_deref())?;
+        }
         say(&format!("{count} {done}\n"))?;
         if numbers.len() > count + left {
             let missing = numbers.len() - count - left;
@@ -154,17 +162,45 @@ impl Act {
     }
 }
 
-fn found(file: &PathBuf, pick: Pick) -> Result<Vec<(u64, DeadLetter)>, Failure> {
-    match ask(file, Request::List(pick))? {
-        None => Ok(Vec::new()),
-        Some(Answer::Letters(letters)) => Ok(letters),
-        Some(other) => Err(odd(&other)),
+fn found(file: &Path, pick: Pick) -> Result<Vec<(u64, DeadLetter)>, Failure> {
+    let part = pick.part.clone();
+    let (answer, parts) = ask(file, &Request::List(pick))?;
+    let letters = match answer {
+        None => Vec::new(),
+        Some(Answer::Letters(letters)) => letters,
+        Some(other) => return Err(odd(&other)),
+    };
+    if letters.is_empty() {
+        parts.know(part.as_deref())?;
+    }
+    Ok(letters)
+}
+
+/// The parts of the file that can set something aside. Letters may be of others, which the file has no more.
+struct Parts(Vec<String>);
+
+impl Parts {
+    fn of(pipeline: &config::Pipeline) -> Self {
+        let sources = pipeline.sources.iter().map(|s| &s.name);
+        let views = pipeline.views.iter().map(|v| &v.name);
+        let sinks = pipeline.sinks.iter().map(|s| &s.name);
+        Self(sources.chain(views).chain(sinks).cloned().collect())
+    }
+
+    /// Where nothing is found, the name may be wrong.
+    fn know(&self, part: Option<&str>) -> Result<(), Failure> {
+        let Some(part) = part.filter(|part| !self.0.iter().any(|known| known == part)) else {
+            return Ok(());
+        };
+        let what = format!("there is no part `{part}`, and no dead letter of it");
+        let fix = format!("parts of this file: {}", self.0.join(", "));
+        Err(Failure::Options(Error::stop(what).fix(fix)))
     }
 }
 
 /// Asks the running pipeline, else the queue at rest; `None` if there is no queue yet.
-fn ask(file: &PathBuf, request: Request) -> Result<Option<Answer>, Failure> {
-    let loaded = Pipeline::with(millstream::standard()).parts(file)?;
+fn ask(file: &Path, request: &Request) -> Result<(Option<Answer>, Parts), Failure> {
+    let loaded = load(file)?;
     let opener = &loaded.pipeline.queue.opener;
     let folder = opener.folder().ok_or_else(|| {
         Failure::World(
@@ -172,8 +208,13 @@ fn ask(file: &PathBuf, request: Request) -> Result<Option<Answer>, Failure> {
                 .fix("keep it with `queue: { log: { path: ./data } }`"),
         )
     })?;
-    block_on(async {
-        if let Some(answer) = control::ask(&folder, &request).await? {
+    // Another verb may hold the queue for a moment, or a pipeline that has just begun and does not listen yet.
+    let acts = matches!(request, Request::Drop(_) | Request::Replay(_));
+    let finally = |error: Error| error.with_remedy(Remedy::Stop);
+    let tried = async || {
+        let asked = control::ask(&folder, request).await;
+        // What broke off may have been done all the same.
+        if let Some(answer) = if acts { asked.map_err(finally) } else { asked }? {
             return Ok(Some(answer));
         }
         // Opening makes what is not there, so look first.
@@ -182,14 +223,16 @@ fn ask(file: &PathBuf, request: Request) -> Result<Option<Answer>, Failure> {
         if !opener.shared() && nothing() {
             return Ok(None);
         }
-        let queue = opener.open().await?;
-        if matches!(request, Request::Drop(_) | Request::Replay(_)) {
-            not_elsewhere(queue.as_ref()).await?;
+        let opened = opener.open().await;
+        let queue = if opener.shared() { opened.map_err(finally) } else { opened }?;
+        if acts {
+            not_elsewhere(queue.as_ref()).await.map_err(finally)?;
         }
-        let answer = desk::at_rest(queue.as_ref(), &SystemClock, request).await;
-        queue.close().await?;
-        answer.map(Some)
-    })
+        let answer = desk::at_rest(queue.as_ref(), &SystemClock, request.clone()).await;
+        queue.close().await.map_err(finally)?;
+        answer.map(Some).map_err(finally)
+    };
+    Ok((block_on(patiently(tried))?, Parts::of(&loaded.pipeline)))
 }
 
 /// Only the process that processes can change the dead letters while it runs.

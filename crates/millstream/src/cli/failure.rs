@@ -1,9 +1,27 @@
 //! Why a verb was not done, and what the exit code says of it.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use millstream::{Error, Problems};
+use millstream::{Error, Loaded, Pipeline, Problems};
+use millstream_engine::config::Secrets;
+
+/// What no failure may tell. A process reads one pipeline file.
+static SECRETS: OnceLock<Secrets> = OnceLock::new();
+
+/// Reads a pipeline file; from then on what fails is told without its secrets.
+pub(crate) fn load(file: &Path) -> Result<Loaded, Problems> {
+    let loaded = Pipeline::with(millstream::standard()).parts(file)?;
+    SECRETS.get_or_init(|| loaded.pipeline.text.secrets().clone());
+    Ok(loaded)
+}
+
+/// Text without the secrets of the pipeline file.
+pub(crate) fn redact(text: &str) -> String {
+    SECRETS.get().map_or_else(|| text.to_owned(), |secrets| secrets.redact(text).into_owned())
+}
 
 /// Why a verb was not done.
 #[derive(Debug)]
@@ -41,7 +59,9 @@ impl Failure {
         let mut stderr = anstream::stderr().lock();
         let told = match self {
             Self::File(problems) => write!(stderr, "{}", problems.render(true)),
-            Self::Options(e) | Self::World(e) => writeln!(stderr, "{ERROR}error{ERROR:#}: {e}"),
+            Self::Options(e) | Self::World(e) => {
+                writeln!(stderr, "{ERROR}error{ERROR:#}: {}", redact(&e.to_string()))
+            }
             Self::Told(_) | Self::Closed => Ok(()),
         };
         // Without a stderr there is nobody left to tell; the code still says it.
@@ -56,7 +76,10 @@ impl Failure {
                 serde_json::json!({ "event": "refused", "problems": problems.to_json() })
             }
             Self::Options(e) | Self::World(e) => serde_json::json!({
-                "event": "failed", "what": e.line(), "fix": e.how_to_fix(), "code": self.code(),
+                "event": "failed",
+                "what": redact(&e.line()),
+                "fix": e.how_to_fix().map(redact),
+                "code": self.code(),
             }),
             Self::Told(_) | Self::Closed => {
                 serde_json::json!({ "event": "failed", "code": self.code() })

@@ -120,7 +120,7 @@ fn totals(ran: &Snapshot) -> String {
     let time = Duration::from_secs_f64(ran.elapsed_s.max(0.0));
     let (rows_in, rows_out) = moved(ran);
     format!(
-        "this run: {} rows in, {} rows out in {} ({} rows/s in)\n",
+        "this run: {} rows decoded, {} delivered in {} ({} rows/s); the table counts since the queue began\n",
         grouped(rows_in),
         grouped(rows_out),
         span(time),
@@ -165,7 +165,7 @@ stage    part         in    out  filtered  set aside  in flight
 collect  readings  1,200  1,200         0          0          0
 view     hot          10      6         4          0          0
 balanced: in = out + filtered + set aside + in flight on every edge
-this run: 0 rows in, 0 rows out in 15s (0 rows/s in)
+this run: 0 rows decoded, 0 delivered in 15s (0 rows/s); the table counts since the queue began
 "
         );
         let late = Account { late: 1, out: 5, ..whole };

@@ -8,7 +8,7 @@ use millstream::fields::Span;
 use millstream::{Closing, Error, HttpOptions, Only, Pipeline, Status, Stopper};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::failure::Failure;
+use super::failure::{Failure, load, redact};
 use super::ledger;
 use super::line::{self, Manner};
 use super::logs::Logs;
@@ -82,7 +82,7 @@ impl Run {
 
     fn run_on(self, screen: &Screen) -> Result<(), Failure> {
         self.logs.begin(screen, self.json)?;
-        let loaded = Pipeline::with(millstream::standard()).parts(&self.file)?;
+        let loaded = load(&self.file)?;
         screen.hide(loaded.pipeline.text.secrets().clone());
         let prints_rows = loaded.pipeline.sinks.iter().any(|s| s.kind == "stdout");
         let mut pipeline = loaded.plan()?;
@@ -130,7 +130,9 @@ impl Run {
         let closing = pipeline.run().await;
         telling.abort();
         screen.clear();
-        Ok(closing?)
+        let mut closing = closing?;
+        closing.trouble = closing.trouble.as_deref().map(redact);
+        Ok(closing)
     }
 
     fn close(&self, closing: &Closing, status: &Status, screen: &Screen) -> Result<(), Failure> {

@@ -9,9 +9,9 @@ use millstream::plugin::QueueOpener;
 use millstream::role::Holder;
 use millstream::snapshot::PartSnapshot;
 use millstream::status::Doing;
-use millstream::{Error, Pipeline, Snapshot, Timestamp};
+use millstream::{Error, Snapshot, Timestamp};
 
-use super::failure::{Failure, say, say_json};
+use super::failure::{Failure, load, say, say_json};
 use super::letters::moment;
 use super::numbers::{grouped, span};
 use super::table::aligned;
@@ -30,7 +30,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let loaded = Pipeline::with(millstream::standard()).parts(&self.file)?;
+        let loaded = load(&self.file)?;
         let pipeline = &loaded.pipeline;
         let opener = &pipeline.queue.opener;
         let folder = opener.folder().ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! Files and options that are wrong: code 2, every error with its place, and nothing created.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Running, edge};
 
 /// Wrong in five places.
 const WRONG: &str = "\
@@ -201,4 +201,106 @@ sinks:
     bench.write("in.ndjson", "{}\n{\"n\":1}\n");
     bench.run(&["run", "p.yaml", "--once"]).with_code(0);
     assert_eq!(bench.count("out.db", "SELECT count(*) FROM a WHERE n = 1"), 1);
+}
+
+/// A header, and enough rows for several records.
+#[test]
+fn a_csv_with_a_header_comes_whole_through_a_file_and_through_a_pipe() {
+    let rows: String = (0..60_000).map(|i| format!("{i},name{i},{i}.5\n")).collect();
+    let text = format!("id,name,x\n{rows}");
+    for from in ["stdin", "{ file: { path: a.csv } }", "{ file: { path: a.csv, whole: true } }"] {
+        let bench = Bench::new();
+        bench.write("a.csv", &text);
+        bench.write(
+            "p.yaml",
+            &format!("sources: {{ r: {{ from: {from}, decode: csv }} }}\nqueue: {{ log: {{ path: log }} }}\nsinks: {{ o: {{ rows: r, to: {{ sqlite: {{ path: out.db, table: t }} }} }} }}\n"),
+        );
+        let mut command = bench.command(&["run", "p.yaml", "--once", "--json"]);
+        command.stdin(std::fs::File::open(bench.path("a.csv")).unwrap());
+        let closed = Running::of(command).done().with_code(0).closed();
+        assert_eq!(edge(&closed, "decode", "r", "set_aside"), 0, "{from}");
+        let whole = "SELECT count(*) FROM t WHERE name = 'name' || id AND x = id + 0.5";
+        assert_eq!(bench.count("out.db", whole), 60_000, "{from}");
+        assert_eq!(bench.count("out.db", "SELECT count(DISTINCT id) FROM t"), 60_000, "{from}");
+    }
+}
+
+#[test]
+fn a_header_that_the_codec_contradicts_is_told_with_its_place() {
+    let bench = Bench::new();
+    for (header, decode) in
+        [("true", "json"), ("true", "{ csv: { header: false } }"), ("false", "csv")]
+    {
+        bench.write("p.yaml", &format!("sources:\n  r:\n    from: {{ file: {{ path: a, header: {header} }} }}\n    decode: {decode}\nsinks: {{ o: {{ rows: r, to: discard }} }}\n"));
+        let said = bench.run(&["check", "p.yaml"]).with_code(2).stderr;
+        assert!(said.contains("at sources.r.from.file.header (p.yaml:3:"), "{said}");
+        assert!(said.contains("fix: leave it out"), "{said}");
+    }
+}
+
+#[test]
+fn what_comes_from_the_environment_is_shown_nowhere() {
+    let sink = "sinks: { o: { rows: r, to: discard } }";
+    let made = "sources: { r: { from: { generate: { rows: 1, fields: { id: { sequence: {} } } } }, columns: { id: int64 } } }";
+    let polled = |url: &str| {
+        format!(
+            "sources: {{ r: {{ from: {{ http: {{ url: \"{url}\", every: 1s }} }}, columns: {{ id: int64 }} }} }}\n{sink}\n"
+        )
+    };
+    let files = [
+        format!("{made}\nqueue: {{ log: {{ path: \"/proc/${{TOKEN}}\" }} }}\n{sink}\n"),
+        polled("http://${TOKEN}.invalid/x"),
+        polled("http://127.0.0.1:1/${ODD}/x"),
+        polled("http://127.0.0.1:1/x?k=${ODD}"),
+        polled("${TOKEN}://x"),
+        format!(
+            "{made}\nsinks: {{ o: {{ rows: r, to: {{ file: {{ path: \"${{TOKEN}}.zzz\" }} }} }} }}\n"
+        ),
+    ];
+    let bench = Bench::new();
+    for file in files {
+        bench.write("p.yaml", &file);
+        for verb in [
+            &["check", "p.yaml"][..],
+            &["run", "p.yaml", "--for", "300ms"],
+            &["run", "p.yaml", "--for", "300ms", "--json"],
+            &["status", "p.yaml"],
+            &["dead", "list", "p.yaml"],
+        ] {
+            let mut command = bench.command(verb);
+            command.env("TOKEN", "SeKrEtHost9").env("ODD", "p\u{e4} ss\"w<rd%");
+            let done = Running::of(command).done();
+            let said = format!("{}{}", done.stdout, done.stderr).to_lowercase();
+            for part in ["sekret", "p\u{e4}", "p%c3", "w<rd", "w%3crd"] {
+                assert!(!said.contains(part), "{verb:?} of\n{file}\nsays\n{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_address_that_is_listened_on_is_no_secret() {
+    let bench = Bench::new();
+    bench.write(
+        "p.yaml",
+        "sources: { r: { from: { generate: { rate: 1/s, fields: { id: { sequence: {} } } } } } }\nhttp: { listen: \"${LISTEN}\" }\nsinks: { o: { rows: r, to: discard } }\n",
+    );
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = bench.command(&["run", "p.yaml", "--for", "100ms"]);
+    command.env("LISTEN", free.to_string());
+    let done = Running::of(command).done().with_code(0);
+    assert!(done.stderr.contains(&free.to_string()), "{}", done.stderr);
+}
+
+#[test]
+fn a_key_that_the_rows_do_not_have_is_told_by_check() {
+    let bench = Bench::new();
+    bench.write(
+        "p.yaml",
+        "sources: { r: { from: stdin, columns: { id: int64 } } }\nsinks:\n  o:\n    rows: r\n    to: { sqlite: { path: out.db, table: t, key: [nokey] } }\n",
+    );
+    let said = bench.run(&["check", "p.yaml"]).with_code(2).stderr;
+    assert!(said.contains("key column `nokey` is not among the rows' columns"), "{said}");
+    assert!(said.contains("at sinks.o.to (p.yaml:5:"), "{said}");
+    assert!(said.contains("choose from `id`"), "{said}");
 }

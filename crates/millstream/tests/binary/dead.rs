@@ -102,3 +102,20 @@ fn a_queue_in_memory_says_that_it_keeps_none() {
     let done = bench.run(&["dead", "list", "p.yaml"]).with_code(1);
     assert!(done.stderr.contains("queue is memory"), "{}", done.stderr);
 }
+
+#[test]
+fn a_part_that_is_not_there_is_refused_with_those_that_are() {
+    let bench = bench(false);
+    for _ in 0..2 {
+        for verb in ["list", "show", "drop", "replay"] {
+            let done = bench.run(&["dead", verb, "p.yaml", "--part", "nosuch"]).with_code(2);
+            assert!(done.stderr.contains("there is no part `nosuch`"), "{}", done.stderr);
+            assert!(done.stderr.contains("parts of this file: readings, store"), "{}", done.stderr);
+        }
+        bench.run(&["run", "p.yaml", "--once"]).with_code(0);
+    }
+    // What the file has no more may still have left some.
+    bench.write("p.yaml", &FILE.replace("FOLLOW", "false").replace("readings", "others"));
+    let list = bench.run(&["dead", "list", "p.yaml", "--part", "readings"]).with_code(0);
+    assert_eq!(list.stdout.lines().count(), 3, "{}", list.stdout);
+}

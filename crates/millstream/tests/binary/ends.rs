@@ -197,3 +197,38 @@ fn a_running_pipeline_is_asked_how_it_is_doing() {
     running.signal("TERM");
     running.done().with_code(0);
 }
+
+#[test]
+fn a_verb_at_the_moment_of_a_start_ends_neither() {
+    let bench = Bench::new();
+    bench.write("p.yaml", ENDLESS);
+    bench.run(&["run", "p.yaml", "--for", "100ms"]).with_code(0);
+    // As a verb has it while it reads.
+    let lock = std::fs::File::options().write(true).open(bench.path("data/LOCK")).unwrap();
+    lock.lock().unwrap();
+    let running = bench.start(&["run", "p.yaml", "--for", "100ms"]);
+    let listing = bench.start(&["dead", "list", "p.yaml"]);
+    std::thread::sleep(Duration::from_millis(700));
+    drop(lock);
+    running.done().with_code(0);
+    assert_eq!(listing.done().with_code(0).stdout, "no dead letters\n");
+}
+
+#[test]
+fn a_pipeline_that_is_frozen_is_not_waited_for() {
+    let bench = Bench::new();
+    bench.write("p.yaml", ENDLESS);
+    let running = bench.start(&["run", "p.yaml"]);
+    wait_for_rows(&bench, "made", 1);
+    running.signal("STOP");
+    for verb in [&["status"][..], &["dead", "list"]] {
+        let asked = bench.run(&[verb, &["p.yaml"]].concat()).with_code(1);
+        let told = format!("the pipeline of process {} holds the queue", running.id());
+        assert!(asked.stderr.contains(&told), "{}", asked.stderr);
+        assert!(asked.stderr.contains("kill -CONT"), "{}", asked.stderr);
+    }
+    running.signal("CONT");
+    bench.run(&["status", "p.yaml"]).with_code(0);
+    running.signal("TERM");
+    running.done().with_code(0);
+}

@@ -215,6 +215,22 @@ fn dead_letters_keep_what_does_not_fit() {
     let list = bench.run(&["dead", "list", "dead_letters.yaml"]).with_code(0).stdout;
     assert!(list.contains("column `value` is float64"), "{list}");
     assert!(list.contains("UNIQUE constraint failed"), "{list}");
+    // As its head says: mended, sent through again, and the rest dropped.
+    let text = std::fs::read_to_string(bench.path("dead_letters.yaml")).unwrap();
+    assert!(text.contains("declare `value: json`") && text.contains("value: float64"));
+    bench.write("dead_letters.yaml", &text.replace("value: float64", "value: json"));
+    let replay = ["dead", "replay", "dead_letters.yaml", "--part", "readings"];
+    assert_eq!(bench.run(&replay).with_code(0).stdout, "3 replayed\n");
+    let closed = once(&bench, "dead_letters.yaml").closed();
+    assert_eq!(edge(&closed, "decode", "readings", "set_aside"), 3 + 2);
+    let warm = "SELECT count(*) FROM readings WHERE id = 2 AND sensor = 'boiler' AND value IS NULL";
+    let database = "data/dead_letters/readings.db";
+    assert_eq!(bench.count(database, warm), 1);
+    assert_eq!(bench.count(database, "SELECT count(*) FROM readings WHERE value = 71.5"), 1);
+    let dropped = bench.run(&["dead", "drop", "dead_letters.yaml", "--all"]).with_code(0);
+    assert_eq!(dropped.stdout, "3 dropped\n");
+    let list = bench.run(&["dead", "list", "dead_letters.yaml"]).with_code(0);
+    assert_eq!(list.stdout, "no dead letters\n");
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn same(name: &str, text: &str) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[moment]");
-    settings.add_filter(r"in \d+\.\ds \([\d,.]+ rows/s in\)", "in [time] ([rate] rows/s in)");
+    settings.add_filter(r"in \d+\.\ds \([\d,.]+ rows/s\)", "in [time] ([rate] rows/s)");
     settings.add_filter(r"/tmp/\.tmp\w+", "[folder]");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }

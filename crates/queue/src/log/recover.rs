@@ -124,7 +124,8 @@ fn lock(
         if e.kind() == std::io::ErrorKind::WouldBlock {
             let other = e.to_string();
             let other = if other.is_empty() { "another process".into() } else { other };
-            Error::stop(format!("the log is held by {other}"))
+            // Perhaps for a moment only: whoever opens it knows how long to wait.
+            Error::retry(format!("the log is held by {other}"))
                 .at(folder.display().to_string())
                 .fix("stop that process first, or give this pipeline a folder of its own in `queue.log.path`")
         } else {

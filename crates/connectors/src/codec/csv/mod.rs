@@ -205,6 +205,10 @@ impl Codec for CsvCodec {
         }))
     }
 
+    fn has_header(&self) -> bool {
+        self.options.header
+    }
+
     fn describe(&self) -> String {
         let header = if self.options.header { "with a header" } else { "without a header" };
         format!("csv {header}, fields separated by `{}`", self.options.delimiter.escape_default())

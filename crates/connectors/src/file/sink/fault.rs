@@ -20,7 +20,10 @@ pub(super) fn explain(
         K::StorageFull | K::QuotaExceeded => {
             (Remedy::Retry, "free some space on its disk; rows go on by themselves")
         }
-        K::PermissionDenied | K::ReadOnlyFilesystem | K::NotFound | K::NotADirectory => {
+        K::NotADirectory => {
+            (away, "name a folder in `path`, or move away the file that stands there")
+        }
+        K::PermissionDenied | K::ReadOnlyFilesystem | K::NotFound => {
             (away, "make the folder, writable for this user, or correct `path`")
         }
         K::InvalidData => {

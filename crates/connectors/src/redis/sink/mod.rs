@@ -8,7 +8,7 @@ mod set;
 
 use std::time::Duration;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use millstream_core::codec::Rows;
 use millstream_core::fields::{Secret, Span};
@@ -335,6 +335,10 @@ impl Sink for RowsToRedis {
             RedisWrite::List(_) | RedisWrite::Stream(_) | RedisWrite::Pubsub(_) => return None,
         };
         Some(key.columns().map(str::to_owned).collect())
+    }
+
+    fn suits(&self, schema: &Schema) -> Result<()> {
+        self.render.check(schema)
     }
 
     fn promise(&self) -> Promise {

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use millstream::Error;
 use millstream::codec::Codec;
 use millstream::plugin::Registry;
-use millstream::{Error, Pipeline};
 use millstream_connectors::codec::json::{Json, JsonCodec};
 use millstream_engine::config::{self, TestPart};
 use millstream_engine::trial::{self, Manner};
 
-use super::failure::{Failure, say, say_json};
+use super::failure::{Failure, load, say, say_json};
 use compare::Difference;
 
 /// Orders that are tried for each cut.
@@ -49,7 +49,7 @@ struct Verdict {
 impl Test {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let registry = millstream::standard();
-        let loaded = Pipeline::with(millstream::standard()).parts(&self.file)?;
+        let loaded = load(&self.file)?;
         let mut tests = loaded.pipeline.tests.clone();
         let beside = beside(&self.file);
         if beside.exists() {
