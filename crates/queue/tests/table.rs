@@ -105,7 +105,7 @@ async fn a_second_process_is_told_who_holds_the_log() {
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
     assert!(lines.any(|l| l.unwrap().contains("holding")));
     let e = opener(folder.path()).open().await.err().unwrap();
-    assert_eq!(e.remedy(), Remedy::Stop);
+    assert_eq!(e.remedy(), Remedy::Retry);
     let said = e.to_string();
     assert!(said.contains(&format!("process {}", holder.id())), "{said}");
     assert!(said.contains("since 20") && said.contains("fix:"), "{said}");

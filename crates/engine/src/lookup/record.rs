@@ -129,3 +129,15 @@ pub(super) fn not_recorded(epoch: Epoch, key: &str) -> Error {
     Error::stop(format!("no answer for `{key}` was recorded in epoch {epoch}, which is made again"))
         .fix("the views changed while a sink was behind: run the file as it was until it has caught up, or run once with `--resume` and the sink's name to go on from where the queue stands")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_without_columns_are_told_in_words() {
+        let told = other_columns(Epoch(3), &[], &["site".to_owned()]).line();
+        assert!(told.contains("recorded for no column, only for whether"), "{told}");
+        assert!(told.ends_with("ask for the columns (site)"), "{told}");
+    }
+}

@@ -115,7 +115,7 @@ pub(super) async fn one_at_a_time(fresh: Fresh) {
     }
     let queue = fresh.roomy.open().await.unwrap();
     let e = fresh.roomy.open().await.err().unwrap();
-    assert_eq!(e.remedy(), Remedy::Stop);
+    assert_eq!(e.remedy(), Remedy::Retry);
     assert!(e.how_to_fix().is_some(), "{e}");
     queue.close().await.unwrap();
     fresh.roomy.open().await.unwrap();
