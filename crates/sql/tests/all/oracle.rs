@@ -148,6 +148,33 @@ impl Expr {
         }
     }
 
+    /// Whether a part of it that reads no column can fail: for all rows, or for none if nobody needs its value.
+    fn fails_without_rows(&self) -> bool {
+        (self.fails() && !self.reads()) || self.parts().iter().any(|e| e.fails_without_rows())
+    }
+
+    fn reads(&self) -> bool {
+        matches!(self, Self::Column(_)) || self.parts().iter().any(|e| e.reads())
+    }
+
+    fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Column(_) | Self::Literal(_) => vec![],
+            Self::CastInt(e)
+            | Self::Not(e)
+            | Self::IsNull(e)
+            | Self::Upper(e)
+            | Self::Length(e)
+            | Self::In(e, _) => vec![e],
+            Self::Arithmetic(_, l, r)
+            | Self::Compare(_, l, r)
+            | Self::And(l, r)
+            | Self::Or(l, r)
+            | Self::Coalesce(l, r) => vec![l, r],
+            Self::Case(c, t, e) => vec![c, t, e],
+        }
+    }
+
     fn is_int(&self) -> bool {
         match self {
             Self::Column(i) => COLUMNS[*i].1 == Type::Int,
@@ -331,10 +358,14 @@ fn a_view_gives_what_the_rows_give_one_by_one() {
         let sql = format!("SELECT {list} FROM t WHERE {}", filter.sql());
         let inputs = [input];
         let mut planned = plan(&inputs, &[view("v", &sql)], &[]);
+        // Constants that fail for every row are refused while planning, unless nothing needs their value: whether
+        // `-3 % 0` is null, say, is known without computing it.
         if let Some(e) = planned.errors.first() {
-            // Constants that fail for every row are refused while planning.
             let fails = filter.fails() || columns.iter().any(Expr::fails);
             assert!(fails, "SEED={seed} {sql}: {}", e.error);
+            continue;
+        }
+        if filter.fails_without_rows() || columns.iter().any(Expr::fails_without_rows) {
             continue;
         }
         let all = run(&inputs, &mut planned, usize::MAX).remove("v").unwrap_or_default();
