@@ -19,7 +19,7 @@ use crate::dead_letters::DeadLetter;
 use crate::decode::{Feed, Station};
 use crate::grind::{Mills, Progress, Way};
 use crate::lookup::Lookups;
-use crate::time::Reach;
+use crate::remember::Times;
 
 struct Door {
     name: String,
@@ -49,7 +49,7 @@ pub(crate) struct Line {
     /// For each view with state, what that is made for.
     pub(crate) made_for: BTreeMap<String, String>,
     /// What the last snapshot said: how far views had come, and what their state was made for.
-    pub(crate) told: BTreeMap<String, Reach>,
+    pub(crate) told: Times,
     pub(crate) told_for: BTreeMap<String, String>,
 }
 
@@ -92,7 +92,7 @@ impl Line {
             explained: Vec::new(),
             waiting: BTreeMap::new(),
             made_for: BTreeMap::new(),
-            told: BTreeMap::new(),
+            told: Times::default(),
             told_for: BTreeMap::new(),
         };
         for feed in &line.blueprint.sources {

@@ -6,16 +6,28 @@ use bytes::Bytes;
 use millstream_core::clock::Timestamp;
 use millstream_core::operator::Chunks;
 use millstream_core::{Error, Result};
+use serde::{Deserialize, Serialize};
 
+use crate::decode::Station;
 use crate::line::Line;
 use crate::status::{Kind, Status};
-use crate::time::Reach;
+use crate::time::{Reach, SourceState};
 
 /// The whole state, by view and key.
 pub(crate) type State = BTreeMap<String, BTreeMap<String, Bytes>>;
 
 /// In place of a view: event time. No view can have this name.
 const TIME: &str = ":time";
+
+/// Its one chunk: a commit makes each chunk durable by itself.
+const ALL: &str = "all";
+
+/// How far event time has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Times {
+    sources: BTreeMap<String, SourceState>,
+    views: BTreeMap<String, Reach>,
+}
 
 /// In place of a view: what the state of each view was made for.
 pub(crate) const MADE_FOR: &str = ":made_for";
@@ -31,22 +43,12 @@ impl Line {
                 changed.insert(view.to_owned(), chunks);
             }
         }
-        let mut times = Chunks::new();
-        for (source, station) in &mut self.stations {
-            if let Some(time) = &mut station.time
-                && let Some(bytes) = time.snapshot()?
-            {
-                times.insert(format!("source/{source}"), Some(bytes));
-            }
-        }
-        for (view, reach) in self.mills.reaches() {
-            if self.told.get(view) != Some(&reach) {
-                self.told.insert(view.to_owned(), reach);
-                times.insert(format!("view/{view}"), Some(encode(&reach)?));
-            }
-        }
-        if !times.is_empty() {
-            changed.insert(TIME.to_owned(), times);
+        let times = self.times();
+        if times != self.told {
+            let bytes = postcard::to_stdvec(&times);
+            let bytes = bytes.map_err(|e| Error::stop("cannot encode event time").because(e))?;
+            changed.insert(TIME.to_owned(), Chunks::from([(ALL.to_owned(), Some(bytes.into()))]));
+            self.told = times;
         }
         if self.told_for != self.made_for {
             let text = |text: &String| Some(Bytes::from(text.clone()));
@@ -65,6 +67,33 @@ impl Line {
         made.map(|(view, _)| view.clone()).collect()
     }
 
+    fn times(&self) -> Times {
+        let source = |(name, station): (&String, &Station)| {
+            Some((name.clone(), station.time.as_ref()?.state().clone()))
+        };
+        let views = self.mills.reaches().map(|(view, reach)| (view.to_owned(), reach));
+        Times { sources: self.stations.iter().filter_map(source).collect(), views: views.collect() }
+    }
+
+    fn go_back_in_time(&mut self, bytes: &[u8]) -> Result<()> {
+        let Times { sources, views } = postcard::from_bytes(bytes).map_err(|e| {
+            Error::stop("the event time in the checkpoint was written by another version")
+                .because(e)
+        })?;
+        for (source, state) in sources {
+            let station = self.stations.get_mut(&source);
+            if let Some(time) = station.and_then(|station| station.time.as_mut()) {
+                time.go_back(state);
+                self.mills.set_source(&source, time.reach());
+            }
+        }
+        for (view, reach) in views {
+            self.mills.set_reach(&view, reach);
+        }
+        self.told = self.times();
+        Ok(())
+    }
+
     /// Tells people how far event time has come.
     pub(crate) fn tell_time(&self, status: &Status) {
         for (source, station) in &self.stations {
@@ -80,21 +109,8 @@ impl Line {
     /// Sets every view to a state, by view and key. Returns the views that have none there, or one that was made for
     /// another query, each with the event time from which on its windows are whole.
     pub(crate) fn restore(&mut self, state: &State) -> Result<Vec<(String, Timestamp)>> {
-        let times = state.get(TIME);
-        let at = |key: String| times.and_then(|times| times.get(&key));
-        for (source, station) in &mut self.stations {
-            if let (Some(time), Some(bytes)) = (&mut station.time, at(format!("source/{source}"))) {
-                time.restore(bytes)?;
-                self.mills.set_source(source, time.reach());
-            }
-        }
-        let views: Vec<String> = self.mills.reaches().map(|(view, _)| view.to_owned()).collect();
-        for view in views {
-            if let Some(bytes) = at(format!("view/{view}")) {
-                let reach = decode(bytes)?;
-                self.mills.set_reach(&view, reach);
-                self.told.insert(view, reach);
-            }
+        if let Some(bytes) = state.get(TIME).and_then(|times| times.get(ALL)) {
+            self.go_back_in_time(bytes)?;
         }
         self.told_for = texts(state);
         let mut anew = BTreeMap::new();
@@ -122,17 +138,4 @@ fn texts(state: &State) -> BTreeMap<String, String> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let texts = state.get(MADE_FOR).into_iter().flatten();
     texts.map(|(view, bytes)| (view.clone(), text(bytes))).collect()
-}
-
-fn encode(reach: &Reach) -> Result<Bytes> {
-    match postcard::to_stdvec(reach) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(e) => Err(Error::stop("cannot encode event time").because(e)),
-    }
-}
-
-fn decode(bytes: &[u8]) -> Result<Reach> {
-    postcard::from_bytes(bytes).map_err(|e| {
-        Error::stop("the event time in the checkpoint was written by another version").because(e)
-    })
 }

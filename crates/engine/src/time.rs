@@ -9,7 +9,6 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch, TimestampMicrosecondArray};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use millstream_core::clock::Timestamp;
@@ -56,13 +55,12 @@ impl Reach {
 /// The event time of one source.
 pub(crate) struct SourceTime {
     options: EventTime,
-    state: State,
-    changed: bool,
+    state: SourceState,
 }
 
 /// What a checkpoint keeps of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct State {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourceState {
     /// Splits that have not ended.
     splits: BTreeMap<String, Split>,
     /// It never falls, but after the end.
@@ -71,7 +69,7 @@ struct State {
     latest: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Split {
     /// The greatest event time of its rows.
     most: Timestamp,
@@ -82,8 +80,8 @@ impl SourceTime {
     /// Before the first frame.
     pub(crate) fn new(options: EventTime) -> Self {
         let (splits, latest) = (BTreeMap::new(), Timestamp::BEGIN);
-        let state = State { splits, reach: Reach::BEGIN, latest };
-        Self { options, state, changed: false }
+        let state = SourceState { splits, reach: Reach::BEGIN, latest };
+        Self { options, state }
     }
 
     /// The column of event time.
@@ -131,7 +129,6 @@ impl SourceTime {
 
     /// Takes in the rows of a block: the watermark before each ordinal, up to the last good row.
     pub(crate) fn see(&mut self, split: &str, decoded: &Decoded) -> Arc<[Timestamp]> {
-        self.changed = true;
         let state = &mut self.state;
         if !split.is_empty() {
             // It stood for the source as a whole, before that had any split.
@@ -182,7 +179,6 @@ impl SourceTime {
         if split.is_empty() {
             self.state.splits.clear();
             self.state.reach = Reach::Upto(Timestamp::END);
-            self.changed = true;
         } else if self.state.splits.remove(split).is_some() {
             self.settle();
         }
@@ -190,8 +186,7 @@ impl SourceTime {
 
     /// Works out how far it has come by now.
     fn settle(&mut self) {
-        self.changed = true;
-        let State { splits, reach, .. } = &mut self.state;
+        let SourceState { splits, reach, .. } = &mut self.state;
         let active = splits.values().filter(|s| !s.idle);
         let least = active.map(|s| s.most.before(self.options.delay.0)).min();
         *reach = match least {
@@ -201,30 +196,14 @@ impl SourceTime {
         };
     }
 
-    /// What a checkpoint keeps of it, if that changed.
-    ///
-    /// # Errors
-    /// `Stop`.
-    pub(crate) fn snapshot(&mut self) -> Result<Option<Bytes>> {
-        if !std::mem::take(&mut self.changed) {
-            return Ok(None);
-        }
-        let bytes = postcard::to_stdvec(&self.state);
-        let bytes = bytes.map_err(|e| Error::stop("cannot encode event time").because(e))?;
-        Ok(Some(bytes.into()))
+    /// What a checkpoint keeps of it.
+    pub(crate) fn state(&self) -> &SourceState {
+        &self.state
     }
 
     /// Goes back to what a checkpoint kept.
-    ///
-    /// # Errors
-    /// `Stop` when it cannot be read.
-    pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        self.state = postcard::from_bytes(bytes).map_err(|e| {
-            Error::stop("the event time in the checkpoint was written by another version")
-                .because(e)
-        })?;
-        self.changed = false;
-        Ok(())
+    pub(crate) fn go_back(&mut self, state: SourceState) {
+        self.state = state;
     }
 
     fn times<'a>(&self, batch: &'a RecordBatch) -> Option<&'a TimestampMicrosecondArray> {
