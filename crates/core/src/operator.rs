@@ -151,11 +151,13 @@ pub struct Windows {
     pub allowed_lateness: Duration,
     /// The most bytes of state.
     pub state_bytes: u64,
+    /// So many threads share the keys. No row depends on it.
+    pub threads: usize,
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { allowed_lateness: Duration::ZERO, state_bytes: 1 << 30 }
+        Self { allowed_lateness: Duration::ZERO, state_bytes: 1 << 30, threads: 1 }
     }
 }
 

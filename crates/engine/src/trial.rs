@@ -1,8 +1,8 @@
 //! Tests of a pipeline: rows in, rows out, without a queue, a source or a sink.
 //!
 //! A test is played through the same line of decoders and views that a run has, in several manners that must not show: rows cut
-//! into other blocks, the line taken down and built anew from its state between any two frames, and rows in another order
-//! within the delay of their event time.
+//! into other blocks, the line taken down and built anew from its state between any two frames, keys shared among more threads,
+//! and rows in another order within the delay of their event time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +38,16 @@ pub struct Manner {
     pub restarts: bool,
     /// Rows come in another order, within the delay of their event time.
     pub order: Option<u64>,
+    /// So many threads share the keys of windows; when the line is built anew, another number from 1 to [`Manner::THREADS_MAX`].
+    pub threads: usize,
+}
+
+impl Manner {
+    /// The most threads that are tried.
+    pub const THREADS_MAX: usize = 3;
+
+    /// All of a source in one block, on one thread.
+    pub const PLAIN: Self = Self { cut: None, restarts: false, order: None, threads: 1 };
 }
 
 /// What came out.
@@ -93,11 +103,13 @@ pub fn play(
 ) -> Result<Played> {
     let cast = Cast::new(pipeline, plain, test)?;
     let tables: Vec<String> = test.expect.iter().map(|(table, _)| table.clone()).collect();
-    let build = || {
+    let build = |threads: usize| {
+        let mut views = pipeline.views.clone();
+        views.iter_mut().for_each(|view| view.windows.threads = threads);
         let blueprint = Blueprint {
             sources: cast.feeds(pipeline),
             lookups: Lookups::of_rows(cast.lookups.clone()),
-            views: pipeline.views.clone(),
+            views,
             sinks: tables
                 .iter()
                 .map(|table| (table.clone(), cast.table(pipeline, table)))
@@ -108,12 +120,14 @@ pub fn play(
         Line::new(blueprint, Arc::default()).map_err(|errors| view_errors(&errors))
     };
     let mut played = Played::default();
-    let (mut line, mut state) = (build()?, State::new());
+    let mut threads = manner.threads;
+    let (mut line, mut state) = (build(threads)?, State::new());
     for (offset, frame) in (0..).zip(cast.frames(manner, test.ends)?) {
         step(&mut line, Offset(offset), &frame, &tables, &mut played)?;
         if manner.restarts {
             remember(&mut state, line.snapshot()?);
-            line = build()?;
+            threads = threads % Manner::THREADS_MAX + 1;
+            line = build(threads)?;
             line.restore(&state)?;
         }
     }

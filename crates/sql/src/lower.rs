@@ -46,9 +46,8 @@ pub(crate) fn lower(
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
     let facts = known.facts(plan)?;
-    let state_bytes = windows.state_bytes;
     let mut lower =
-        Lower { props, lookups, known, state_bytes, grouped: false, grown: vec![], closed: vec![] };
+        Lower { props, lookups, known, windows, grouped: false, grown: vec![], closed: vec![] };
     let last = lower.plan(plan)?;
     let mut chains = lower.closed;
     chains.extend(last);
@@ -75,7 +74,7 @@ pub(crate) struct Lower<'a> {
     props: ExecutionProps,
     lookups: &'a Lookups,
     pub known: &'a Known,
-    pub state_bytes: u64,
+    pub windows: &'a Windows,
     /// What is lowered now is grouped by its windows further on.
     pub grouped: bool,
     pub grown: Vec<Grown>,

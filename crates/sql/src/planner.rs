@@ -25,7 +25,7 @@ use crate::state;
 use crate::step::Step;
 use crate::user;
 use crate::view::ViewOperator;
-use crate::window::Aggregator;
+use crate::window::{Aggregator, Workers};
 use crate::windowed::{Grown, Known, Role, TableFacts};
 
 /// Planning recurses as deep as the query nests; this is enough for the deepest that is let in.
@@ -87,6 +87,8 @@ struct Plan<'a> {
     /// Views with errors, and those above them.
     broken: BTreeSet<String>,
     planned: Planned,
+    /// Threads that views share; one of them is at work at a time.
+    workers: Arc<Workers>,
 }
 
 impl<'a> Plan<'a> {
@@ -107,6 +109,7 @@ impl<'a> Plan<'a> {
             schemas: schemas.collect(),
             broken: BTreeSet::new(),
             planned: Planned::default(),
+            workers: Arc::default(),
         }
     }
 
@@ -266,7 +269,7 @@ impl<'a> Plan<'a> {
             known: &known,
             windows: &view.windows,
         };
-        match search.lowered(&parsed.query).and_then(|l| ready(view, arrival, l)) {
+        match search.lowered(&parsed.query).and_then(|l| ready(view, arrival, l, &self.workers)) {
             Ok(Ready { planned, used, facts }) => {
                 self.note_used(&used);
                 self.schemas.insert(view.name.clone(), planned.schema.clone());
@@ -311,7 +314,12 @@ fn used(chains: &[Chain]) -> Vec<(String, Vec<String>)> {
     used
 }
 
-fn ready(view: &View, arrival: Arrival, lowered: Lowered) -> Result<Ready, Vec<Complaint>> {
+fn ready(
+    view: &View,
+    arrival: Arrival,
+    lowered: Lowered,
+    workers: &Arc<Workers>,
+) -> Result<Ready, Vec<Complaint>> {
     let Lowered { chains, grown, facts } = lowered;
     if grown.is_empty() && !view.windows.allowed_lateness.is_zero() {
         let what = "the view has `allowed_lateness`, and no window that rows could be late for";
@@ -338,7 +346,7 @@ fn ready(view: &View, arrival: Arrival, lowered: Lowered) -> Result<Ready, Vec<C
         live: facts.live,
         is_source: false,
     };
-    let aggregators = grown.into_iter().map(|g| Aggregator::new(g.spec));
+    let aggregators = grown.into_iter().map(|g| Aggregator::new(g.spec, workers.clone()));
     let aggregators = aggregators.collect::<Result<Vec<_>, _>>().map_err(complain)?;
     let operator =
         Box::new(ViewOperator::new(view.name.clone(), schema, arrival, chains, aggregators));

@@ -105,7 +105,8 @@ fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: Fil
         part.rows = options.rows;
         part.wanted = options.promise.map(Into::into);
     }
-    let views = shape.views.0.into_iter().map(|(name, view)| view.named(name)).collect();
+    let threads = shape.limits.threads();
+    let views = shape.views.0.into_iter().map(|(name, view)| view.named(name, threads)).collect();
     Pipeline {
         name,
         file: None,

@@ -241,6 +241,41 @@ pub struct Limits {
     pub retry_max: Span,
     /// How long an ordered stop may take to deliver what is under way; what is left goes on at the next start.
     pub stop_within: Span,
+    /// Threads that share the keys of windows, up to 64; left out, as many as there are processor cores. No row depends on it.
+    pub threads: Option<Threads>,
+}
+
+/// A number of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "u16")]
+pub struct Threads(#[schemars(range(min = 1, max = 64))] u16);
+
+impl TryFrom<u16> for Threads {
+    type Error = String;
+
+    fn try_from(threads: u16) -> Result<Self, String> {
+        if (1..=Self::MAX).contains(&threads) {
+            return Ok(Self(threads));
+        }
+        Err(format!("{threads} threads are not possible: from 1 to {}", Self::MAX))
+    }
+}
+
+impl Threads {
+    const MAX: u16 = 64;
+
+    /// As many as there are cores.
+    fn of_cores() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self(u16::try_from(cores).unwrap_or(Self::MAX).min(Self::MAX))
+    }
+}
+
+impl Limits {
+    /// How many threads share the keys of windows.
+    pub(crate) fn threads(&self) -> usize {
+        usize::from(self.threads.unwrap_or_else(Threads::of_cores).0)
+    }
 }
 
 impl Default for Limits {
@@ -251,6 +286,7 @@ impl Default for Limits {
             dead_bytes: Bytes(1 << 30),
             retry_max: Span(std::time::Duration::from_secs(10)),
             stop_within: Span(std::time::Duration::from_secs(30)),
+            threads: None,
         }
     }
 }

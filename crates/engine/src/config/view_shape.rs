@@ -37,9 +37,10 @@ pub(super) struct ViewShape(ViewOptions);
 
 impl ViewShape {
     /// The view.
-    pub(super) fn named(self, name: String) -> View {
+    pub(super) fn named(self, name: String, threads: usize) -> View {
         let ViewOptions { sql, allowed_lateness, state_bytes } = self.0;
-        let windows = Windows { allowed_lateness: allowed_lateness.0, state_bytes: state_bytes.0 };
+        let (allowed_lateness, state_bytes) = (allowed_lateness.0, state_bytes.0);
+        let windows = Windows { allowed_lateness, state_bytes, threads };
         View { name, sql, windows }
     }
 }

@@ -10,13 +10,14 @@ use millstream_core::codec::Rows;
 use millstream_core::error::Error;
 
 use super::batch::{Batch, lagging};
-use super::groups::{Groups, Shape};
+use super::emit::Giving;
+use super::groups::Shape;
 use super::keys::Keys;
-use super::panes::{Panes, Sorted};
-use super::sessions::Sessions;
-use super::spans::{MOMENT_MAX, SPAN_MAX, Spans};
+use super::part::{Aside, Part, part_of};
+use super::spans::{MOMENT_MAX, SPAN_MAX};
 use super::spec::{Aggregation, Window};
 use super::states::Plan;
+use super::workers::Workers;
 use crate::complain::reason;
 use crate::quiet;
 
@@ -33,27 +34,26 @@ pub(crate) struct Taken {
 
 /// Groups rows by windows of event time and by keys, and gives a row for each group once its window is complete.
 ///
-/// What it gives depends on the rows and their watermarks alone: not on how rows were cut into batches, and not on
-/// snapshots. All that is due is to be given before a snapshot is taken.
+/// What it gives depends on the rows and their watermarks alone: not on how rows were cut into batches, not on
+/// snapshots, and not on how many threads share the keys. All that is due is to be given before a snapshot is taken.
 pub(crate) struct Aggregator {
     pub(super) spec: Aggregation,
     pub(super) shape: Arc<Shape>,
-    pub(super) state: State,
+    /// Each with the groups of its keys.
+    pub(super) parts: Vec<Part>,
+    workers: Arc<Workers>,
+    pub(super) giving: Option<Giving>,
     /// What the state is for, so that no other is taken for it.
     pub(super) layout: String,
-    /// The number of the next chunk.
-    pub(super) next_run: u32,
-    /// What the last snapshot had beside groups.
-    pub(super) notes: Vec<u8>,
+    /// Chunks of parts that there are no more.
+    pub(super) gone: Vec<String>,
 }
 
-pub(super) enum State {
-    Panes(Box<Panes>),
-    Sessions(Box<Sessions>),
-}
+/// Fewer rows are worked on by one thread: to call others would take longer.
+const SPREAD_FROM: usize = 512;
 
 impl Aggregator {
-    pub(crate) fn new(spec: Aggregation) -> Result<Self> {
+    pub(crate) fn new(spec: Aggregation, workers: Arc<Workers>) -> Result<Self> {
         let (least, most) = match spec.window {
             Window::Tumble { size, .. } => (size, size),
             Window::Hop { size, slide, .. } => (size.min(slide), size.max(slide)),
@@ -67,52 +67,43 @@ impl Aggregator {
         let keys = Keys::new(spec.keys.iter().map(|(_, field)| field.clone()).collect())?;
         let plans = spec.aggregates.iter().map(|a| Plan::new(a, &spec.input));
         let shape = Arc::new(Shape { keys, plans: plans.collect::<Result<_>>()? });
-        let state = State::new(&spec, &shape);
+        let count = if spec.keys.is_empty() { 1 } else { spec.threads.max(1) };
+        let parts = (0..count).map(|_| Part::new(&spec, &shape)).collect();
         let layout = layout(&spec);
-        Ok(Self { spec, shape, state, layout, next_run: 0, notes: vec![] })
+        Ok(Self { spec, shape, parts, workers, giving: None, layout, gone: vec![] })
     }
 
     /// Takes rows in. When the bound of state would be passed, it fails before any of them is taken.
     pub(crate) fn take(&mut self, rows: &Rows) -> Result<Taken> {
-        let giving = match &self.state {
-            State::Panes(panes) => panes.is_giving(),
-            State::Sessions(sessions) => sessions.is_giving(),
-        };
-        if giving {
+        if self.giving.is_some() {
             let what = "rows came before all rows that were due had been given";
             return Err(DataFusionError::Internal(what.into()));
         }
         let mut taken = Taken::default();
-        let mut parts = vec![];
-        let mut sorted = vec![];
-        for (batch, skip) in self.read(rows, &mut taken)? {
-            match &self.state {
-                State::Panes(panes) => sorted.push(panes.sort(&batch, &skip)),
-                State::Sessions(_) => sorted.push(Sorted::default()),
+        let read = self.read(rows, &mut taken)?;
+        let shares: Vec<_> = read.iter().map(|(batch, skip)| self.share(batch, skip)).collect();
+        let batches: Vec<_> = read.into_iter().map(|(batch, _)| batch).collect();
+        self.bounded(&batches, &shares)?;
+        let worked = shares.iter().flatten().map(Vec::len).sum::<usize>();
+        let batches = Arc::new(batches);
+        let lent = batches.clone();
+        let asides = self.each(worked >= SPREAD_FROM, move |part, own| {
+            let shares = lent.iter().zip(&shares);
+            let asides = shares.map(|(batch, shares)| match shares.get(part) {
+                Some(rows) if !rows.is_empty() => own.add(batch, rows),
+                _ => Ok(Aside::default()),
+            });
+            asides.collect::<Result<Vec<_>>>()
+        });
+        let mut asides = asides.into_iter().collect::<Result<Vec<_>>>()?;
+        taken.absorbed = worked as u64;
+        for (number, batch) in batches.iter().enumerate() {
+            let (mut late, mut refused) = (vec![], vec![]);
+            for aside in asides.iter_mut().filter_map(|part| part.get_mut(number)) {
+                late.append(&mut aside.late);
+                refused.append(&mut aside.refused);
             }
-            parts.push((batch, skip));
-        }
-        self.bounded(&parts, &sorted)?;
-        for ((batch, skip), sorted) in parts.iter().zip(sorted) {
-            let mut late = sorted.late;
-            let mut refused = vec![];
-            match &mut self.state {
-                State::Panes(panes) => {
-                    for turn in &sorted.turns {
-                        if let Some(upto) = turn.seal {
-                            panes.seal(upto)?;
-                        }
-                        for (pane, rows) in &turn.rows {
-                            panes.add(batch, *pane, rows, &mut refused)?;
-                        }
-                    }
-                }
-                State::Sessions(sessions) => {
-                    sessions.add(batch, skip, &mut late, &mut refused)?;
-                }
-            }
-            let aside = late.len() + refused.len() + skip.len();
-            taken.absorbed += (batch.rows.len() - aside) as u64;
+            taken.absorbed -= (late.len() + refused.len()) as u64;
             refused.sort_unstable();
             for row in refused {
                 let why = "a sum would overflow with this row".to_owned();
@@ -124,6 +115,36 @@ impl Aggregator {
             }
         }
         Ok(taken)
+    }
+
+    /// Does the same to all parts: at once, if that is worth it.
+    pub(super) fn each<T: Send + 'static>(
+        &mut self,
+        spread: bool,
+        act: impl Fn(usize, &mut Part) -> T + Send + Sync + 'static,
+    ) -> Vec<T> {
+        if spread && self.parts.len() > 1 {
+            return self.workers.each(&mut self.parts, act);
+        }
+        self.parts.iter_mut().enumerate().map(|(number, part)| act(number, part)).collect()
+    }
+
+    /// The rows of each part, but for those to be skipped.
+    fn share(&self, batch: &Batch, skip: &BTreeSet<u32>) -> Vec<Vec<u32>> {
+        let rows = (0..batch.len()).filter(|row| skip.is_empty() || !skip.contains(row));
+        let count = self.parts.len();
+        if count == 1 {
+            return vec![rows.collect()];
+        }
+        let mut shares: Vec<_> =
+            (0..count).map(|_| Vec::with_capacity(batch.rows.len() / count)).collect();
+        for row in rows {
+            let part = part_of(batch.keys.key(row as usize), count);
+            if let Some(share) = shares.get_mut(part) {
+                share.push(row);
+            }
+        }
+        shares
     }
 
     /// Computes what is taken of the rows. When that fails, each half is tried alone, down to the rows that fail by
@@ -155,30 +176,32 @@ impl Aggregator {
     }
 
     /// Whether the rows fit into the state.
-    fn bounded(&self, parts: &[(Batch, BTreeSet<u32>)], sorted: &[Sorted]) -> Result<()> {
-        let values: usize = parts.iter().map(|(batch, _)| batch.bytes()).sum();
+    fn bounded(&self, batches: &[Batch], shares: &[Vec<Vec<u32>>]) -> Result<()> {
+        let values: usize = batches.iter().map(Batch::bytes).sum();
         let held = self.held() + values;
         let bound = usize::try_from(self.spec.state_bytes).unwrap_or(usize::MAX);
-        let (fits, groups, windows) = match &self.state {
-            State::Panes(panes) => {
-                let most = panes.growth(parts, sorted, false);
-                let fits =
-                    held + most <= bound || held + panes.growth(parts, sorted, true) <= bound;
-                let groups = panes.panes.values().map(Groups::len).sum::<usize>();
-                (fits, groups, panes.panes.len())
-            }
-            State::Sessions(sessions) => {
-                let rows = parts.iter().map(|(batch, _)| batch.rows.len()).sum();
-                (held + sessions.growth(rows) <= bound, sessions.len(), sessions.len())
-            }
-        };
-        if fits {
+        let own = |part: usize| shares.iter().filter_map(move |shares| shares.get(part));
+        let parts = || self.parts.iter().enumerate();
+        let most = parts().map(|(n, part)| part.growth_max(own(n).map(Vec::len).sum()));
+        if held + most.sum::<usize>() <= bound {
             return Ok(());
         }
-        let kind = match self.spec.window {
-            Window::Session { .. } => "sessions",
-            Window::Tumble { .. } => "windows",
-            _ => "panes of windows",
+        let growth = |exactly| -> usize {
+            let growth = parts().map(|(n, part)| {
+                let rows: Vec<_> = own(n).map(Vec::as_slice).collect();
+                part.growth(batches, &rows, exactly)
+            });
+            growth.sum()
+        };
+        if held + growth(false) <= bound || held + growth(true) <= bound {
+            return Ok(());
+        }
+        let groups = self.parts.iter().map(Part::len).sum::<usize>();
+        let panes = self.parts.iter().flat_map(Part::panes).collect::<BTreeSet<_>>().len();
+        let (windows, kind) = match self.spec.window {
+            Window::Session { .. } => (groups, "sessions"),
+            Window::Tumble { .. } => (panes, "windows"),
+            _ => (panes, "panes of windows"),
         };
         let what = format!(
             "the state of windows would be more than `state_bytes`, {bound} bytes: {groups} groups in {windows} {kind} \
@@ -191,11 +214,7 @@ impl Aggregator {
 
     /// The next rows that are due at this watermark, until there are none.
     pub(crate) fn due(&mut self, watermark: Timestamp) -> Result<Option<RecordBatch>> {
-        let watermark = lagging(watermark, self.spec.lag);
-        match &mut self.state {
-            State::Panes(panes) => panes.due(&self.spec, watermark),
-            State::Sessions(sessions) => sessions.due(&self.spec, watermark),
-        }
+        self.give(lagging(watermark, self.spec.lag))
     }
 
     /// It begins amid a stream, of which rows before this have gone by unseen.
@@ -208,29 +227,14 @@ impl Aggregator {
     }
 
     fn held(&self) -> usize {
-        match &self.state {
-            State::Panes(panes) => panes.bytes(),
-            State::Sessions(sessions) => sessions.bytes(),
-        }
+        let giving = self.giving.as_ref().map_or(0, Giving::bytes);
+        self.parts.iter().map(Part::bytes).sum::<usize>() + giving
     }
 
     /// The bytes of state held now.
     #[cfg_attr(not(test), expect(dead_code, reason = "no seam asks yet how much a view holds"))]
     pub(crate) fn bytes(&self) -> u64 {
         self.held() as u64
-    }
-}
-
-impl State {
-    pub(super) fn new(spec: &Aggregation, shape: &Arc<Shape>) -> Self {
-        let (lateness, shape) = (spec.allowed_lateness, shape.clone());
-        match (spec.window, Spans::new(spec.window)) {
-            (_, Some(spans)) => Self::Panes(Box::new(Panes::new(spans, lateness, shape))),
-            (Window::Session { gap }, None) => {
-                Self::Sessions(Box::new(Sessions::new(gap, lateness, shape)))
-            }
-            (_, None) => Self::Sessions(Box::new(Sessions::new(1, lateness, shape))),
-        }
     }
 }
 

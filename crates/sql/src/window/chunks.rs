@@ -1,7 +1,8 @@
 //! State as chunks, and back.
 //!
 //! `m` has what the state is for, the number of the next chunk, up to where windows were given, and what is to be given anew; `p<pane>.<run>` and
-//! `s.<run>` the states of some groups; `r<end>` a window that is closed and not yet given.
+//! `s.<run>` the states of some groups; `r<end>` a window that is closed and not yet given. Where several parts share the
+//! keys, the names begin with `<part>of<parts>/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,53 +11,118 @@ use bytes::Bytes;
 use millstream_core::error::{Error, Result};
 use millstream_core::operator::Chunks;
 
-use super::aggregator::{Aggregator, State};
+use super::aggregator::Aggregator;
 use super::bytes::{Reader, put, put_bytes, short};
 use super::groups::{Groups, Shape};
 use super::panes::{self, Panes};
+use super::part::{Part, State};
 use super::saved::VERSION;
 use super::sessions;
 
+/// Chunks of one part, by their names in it.
+type Named<'a> = BTreeMap<&'a str, &'a Bytes>;
+
 impl Aggregator {
     /// Chunks that changed since the last time, under names that begin with `prefix`.
-    pub(crate) fn snapshot(&mut self, prefix: &str, out: &mut Chunks) -> Result<()> {
+    pub(crate) fn snapshot(&mut self, prefix: &str, out: &mut Chunks) {
+        out.extend(self.gone.drain(..).map(|name| (format!("{prefix}{name}"), None)));
+        let layout = self.layout.clone();
+        let chunks = self.each(true, move |_, part| part.snapshot(&layout));
+        let count = chunks.len();
+        for (number, chunks) in chunks.into_iter().enumerate() {
+            let prefix = format!("{prefix}{}", prefix_of(number, count));
+            out.extend(chunks.into_iter().map(|(name, chunk)| (format!("{prefix}{name}"), chunk)));
+        }
+    }
+
+    /// Goes back to the state that these chunks have, by their names behind the prefix.
+    pub(crate) fn restore<'a>(
+        &mut self,
+        chunks: impl Iterator<Item = (&'a str, &'a Bytes)>,
+    ) -> Result<()> {
+        let mut parts: BTreeMap<(usize, usize), Named<'_>> = BTreeMap::new();
+        for (name, chunk) in chunks {
+            let (part, own) = part_named(name).ok_or_else(|| unfit(name))?;
+            parts.entry(part).or_default().insert(own, chunk);
+        }
+        self.giving = None;
+        self.gone.clear();
+        for part in &mut self.parts {
+            *part = Part::new(&self.spec, &self.shape);
+        }
+        let count = self.parts.len();
+        if parts.keys().all(|(_, of)| *of == count) {
+            for ((number, _), chunks) in parts {
+                let part = self.parts.get_mut(number).ok_or_else(|| unfit("m"))?;
+                part.restore(&self.layout, &self.shape, &chunks)?;
+            }
+            return Ok(());
+        }
+        // As many threads shared the keys as there are no more.
+        let mut before = vec![];
+        for ((number, of), chunks) in parts {
+            let mut part = Part::new(&self.spec, &self.shape);
+            part.restore(&self.layout, &self.shape, &chunks)?;
+            before.push(part);
+            let prefix = prefix_of(number, of);
+            self.gone.extend(chunks.keys().map(|name| format!("{prefix}{name}")));
+        }
+        self.share_out(before).map_err(|e| unfit("m").because(e))
+    }
+}
+
+/// What names of chunks of a part begin with.
+fn prefix_of(part: usize, parts: usize) -> String {
+    if parts == 1 { String::new() } else { format!("{part}of{parts}/") }
+}
+
+/// The part, of how many, and the rest of a name.
+fn part_named(name: &str) -> Option<((usize, usize), &str)> {
+    let Some((part, own)) = name.split_once('/') else { return Some(((0, 1), name)) };
+    let (part, of) = part.split_once("of")?;
+    Some(((part.parse().ok()?, of.parse().ok()?), own))
+}
+
+impl Part {
+    /// Chunks that changed since the last time.
+    fn snapshot(&mut self, layout: &str) -> Chunks {
+        let mut out = Chunks::new();
         let next = &mut self.next_run;
-        let named = |name: String| format!("{prefix}{name}");
         match &mut self.state {
             State::Panes(panes) => {
-                out.extend(panes.gone.drain(..).map(|name| (named(name), None)));
+                out.extend(panes.gone.drain(..).map(|name| (name, None)));
                 for (pane, groups) in &mut panes.panes {
                     let mut saved = std::mem::take(&mut groups.saved);
-                    let name = |run| named(panes::name(*pane, run));
-                    saved.write(next, name, out, |group, to| groups.save(group, to));
+                    let name = |run| panes::name(*pane, run);
+                    saved.write(next, name, &mut out, |group, to| groups.save(group, to));
                     groups.saved = saved;
                 }
                 for end in panes.ready_new.split_off(&i64::MIN) {
                     if let Some(groups) = panes.ready.get(&end) {
-                        out.insert(named(panes::ready_name(end)), Some(whole(groups)));
+                        out.insert(panes::ready_name(end), Some(whole(groups)));
                     }
                 }
                 panes.weigh();
             }
             State::Sessions(sessions) => {
-                out.extend(sessions.gone.drain(..).map(|name| (named(name), None)));
+                out.extend(sessions.gone.drain(..).map(|name| (name, None)));
                 let mut saved = std::mem::take(&mut sessions.saved);
-                let name = |run| named(sessions::name(run));
-                saved.write(next, name, out, |number, to| sessions.save(number, to));
+                let save = |number, to: &mut Vec<u8>| sessions.save(number, to);
+                saved.write(next, sessions::name, &mut out, save);
                 sessions.saved = saved;
             }
         }
-        let notes = self.notes();
+        let notes = self.notes(layout);
         if notes != self.notes {
-            out.insert(named("m".into()), Some(Bytes::from(notes.clone())));
+            out.insert("m".into(), Some(Bytes::from(notes.clone())));
             self.notes = notes;
         }
-        Ok(())
+        out
     }
 
-    fn notes(&self) -> Vec<u8> {
+    fn notes(&self, layout: &str) -> Vec<u8> {
         let mut notes = vec![VERSION];
-        put_bytes(&mut notes, self.layout.as_bytes());
+        put_bytes(&mut notes, layout.as_bytes());
         notes.extend_from_slice(&self.next_run.to_le_bytes());
         if let State::Panes(panes) = &self.state {
             put(&mut notes, panes.done.cast_unsigned());
@@ -69,18 +135,14 @@ impl Aggregator {
         notes
     }
 
-    /// Goes back to the state that these chunks have, by their names behind the prefix.
-    pub(crate) fn restore<'a>(
-        &mut self,
-        chunks: impl Iterator<Item = (&'a str, &'a Bytes)>,
-    ) -> Result<()> {
-        self.state = State::new(&self.spec, &self.shape);
-        (self.next_run, self.notes) = (0, vec![]);
+    fn restore(&mut self, layout: &str, shape: &Arc<Shape>, chunks: &Named<'_>) -> Result<()> {
         let mut runs: BTreeMap<Option<i64>, BTreeMap<u32, &[u8]>> = BTreeMap::new();
         for (name, chunk) in chunks {
             let fits = match name.split_at_checked(1) {
-                Some(("m", "")) => self.read_notes(chunk),
-                Some(("r", end)) => end.parse().ok().and_then(|end| self.read_ready(end, chunk)),
+                Some(("m", "")) => self.read_notes(layout, chunk),
+                Some(("r", end)) => {
+                    end.parse().ok().and_then(|end| self.read_ready(end, shape, chunk))
+                }
                 Some(("p" | "s", rest)) => place(rest).map(|(pane, run)| {
                     runs.entry(pane).or_default().insert(run, chunk);
                 }),
@@ -93,12 +155,10 @@ impl Aggregator {
         }
         for (pane, chunks) in runs {
             let fits = match (&mut self.state, pane) {
-                (State::Panes(panes), Some(pane)) => {
-                    Groups::read(&self.shape, &chunks).map(|groups| {
-                        panes.sums_max += groups.sums_max;
-                        panes.panes.insert(pane, groups);
-                    })
-                }
+                (State::Panes(panes), Some(pane)) => Groups::read(shape, &chunks).map(|groups| {
+                    panes.sums_max += groups.sums_max;
+                    panes.panes.insert(pane, groups);
+                }),
                 (State::Sessions(sessions), None) => sessions.read(&chunks),
                 _ => None,
             };
@@ -111,9 +171,9 @@ impl Aggregator {
         Ok(())
     }
 
-    fn read_notes(&mut self, chunk: &[u8]) -> Option<()> {
+    fn read_notes(&mut self, layout: &str, chunk: &[u8]) -> Option<()> {
         let mut reader = Reader(chunk);
-        if reader.u8()? != VERSION || reader.bytes()? != self.layout.as_bytes() {
+        if reader.u8()? != VERSION || reader.bytes()? != layout.as_bytes() {
             return None;
         }
         self.next_run = reader.u32()?;
@@ -129,9 +189,9 @@ impl Aggregator {
         reader.is_empty().then_some(())
     }
 
-    fn read_ready(&mut self, end: i64, chunk: &[u8]) -> Option<()> {
+    fn read_ready(&mut self, end: i64, shape: &Arc<Shape>, chunk: &[u8]) -> Option<()> {
         let State::Panes(panes) = &mut self.state else { return None };
-        panes.ready.insert(end, read_whole(&self.shape, chunk)?);
+        panes.ready.insert(end, read_whole(shape, chunk)?);
         Some(())
     }
 }

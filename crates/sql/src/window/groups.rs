@@ -198,17 +198,23 @@ impl Groups {
     /// Some of the groups, alone.
     pub(super) fn part(&self, shape: &Shape, groups: &[u32]) -> Result<Self> {
         let mut part = Self::new(shape);
+        part.take_over(self, groups)?;
+        Ok(part)
+    }
+
+    /// Takes some groups that others have.
+    pub(super) fn take_over(&mut self, others: &Self, groups: &[u32]) -> Result<()> {
+        let numbers: Vec<_> = groups.iter().map(|group| self.number(others.key(*group))).collect();
+        self.grow();
         let mut saved = vec![];
-        for group in groups {
-            let number = part.number(self.key(*group)) as usize;
-            for (own, all) in part.states.iter_mut().zip(&self.states) {
-                own.grow(part.len, part.capacity);
+        for (own, all) in self.states.iter_mut().zip(&others.states) {
+            for (group, number) in groups.iter().zip(&numbers) {
                 saved.clear();
                 all.save(*group as usize, &mut saved);
-                own.load(number, &mut Reader(&saved)).ok_or_else(unfit)?;
+                own.load(*number as usize, &mut Reader(&saved)).ok_or_else(unfit)?;
             }
         }
-        Ok(part)
+        Ok(())
     }
 
     /// All groups, by key.

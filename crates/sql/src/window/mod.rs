@@ -8,7 +8,7 @@
 //! Time is cut into panes, each wholly in a window or wholly outside of it (`spans`). A row goes into one pane, where its
 //! key has a number (`keys`, `groups`), and each aggregate a column of states by that number (`states`). A window is its
 //! panes put together (`tree`), always in the same way, so that floats come out the same. Sessions, which rows make, are
-//! kept apart (`sessions`). A snapshot has the groups that changed (`saved`, `chunks`).
+//! kept apart (`sessions`). Keys are shared among parts, each looked after by a thread (`part`, `workers`). A snapshot has the groups that changed (`saved`, `chunks`).
 
 mod aggregator;
 mod batch;
@@ -19,15 +19,19 @@ mod groups;
 mod keys;
 mod lane;
 mod panes;
+mod part;
 mod saved;
 mod sessions;
+mod share_out;
 mod spans;
 mod spec;
 mod states;
 mod tree;
+mod workers;
 
 pub(crate) use aggregator::{Aggregator, Taken};
 pub(crate) use spec::{Aggregate, Aggregation, Column, Window};
+pub(crate) use workers::Workers;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion_common::Result;
 
 use super::batch::Batch;
-use super::emit::{Emission, Source};
+use super::emit::Source;
 use super::groups::{Groups, Shape};
 use super::keys::Key;
 use super::spans::{MOMENT_MAX, Spans};
@@ -51,7 +51,6 @@ pub(super) struct Panes {
     pub(super) ready: BTreeMap<i64, Groups>,
     /// Of these, the ones that no chunk has yet.
     pub(super) ready_new: BTreeSet<i64>,
-    pub(super) emission: Option<Emission>,
     /// The bytes of the panes.
     pub(super) held: usize,
     /// No sums over panes are beyond this.
@@ -73,15 +72,14 @@ impl Panes {
             redo: BTreeMap::new(),
             ready: BTreeMap::new(),
             ready_new: BTreeSet::new(),
-            emission: None,
             held: 0,
             sums_max: 0,
             gone: vec![],
         }
     }
 
-    /// Finds the pane of each row, and what is late, and changes nothing.
-    pub(super) fn sort(&self, batch: &Batch, skip: &BTreeSet<u32>) -> Sorted {
+    /// Finds the pane of each of these rows, and what is late, and changes nothing.
+    pub(super) fn sort(&self, batch: &Batch, of: &[u32]) -> Sorted {
         let mut sorted = Sorted { turns: vec![Turn::default()], ..Sorted::default() };
         // Rows of this very batch may make windows due again, if they may come late.
         let mut sealed = if self.lateness == 0 { self.done } else { i64::MIN };
@@ -89,10 +87,7 @@ impl Panes {
         // Of the row before: the pane, from where to where it is, and whether no window of it can be closed.
         let (mut pane, mut from, mut to, mut open) = (0, 0, i64::MIN, false);
         let (mut ends, mut rows) = ((0, 0), Vec::new());
-        for row in 0..batch.len() {
-            if !skip.is_empty() && skip.contains(&row) {
-                continue;
-            }
+        for row in of.iter().copied() {
             let Some(time) = batch.times.values().get(row as usize).copied() else { break };
             if time < from || time >= to {
                 sorted.put(pane, &mut rows);
@@ -251,7 +246,7 @@ impl Panes {
     }
 
     /// The next window to give at this watermark, by its end.
-    fn next(&self, watermark: i64) -> Option<i64> {
+    pub(super) fn next(&self, watermark: i64) -> Option<i64> {
         let ready = self.ready.keys().next().copied();
         let redo = self.redo.keys().next().copied();
         let new = self.spans.next(&self.panes, self.done);
@@ -259,7 +254,7 @@ impl Panes {
     }
 
     /// Puts a window together: where its groups are, and which of them are to be given, by key.
-    fn open(&mut self, end: i64) -> Result<(Source, Vec<u32>)> {
+    pub(super) fn open(&mut self, end: i64) -> Result<(Source, Vec<u32>)> {
         let source = if self.ready.contains_key(&end) {
             Source::Ready
         } else if self.spans.grows() {
@@ -317,30 +312,15 @@ impl Panes {
         }
     }
 
-    /// Whether a window is being given.
-    pub(super) fn is_giving(&self) -> bool {
-        self.emission.is_some()
-    }
-
-    /// Goes on to the next window to give at this watermark; `false` when there is none.
-    pub(super) fn go_on(&mut self, watermark: i64) -> Result<bool> {
-        if let Some(emission) = self.emission.take() {
-            self.forget_ready(emission.end);
-            self.redo.remove(&emission.end);
-            self.done = self.done.max(emission.end);
-        }
-        let Some(end) = self.next(watermark) else {
-            self.end(watermark);
-            return Ok(false);
-        };
-        let (source, order) = self.open(end)?;
-        let start = self.spans.start_of(end);
-        self.emission = Some(Emission { start, end, source, order, at: 0 });
-        Ok(true)
+    /// The window that ends there has been given.
+    pub(super) fn close(&mut self, end: i64) {
+        self.forget_ready(end);
+        self.redo.remove(&end);
+        self.done = self.done.max(end);
     }
 
     /// All windows up to there have been given: panes of no other window go.
-    fn end(&mut self, watermark: i64) {
+    pub(super) fn end(&mut self, watermark: i64) {
         self.done = self.done.max(watermark);
         let closed = watermark.saturating_sub(self.lateness);
         let all = watermark == i64::MAX;
@@ -367,14 +347,9 @@ impl Panes {
     }
 
     /// What rows may add to that, beyond their keys and values: the most, or exactly.
-    pub(super) fn growth(
-        &self,
-        parts: &[(Batch, BTreeSet<u32>)],
-        sorted: &[Sorted],
-        exactly: bool,
-    ) -> usize {
+    pub(super) fn growth(&self, batches: &[Batch], sorted: &[Sorted], exactly: bool) -> usize {
         let mut new: BTreeMap<i64, (usize, Fresh)> = BTreeMap::new();
-        for ((batch, _), sorted) in parts.iter().zip(sorted) {
+        for (batch, sorted) in batches.iter().zip(sorted) {
             for (pane, rows) in sorted.turns.iter().flat_map(|turn| &turn.rows) {
                 let (most, keys) = new.entry(*pane).or_default();
                 *most += rows.len();
@@ -402,9 +377,8 @@ impl Panes {
     pub(super) fn bytes(&self) -> usize {
         let running = self.running.as_ref().map_or(0, |(_, _, groups)| groups.bytes());
         let redo = self.redo.values().map(BTreeSet::len).sum::<usize>() * REDO_BYTES;
-        let own = self.emission.as_ref().map_or(0, Emission::bytes);
         let ready = self.ready.values().map(Groups::bytes).sum::<usize>();
-        self.held + ready + self.tree.bytes() + running + redo + own
+        self.held + ready + self.tree.bytes() + running + redo
     }
 }
 

@@ -1,21 +1,19 @@
 //! Sessions: for each key, rows that are less than a gap apart.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::ArrayRef;
 use datafusion_common::Result;
 use hashbrown::HashTable;
 
 use super::batch::Batch;
 use super::bytes::{Reader, put, put_bytes, short};
-use super::emit::{piece, rows};
 use super::groups::{Groups, Shape, roomy};
 use super::keys::unfit;
 use super::saved::Saved;
-use super::spec::Aggregation;
 use super::states::{Plan, States};
 
 /// In place of a number: there is none.
@@ -47,8 +45,6 @@ pub(super) struct Sessions {
     free: Vec<u32>,
     timers: BinaryHeap<Reverse<(i64, u32)>>,
     pub(super) saved: Saved,
-    /// Sessions that are being given, in order, and how many of them have been.
-    due: (Vec<u32>, usize),
     keys_bytes: usize,
     /// The sums of all sessions together, without their signs, are not beyond this.
     sums_max: u128,
@@ -79,7 +75,6 @@ impl Sessions {
             free: vec![],
             timers: BinaryHeap::new(),
             saved: Saved::default(),
-            due: (vec![], 0),
             keys_bytes: 0,
             sums_max: 0,
             gone: vec![],
@@ -90,24 +85,19 @@ impl Sessions {
         self.sessions.len() - self.free.len()
     }
 
-    /// Whether rows are left of those that are being given.
-    pub(super) fn is_giving(&self) -> bool {
-        self.due.1 < self.due.0.len()
-    }
-
     fn session(&mut self, number: u32) -> Result<&mut Session> {
         self.sessions.get_mut(number as usize).ok_or_else(unfit)
     }
 
-    /// Takes rows in, but for those that are late or that a sum cannot take.
+    /// Takes these rows in, but for those that are late or that a sum cannot take.
     pub(super) fn add(
         &mut self,
         batch: &Batch,
-        skip: &BTreeSet<u32>,
+        of: &[u32],
         late: &mut Vec<u32>,
         refused: &mut Vec<u32>,
     ) -> Result<()> {
-        let adds = batch.addend_max() * u128::from(batch.len());
+        let adds = batch.addend_max() * of.len() as u128;
         let most = u128::from(i64::MAX.unsigned_abs());
         if adds > 0 && self.sums_max + adds > most {
             self.sums_max = self.sums();
@@ -116,7 +106,7 @@ impl Sessions {
         self.sums_max += adds;
         let mut going = Going { batch, rows: vec![], numbers: vec![] };
         let (mut key, mut near) = (vec![], vec![]);
-        for row in (0..batch.len()).filter(|r| !skip.contains(r)) {
+        for row in of.iter().copied() {
             let Some(time) = batch.times.values().get(row as usize).copied() else { break };
             let closed = batch.watermark(row).saturating_sub(self.lateness);
             key.clear();
@@ -296,38 +286,38 @@ impl Sessions {
         Ok(())
     }
 
-    /// The next rows of sessions that are due at this watermark.
-    pub(super) fn due(
-        &mut self,
-        spec: &Aggregation,
-        watermark: i64,
-    ) -> Result<Option<RecordBatch>> {
-        if !self.is_giving() {
-            self.find_due(watermark)?;
-        }
-        let (all, at) = &self.due;
-        let heap_of = |n: u32| self.states.iter().map(|s| s.heap_of(n as usize)).sum::<usize>();
-        let now = piece(all.get(*at..).unwrap_or_default(), heap_of).to_vec();
-        if now.is_empty() {
-            self.due = (vec![], 0);
-            self.forget();
-            return Ok(None);
-        }
-        let sessions = now.iter().filter_map(|n| self.sessions.get(*n as usize));
-        let windows: Vec<_> = sessions.map(|s| (s.start, s.last + self.gap)).collect();
-        let keys = now.iter().filter_map(|n| self.shape.keys.parse(self.key(*n)));
+    /// The columns of some sessions: keys, then results.
+    pub(super) fn columns(&self, numbers: &[u32]) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
+        let keys = numbers.iter().filter_map(|n| self.shape.keys.parse(self.key(*n)));
         let keys = self.shape.keys.decode(keys)?;
-        let results = self.states.iter().map(|s| s.finish(&now)).collect::<Result<Vec<_>>>()?;
-        let rows = rows(spec, &windows, &keys, &results)?;
-        self.due.1 += now.len();
-        for (number, (_, end)) in now.into_iter().zip(windows) {
-            self.given(number, end, watermark)?;
-        }
-        Ok(Some(rows))
+        let results = self.states.iter().map(|s| s.finish(numbers));
+        Ok((keys, results.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// All there are, with their keys.
+    pub(super) fn live(&self) -> impl Iterator<Item = (&[u8], u32)> {
+        let sessions = (0..).zip(&self.sessions).filter(|(_, s)| s.live);
+        sessions.map(|(number, s)| (s.key.as_ref(), number))
+    }
+
+    /// From where to where a session is.
+    pub(super) fn window(&self, number: u32) -> Option<(i64, i64)> {
+        self.sessions.get(number as usize).map(|s| (s.start, s.last + self.gap))
+    }
+
+    /// By what sessions are in order.
+    pub(super) fn place(&self, number: u32) -> Option<(i64, i64, &[u8])> {
+        let (start, end) = self.window(number)?;
+        Some((end, start, self.key(number)))
+    }
+
+    /// What one keeps beyond the bytes of any session.
+    pub(super) fn heap_of(&self, number: u32) -> usize {
+        self.states.iter().map(|s| s.heap_of(number as usize)).sum()
     }
 
     /// A session's row has been given.
-    fn given(&mut self, number: u32, end: i64, watermark: i64) -> Result<()> {
+    pub(super) fn given(&mut self, number: u32, end: i64, watermark: i64) -> Result<()> {
         let closes = end.saturating_add(self.lateness);
         if closes <= watermark {
             return self.remove(number);
@@ -339,8 +329,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Finds the sessions to give, and forgets those that take no more rows.
-    fn find_due(&mut self, watermark: i64) -> Result<()> {
+    /// Finds the sessions to give, in order, and forgets those that take no more rows.
+    pub(super) fn find_due(&mut self, watermark: i64) -> Result<Vec<u32>> {
         let mut due = vec![];
         while let Some(Reverse((at, number))) = self.timers.peek().copied() {
             if at > watermark {
@@ -364,22 +354,18 @@ impl Sessions {
             } else if end <= watermark {
                 // No timer is at this moment, should another one of the same time be left.
                 session.timer = i64::MIN;
-                due.push((end, number));
+                due.push(number);
             } else {
                 session.timer = end;
                 self.timers.push(Reverse((end, number)));
             }
         }
-        due.sort_unstable_by(|(a_end, a), (b_end, b)| {
-            let place = |n: &u32| self.sessions.get(*n as usize).map(|s| (s.start, &s.key));
-            a_end.cmp(b_end).then_with(|| place(a).cmp(&place(b)))
-        });
-        self.due = (due.into_iter().map(|(_, number)| number).collect(), 0);
-        Ok(())
+        due.sort_unstable_by(|a, b| self.place(*a).cmp(&self.place(*b)));
+        Ok(due)
     }
 
     /// Starts anew when no session is left.
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         if self.len() == 0 && !self.sessions.is_empty() {
             let gone = self.saved.numbers().map(name).collect::<Vec<_>>();
             let gone_before = std::mem::take(&mut self.gone);
@@ -391,8 +377,7 @@ impl Sessions {
 
     pub(super) fn bytes(&self) -> usize {
         let heaps: usize = self.states.iter().map(|s| s.heap()).sum();
-        let due = self.due.0.capacity() * 4;
-        self.fixed(self.sessions.capacity()) + heaps + self.keys_bytes + due + self.saved.bytes()
+        self.fixed(self.sessions.capacity()) + heaps + self.keys_bytes + self.saved.bytes()
     }
 
     fn fixed(&self, capacity: usize) -> usize {
@@ -425,11 +410,21 @@ impl Sessions {
     /// Takes back what was written in these chunks.
     pub(super) fn read(&mut self, chunks: &BTreeMap<u32, &[u8]>) -> Option<()> {
         let (saved, entries) = Saved::read(chunks)?;
+        self.load(entries.into_iter())?;
+        self.saved = saved;
+        Some(())
+    }
+
+    /// Takes sessions from what [`Sessions::save`] wrote of each; they count as changed.
+    pub(super) fn load<'a>(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Option<()> {
         let len = entries.len();
         for states in &mut self.states {
             states.grow(len, len);
         }
-        for (at, entry) in entries.into_iter().enumerate() {
+        for (at, entry) in entries.enumerate() {
             let number = short(at);
             let (key, start, last, given);
             let live = !entry.is_empty();
@@ -453,7 +448,7 @@ impl Sessions {
                 self.link(number, &key_of);
             }
         }
-        self.saved = saved;
+        self.saved.grow(len, len);
         self.sums_max = self.sums();
         Some(())
     }

@@ -66,4 +66,6 @@ pub(crate) struct Aggregation {
     pub state_bytes: u64,
     /// Windows that begin before this are not whole, and give no row.
     pub whole_from: i64,
+    /// Keys are shared among so many threads.
+    pub threads: usize,
 }

@@ -76,8 +76,9 @@ impl Lower<'_> {
             columns: after.columns,
             schema: after.schema.clone(),
             allowed_lateness: self.known.lateness,
-            state_bytes: self.state_bytes,
+            state_bytes: self.windows.state_bytes,
             whole_from: i64::MIN,
+            threads: self.windows.threads,
         };
         let (explain, state) = (made.explain(&spec, &between.times), made.state(&spec)?);
         self.grown.push(Grown { spec, explain, state, names: made.names() });

@@ -23,7 +23,8 @@ const ORDERS: u64 = 4;
 ///
 /// Tests stand in the file under `tests`, or beside it: those of `sensors.yaml` in `sensors.test.yaml`. Nothing is opened or
 /// kept. Each is played several times in manners that must not show: rows cut into other blocks, the views taken down and
-/// built anew from their state after each block, and rows in another order within the `delay` of their event time.
+/// built anew from their state after each block, keys shared among more threads, and rows in another order within the
+/// `delay` of their event time.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// The pipeline file.
@@ -114,16 +115,18 @@ impl Test {
 
     /// As it stands first, so that what is wrong anyway is told in the plainest way.
     fn manners(&self, test: &TestPart) -> Vec<Manner> {
-        let mut manners = vec![Manner { cut: None, restarts: false, order: None }];
-        for cut in [Some(1), Some(2), Some(7)] {
-            manners.extend([false, true].map(|restarts| Manner { cut, restarts, order: None }));
+        let mut manners = vec![Manner::PLAIN];
+        manners.extend([2, 3].map(|threads| Manner { threads, ..Manner::PLAIN }));
+        for (cut, threads) in [(1, 1), (2, 2), (7, 3)] {
+            let plain = Manner { cut: Some(cut), threads, ..Manner::PLAIN };
+            manners.extend([false, true].map(|restarts| Manner { restarts, ..plain }));
         }
         // Rows that are late by intent would not be so in another order.
         if test.late.is_empty() {
             for seed in self.seed..self.seed + ORDERS {
                 let order = Some(seed);
-                manners.push(Manner { cut: None, restarts: false, order });
-                manners.push(Manner { cut: Some(3), restarts: true, order });
+                manners.push(Manner { order, ..Manner::PLAIN });
+                manners.push(Manner { cut: Some(3), restarts: true, order, threads: 2 });
             }
         }
         manners
@@ -153,6 +156,7 @@ impl Verdict {
                 "cut": manner.cut,
                 "restarts": manner.restarts,
                 "seed": manner.order,
+                "threads": manner.threads,
                 "differences": differences.iter().map(Difference::to_json).collect::<Vec<_>>(),
             })
         });
@@ -171,6 +175,9 @@ fn told(manner: &Manner) -> String {
     }
     if manner.restarts {
         words.push("built anew after each block".to_owned());
+    }
+    if manner.threads > 1 {
+        words.push(format!("on {} threads", manner.threads));
     }
     if words.is_empty() { "as it stands".to_owned() } else { words.join(", ") }
 }

@@ -62,7 +62,10 @@ fn windows() -> [Window; 4] {
 #[test]
 fn an_operator_can_go_to_another_thread() {
     fn goes<T: Send>(_: T) {}
-    goes(Aggregator::new(aggregation(windows()[0], &["k"], &["sum i", "corr f g"])).unwrap());
+    goes(
+        Aggregator::new(aggregation(windows()[0], &["k"], &["sum i", "corr f g"]), Arc::default())
+            .unwrap(),
+    );
 }
 
 fn refused(taken: &Taken) -> Vec<String> {
@@ -73,7 +76,8 @@ fn refused(taken: &Taken) -> Vec<String> {
 fn a_row_with_which_a_sum_would_overflow_is_refused_and_no_other() {
     for window in windows() {
         let mut operator =
-            Aggregator::new(aggregation(window, &["k"], &["sum i", "count"])).unwrap();
+            Aggregator::new(aggregation(window, &["k"], &["sum i", "count"]), Arc::default())
+                .unwrap();
         let most = i64::MAX;
         let taken = operator
             .take(&rows(&[(1, 1, most), (2, 1, 1), (3, 1, -5), (4, 1, 5), (5, 2, 7), (6, 1, 1)], 0))
@@ -91,7 +95,8 @@ fn a_row_with_which_a_sum_would_overflow_is_refused_and_no_other() {
 fn a_sum_over_panes_or_sessions_does_not_overflow_either() {
     let half = i64::MAX / 2 + 1;
     for window in windows() {
-        let mut operator = Aggregator::new(aggregation(window, &["k"], &["sum i"])).unwrap();
+        let mut operator =
+            Aggregator::new(aggregation(window, &["k"], &["sum i"]), Arc::default()).unwrap();
         // The second is in another pane or session of the key, that the third is also in, or brings together.
         let taken =
             operator.take(&rows(&[(9, 1, half), (25, 1, half), (18, 1, half)], -100)).unwrap();
@@ -110,7 +115,7 @@ fn at_the_bound_of_state_nothing_of_a_batch_is_taken() {
     for window in windows() {
         let mut spec = aggregation(window, &["k"], &["count", "sum i"]);
         spec.state_bytes = 40_000;
-        let mut operator = Aggregator::new(spec.clone()).unwrap();
+        let mut operator = Aggregator::new(spec.clone(), Arc::default()).unwrap();
         let mut taken = 0;
         let batch = |n: i64| rows(&(n..n + 50).map(|k| (3, k, 1)).collect::<Vec<_>>(), 0);
         let error = loop {
@@ -124,9 +129,9 @@ fn at_the_bound_of_state_nothing_of_a_batch_is_taken() {
         assert!(error.contains(&format!("{taken} groups")), "{error}");
         assert!(error.contains("keys: `k`") && error.contains("raise `state_bytes`"), "{error}");
         let mut chunks = Chunks::new();
-        operator.snapshot("", &mut chunks).unwrap();
+        operator.snapshot("", &mut chunks);
         spec.state_bytes = 1 << 20;
-        let mut operator = Aggregator::new(spec).unwrap();
+        let mut operator = Aggregator::new(spec, Arc::default()).unwrap();
         operator.restore(chunks.iter().map(|(n, c)| (n.as_str(), c.as_ref().unwrap()))).unwrap();
         operator.take(&batch(taken)).unwrap();
         let given =
@@ -139,7 +144,8 @@ fn at_the_bound_of_state_nothing_of_a_batch_is_taken() {
 #[test]
 fn rows_come_in_pieces_by_key() {
     for window in windows() {
-        let mut operator = Aggregator::new(aggregation(window, &["k"], &["sum i"])).unwrap();
+        let mut operator =
+            Aggregator::new(aggregation(window, &["k"], &["sum i"]), Arc::default()).unwrap();
         let some: Vec<_> = (0..30_000).map(|n| (5, (n * 7919) % 30_000 - 9_000, n)).collect();
         operator.take(&rows(&some, 0)).unwrap();
         let pieces = all_due(&mut operator, 20);
@@ -158,7 +164,7 @@ impl Store {
     /// Takes a snapshot; gives the bytes written.
     fn snapshot(&mut self, operator: &mut Aggregator) -> usize {
         let mut chunks = Chunks::new();
-        operator.snapshot("", &mut chunks).unwrap();
+        operator.snapshot("", &mut chunks);
         let mut written = 0;
         for (name, chunk) in chunks {
             match chunk {
@@ -177,7 +183,7 @@ impl Store {
     }
 
     fn restored(&self, spec: &Aggregation) -> Aggregator {
-        let mut operator = Aggregator::new(spec.clone()).unwrap();
+        let mut operator = Aggregator::new(spec.clone(), Arc::default()).unwrap();
         operator.restore(self.0.iter().map(|(n, c)| (n.as_str(), c))).unwrap();
         operator
     }
@@ -188,7 +194,7 @@ fn a_snapshot_writes_what_changed_and_chunks_stay_few() {
     for window in windows() {
         let rng = &mut Rng::with_seed(7);
         let spec = aggregation(window, &["k"], &["count", "avg f", "sum i"]);
-        let mut operator = Aggregator::new(spec.clone()).unwrap();
+        let mut operator = Aggregator::new(spec.clone(), Arc::default()).unwrap();
         let mut store = Store::default();
         let keys = 20_000;
         operator.take(&rows(&(0..keys).map(|k| (5, k, k)).collect::<Vec<_>>(), 0)).unwrap();
@@ -217,12 +223,12 @@ fn a_snapshot_writes_what_changed_and_chunks_stay_few() {
 #[test]
 fn chunks_of_another_kind_are_refused() {
     let spec = aggregation(Window::Tumble { size: 10, offset: 0 }, &["k"], &["sum i"]);
-    let mut operator = Aggregator::new(spec.clone()).unwrap();
+    let mut operator = Aggregator::new(spec.clone(), Arc::default()).unwrap();
     operator.take(&rows(&[(1, 1, 1), (2, 2, 2)], 0)).unwrap();
     let mut store = Store::default();
     store.snapshot(&mut operator);
     let restore = |spec: &Aggregation, store: &Store| {
-        let mut operator = Aggregator::new(spec.clone()).unwrap();
+        let mut operator = Aggregator::new(spec.clone(), Arc::default()).unwrap();
         operator.restore(store.0.iter().map(|(n, c)| (n.as_str(), c)))
     };
     restore(&spec, &store).unwrap();

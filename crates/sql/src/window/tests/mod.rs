@@ -112,6 +112,7 @@ pub(super) fn aggregation(window: Window, keys: &[&str], aggregates: &[&str]) ->
         allowed_lateness: 0,
         state_bytes: 1 << 30,
         whole_from: i64::MIN,
+        threads: 1,
     }
 }
 
@@ -124,10 +125,26 @@ pub(super) struct Ran {
     pub refused: Vec<(String, String)>,
 }
 
-/// Runs frames, cut into batches of at most `cut` rows, and restored from chunks if `restored`: before and
-/// after each frame's rows come out.
-pub(super) fn run(spec: &Aggregation, frames: &[Frame], cut: usize, restored: bool) -> Ran {
-    let mut operator = Aggregator::new(spec.clone()).unwrap();
+/// How frames are run.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    /// Batches have at most so many rows.
+    pub cut: usize,
+    /// The operator is restored from chunks before and after each frame's rows come out.
+    pub restored: bool,
+    /// How many threads share the keys: the first at first, the next after it was restored.
+    pub threads: &'a [usize],
+}
+
+/// Frames as they are, on one thread.
+pub(super) const STRAIGHT: Way<'_> = Way { cut: usize::MAX / 2, restored: false, threads: &[1] };
+
+/// Runs frames.
+pub(super) fn run(spec: &Aggregation, frames: &[Frame], way: Way<'_>) -> Ran {
+    let mut threads = way.threads.iter().cycle().copied();
+    let mut next = || Aggregation { threads: threads.next().unwrap(), ..spec.clone() };
+    let (cut, restored) = (way.cut, way.restored);
+    let mut operator = Aggregator::new(next(), Arc::default()).unwrap();
     let mut state: BTreeMap<String, Bytes> = BTreeMap::new();
     let mut ran = Ran { rows: vec![], late: vec![], refused: vec![] };
     for frame in frames {
@@ -147,7 +164,7 @@ pub(super) fn run(spec: &Aggregation, frames: &[Frame], cut: usize, restored: bo
         }
         assert_eq!(absorbed, rows as u64, "every row is absorbed, late or refused");
         if restored {
-            operator = again(spec, operator, &mut state);
+            operator = again(next(), operator, &mut state);
         }
         let mut made = vec![];
         while let Some(watermark) = frame.after {
@@ -158,7 +175,7 @@ pub(super) fn run(spec: &Aggregation, frames: &[Frame], cut: usize, restored: bo
         }
         ran.rows.push(arrow_select::concat::concat_batches(&spec.schema, &made).unwrap());
         if restored {
-            operator = again(spec, operator, &mut state);
+            operator = again(next(), operator, &mut state);
         }
     }
     ran.refused.sort();
@@ -167,19 +184,19 @@ pub(super) fn run(spec: &Aggregation, frames: &[Frame], cut: usize, restored: bo
 
 /// The operator that goes on with what a snapshot of this one has.
 fn again(
-    spec: &Aggregation,
+    spec: Aggregation,
     mut operator: Aggregator,
     state: &mut BTreeMap<String, Bytes>,
 ) -> Aggregator {
     let mut chunks = Chunks::new();
-    operator.snapshot("w/", &mut chunks).unwrap();
+    operator.snapshot("w/", &mut chunks);
     for (name, chunk) in chunks {
         match chunk {
             Some(chunk) => state.insert(name, chunk),
             None => Some(state.remove(&name).expect("a chunk that is there goes")),
         };
     }
-    let mut operator = Aggregator::new(spec.clone()).unwrap();
+    let mut operator = Aggregator::new(spec, Arc::default()).unwrap();
     let chunks = state.iter().map(|(n, c)| (n.strip_prefix("w/").unwrap(), c));
     operator.restore(chunks).unwrap();
     operator

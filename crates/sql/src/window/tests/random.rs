@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::super::{Aggregation, Window};
 use super::log::{Kind, log};
 use super::model::{Model, close};
-use super::{Ran, aggregation, run, same};
+use super::{Ran, STRAIGHT, Way, aggregation, run, same};
 
 /// Every function, in all its forms.
 pub(super) const ALL: &[&str] = &[
@@ -165,12 +165,18 @@ fn one(seed: u64) {
             println!("after {:?}", f.after);
         }
     }
-    let whole = run(&spec, &frames, usize::MAX / 2, false);
+    let whole = run(&spec, &frames, STRAIGHT);
     let timeless = |(_, why): &(String, String)| why.starts_with("its event time is null");
     assert!(whole.refused.iter().all(timeless), "{what}: {:?}", whole.refused);
     equal(&whole, &Model::run(&spec, &frames), &what);
-    same(&whole, &run(&spec, &frames, 1, false), &format!("{what}, row by row"));
-    same(&whole, &run(&spec, &frames, rng.usize(1..20), true), &format!("{what}, restored"));
+    let single = Way { cut: 1, ..STRAIGHT };
+    same(&whole, &run(&spec, &frames, single), &format!("{what}, row by row"));
+    let restored = Way { cut: rng.usize(1..20), restored: true, threads: &[1] };
+    same(&whole, &run(&spec, &frames, restored), &format!("{what}, restored"));
+    let three = Way { threads: &[3], ..STRAIGHT };
+    same(&whole, &run(&spec, &frames, three), &format!("{what}, on three threads"));
+    let changing = Way { threads: &[3, 3, 1, 1, 2, 5], ..restored };
+    same(&whole, &run(&spec, &frames, changing), &format!("{what}, restored on other threads"));
 }
 
 /// Groups of many rows, so that values are folded into the library's own states.
@@ -200,13 +206,17 @@ fn what_is_folded_comes_out_the_same_however_cut_and_restored() {
         let spec = aggregation(window, &["b"], FOLDED);
         let kind = Kind { frames: 4, rows: 6000, keys: 2000, step: 1, disorder: 30, delay: 40 };
         let frames = log(rng, &kind);
-        let whole = run(&spec, &frames, usize::MAX / 2, false);
-        same(&whole, &run(&spec, &frames, 97, true), &format!("{window:?}"));
+        let whole = run(&spec, &frames, STRAIGHT);
+        same(
+            &whole,
+            &run(&spec, &frames, Way { cut: 97, restored: true, threads: &[2, 3] }),
+            &format!("{window:?}"),
+        );
         // What the library computes exactly is exact when folded too.
         let exact =
             aggregation(window, &["b"], &["bit_xor i", "sum d", "avg d", "count distinct i"]);
         equal(
-            &run(&exact, &frames, 500, false),
+            &run(&exact, &frames, Way { cut: 500, ..STRAIGHT }),
             &Model::run(&exact, &frames),
             &format!("{window:?}"),
         );

@@ -61,12 +61,13 @@ fn batches(case: &Case, rows: usize) -> Vec<Rows> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this measures")]
-fn speed(case: &Case, full: bool) {
+fn speed(case: &Case, full: bool, threads: usize) {
     let rows = if full { case.rows } else { 20 * BATCH };
     let batches = batches(case, rows);
     let mut spec = aggregation(case.window, &["k"], case.aggregates);
     spec.state_bytes = 8 << 30;
-    let mut operator = Aggregator::new(spec).unwrap();
+    spec.threads = threads;
+    let mut operator = Aggregator::new(spec, Arc::default()).unwrap();
     let (mut out, mut held, mut pause, mut written) = (0, 0, 0.0_f64, 0);
     let mut snapshots = 0.0;
     let begin = std::time::Instant::now();
@@ -79,7 +80,7 @@ fn speed(case: &Case, full: bool) {
         if number % 1000 == 999 {
             let at = std::time::Instant::now();
             let mut chunks = Chunks::new();
-            operator.snapshot("", &mut chunks).unwrap();
+            operator.snapshot("", &mut chunks);
             written += chunks.values().flatten().map(bytes::Bytes::len).sum::<usize>();
             let took = at.elapsed().as_secs_f64();
             (pause, snapshots) = (pause.max(took), snapshots + took);
@@ -96,7 +97,7 @@ fn speed(case: &Case, full: bool) {
     assert!(operator.bytes() < 2000);
     let million = rows as f64 / 1e6;
     println!(
-        "{:30} {:6.2} M rows/s, with the end {:6.2}; out {out}, held {} MiB, snapshots of {} MiB, longest {:.1} ms",
+        "{:30} {threads} threads {:6.2} M rows/s, with the end {:6.2}; out {out}, held {} MiB, snapshots of {} MiB, longest {:.1} ms",
         case.what,
         million / taken,
         million / all,
@@ -136,6 +137,8 @@ fn speed_of_all_windows() {
         ),
         case("session 1 s, 10 k keys", Window::Session { gap: SECOND }, 10_000, 20_000, 4_000_000),
     ] {
-        speed(&case, full);
+        for threads in [1, 2] {
+            speed(&case, full, threads);
+        }
     }
 }
