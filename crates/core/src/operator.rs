@@ -85,6 +85,12 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// How many pieces of state a snapshot would have to write now. Before there are more than the engine wants to wait
+    /// for, it takes one.
+    fn changed(&self) -> usize {
+        0
+    }
+
     /// State chunks that changed since the last snapshot.
     ///
     /// # Errors

@@ -309,6 +309,11 @@ impl Line {
         self.mills.grind(ground)
     }
 
+    /// How many pieces of state a snapshot would have to write now.
+    pub(crate) fn changed(&self) -> usize {
+        self.mills.mills.iter().map(|mill| mill.operator.changed()).sum()
+    }
+
     /// Forgets the frame that is half taken.
     pub(crate) fn forget(&mut self) {
         self.mills.clear();

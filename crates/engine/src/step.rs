@@ -11,7 +11,7 @@ use crate::dead_letters::Entry;
 use crate::grind::Progress;
 use crate::line::{Ground, view_errors};
 use crate::lookup::Fetched;
-use crate::process::{EPOCH_BYTES_MAX, Processor};
+use crate::process::Processor;
 use crate::seal::{self, Work};
 
 /// What became of a frame.
@@ -40,7 +40,7 @@ impl Processor {
             }
             self.bytes += frame.bytes() + std::mem::take(&mut ground.bytes);
             self.next = offset.next();
-            if self.bytes > EPOCH_BYTES_MAX {
+            if self.full() {
                 break;
             }
         }

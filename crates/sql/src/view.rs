@@ -179,6 +179,10 @@ impl Operator for ViewOperator {
         Ok(())
     }
 
+    fn changed(&self) -> usize {
+        self.nodes.iter().map(|node| node.aggregator.changed()).sum()
+    }
+
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
         if let Some((at, saved @ false)) = &mut self.whole_from {
             *saved = true;

@@ -226,6 +226,11 @@ impl Aggregator {
         };
     }
 
+    /// How many groups a snapshot would have to write.
+    pub(crate) fn changed(&self) -> usize {
+        self.parts.iter().map(Part::changed).sum()
+    }
+
     fn held(&self) -> usize {
         let giving = self.giving.as_ref().map_or(0, Giving::bytes);
         self.parts.iter().map(Part::bytes).sum::<usize>() + giving

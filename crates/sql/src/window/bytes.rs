@@ -50,6 +50,17 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// What `write` appends, behind the number of its bytes.
+pub(super) fn put_sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write(out);
+    let len = short(out.len() - at - 4);
+    if let Some(room) = out.get_mut(at..at + 4) {
+        room.copy_from_slice(&len.to_le_bytes());
+    }
+}
+
 /// A number of things in memory of which there are fewer than four billion.
 pub(super) fn short(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)

@@ -12,7 +12,7 @@ use millstream_core::error::{Error, Result};
 use millstream_core::operator::Chunks;
 
 use super::aggregator::Aggregator;
-use super::bytes::{Reader, put, put_bytes, short};
+use super::bytes::{Reader, put, put_bytes, put_sized, short};
 use super::groups::{Groups, Shape};
 use super::panes::{self, Panes};
 use super::part::{Part, State};
@@ -206,12 +206,9 @@ fn place(name: &str) -> Option<(Option<i64>, u32)> {
 /// All groups as one chunk.
 fn whole(groups: &Groups) -> Bytes {
     let mut chunk = vec![VERSION];
-    let mut entry = vec![];
     for group in 0..short(groups.len()) {
-        entry.clear();
-        groups.save(group, &mut entry);
         chunk.extend_from_slice(&group.to_le_bytes());
-        put_bytes(&mut chunk, &entry);
+        put_sized(&mut chunk, |chunk| groups.save(group, chunk));
     }
     Bytes::from(chunk)
 }

@@ -8,7 +8,7 @@ use datafusion_common::Result;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::bytes::{Reader, put_bytes, short};
+use super::bytes::{Reader, put_sized, short};
 use super::keys::{Encoded, Key, Keys, unfit};
 use super::saved::Saved;
 use super::states::{Plan, States};
@@ -266,7 +266,7 @@ impl Groups {
     }
 
     pub(super) fn save(&self, group: u32, out: &mut Vec<u8>) {
-        put_bytes(out, &self.key(group).to_bytes());
+        put_sized(out, |out| self.key(group).put(out));
         for states in &self.states {
             states.save(group as usize, out);
         }

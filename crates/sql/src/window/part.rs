@@ -129,6 +129,14 @@ impl Part {
         }
     }
 
+    /// How many groups a snapshot would have to write.
+    pub(super) fn changed(&self) -> usize {
+        match &self.state {
+            State::Panes(panes) => panes.panes.values().map(|g| g.saved.changed()).sum(),
+            State::Sessions(sessions) => sessions.saved.changed(),
+        }
+    }
+
     /// The first moments of panes; none of sessions.
     pub(super) fn panes(&self) -> BTreeSet<i64> {
         match &self.state {

@@ -9,14 +9,18 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use millstream_core::operator::Chunks;
 
-use super::bytes::{Reader, put_bytes, short};
+use super::bytes::{Reader, put_sized, short};
 
-/// The most groups of one run, and the most that are written without having changed.
+/// The most groups of one run.
 const RUN: usize = 1 << 16;
+/// No more than so many are written without having changed, unless they are those of one run.
+const MOVED_MAX: usize = 1 << 14;
 /// States of so few groups are always written as one run.
 const SMALL: usize = 1 << 10;
 /// So many small runs are too many.
 const MANY: usize = 12;
+/// About the bytes of a small entry.
+const ENTRY: usize = 48;
 /// The first byte of every chunk.
 pub(super) const VERSION: u8 = 1;
 /// In place of a run: the group's state has changed since it was written, or never was.
@@ -60,6 +64,11 @@ impl Saved {
         self.changed.push(group);
     }
 
+    /// How many states would be written now.
+    pub(super) fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         (self.changed.capacity() + self.entries) * 4
     }
@@ -83,21 +92,20 @@ impl Saved {
         }
         let mut moved = 0;
         for run in self.wasteful() {
-            moved += self.remove(run, &mut groups);
-            out.insert(name(run), None);
-            if moved >= RUN {
+            let more = self.runs.get(&run).map_or(0, |run| run.live);
+            if moved > 0 && moved + more > MOVED_MAX {
                 break;
             }
+            moved += self.remove(run, &mut groups);
+            out.insert(name(run), None);
         }
         groups.sort_unstable();
         for groups in groups.chunks(RUN) {
-            let mut chunk = vec![VERSION];
-            let mut entry = vec![];
+            let mut chunk = Vec::with_capacity(groups.len() * ENTRY);
+            chunk.push(VERSION);
             for group in groups {
-                entry.clear();
-                save(*group, &mut entry);
                 chunk.extend_from_slice(&group.to_le_bytes());
-                put_bytes(&mut chunk, &entry);
+                put_sized(&mut chunk, |chunk| save(*group, chunk));
             }
             self.place(*next, groups);
             out.insert(name(*next), Some(Bytes::from(chunk)));

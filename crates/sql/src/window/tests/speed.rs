@@ -15,6 +15,8 @@ use super::super::{Aggregator, Window};
 use super::{aggregation, input};
 
 const SECOND: i64 = 1_000_000;
+/// A snapshot is taken before so many groups have changed, as the engine does.
+const CHANGES: usize = 50_000;
 /// Rows of one batch.
 const BATCH: usize = 1000;
 
@@ -68,7 +70,7 @@ fn speed(case: &Case, full: bool, threads: usize) {
     spec.state_bytes = 8 << 30;
     spec.threads = threads;
     let mut operator = Aggregator::new(spec, Arc::default()).unwrap();
-    let (mut out, mut held, mut pause, mut written) = (0, 0, 0.0_f64, 0);
+    let (mut out, mut held, mut pauses, mut written) = (0, 0, vec![], 0);
     let mut snapshots = 0.0;
     let begin = std::time::Instant::now();
     for (number, batch) in batches.iter().enumerate() {
@@ -77,13 +79,14 @@ fn speed(case: &Case, full: bool, threads: usize) {
         while let Some(rows) = operator.due(watermark).unwrap() {
             out += rows.num_rows();
         }
-        if number % 1000 == 999 {
+        if number % 1000 == 999 || operator.changed() > CHANGES {
             let at = std::time::Instant::now();
             let mut chunks = Chunks::new();
             operator.snapshot("", &mut chunks);
             written += chunks.values().flatten().map(bytes::Bytes::len).sum::<usize>();
             let took = at.elapsed().as_secs_f64();
-            (pause, snapshots) = (pause.max(took), snapshots + took);
+            snapshots += took;
+            pauses.push(took);
             held = held.max(operator.bytes());
         }
     }
@@ -96,14 +99,19 @@ fn speed(case: &Case, full: bool, threads: usize) {
     assert!(out > 0, "{}", case.what);
     assert!(operator.bytes() < 2000);
     let million = rows as f64 / 1e6;
+    pauses.sort_by(f64::total_cmp);
+    let pause = |part: usize| pauses.get(pauses.len() * part / 100).copied().unwrap_or(0.0) * 1e3;
+    let longest = pauses.last().copied().unwrap_or(0.0) * 1e3;
     println!(
-        "{:30} {threads} threads {:6.2} M rows/s, with the end {:6.2}; out {out}, held {} MiB, snapshots of {} MiB, longest {:.1} ms",
+        "{:30} {threads} threads {:6.2} M rows/s, with the end {:6.2}; out {out}, held {} MiB, {} snapshots of {} MiB: p50 {:.1}, p99 {:.1}, longest {longest:.1} ms",
         case.what,
         million / taken,
         million / all,
         held >> 20,
+        pauses.len(),
         written >> 20,
-        pause * 1e3
+        pause(50),
+        pause(99)
     );
 }
 
