@@ -80,6 +80,10 @@ impl Look<'_> {
         }
     }
 
+    fn is_source(&self, table: &str) -> bool {
+        self.known.tables.get(table).is_some_and(|facts| facts.is_source)
+    }
+
     pub(crate) fn group(&mut self, select: &Select, start: Option<Place>) {
         let first = match &select.group_by {
             GroupByExpr::All(_) => {
@@ -106,7 +110,8 @@ impl Look<'_> {
         };
         let (what, at) = (clause.0, clause.1.or(start));
         match self.selects.last().map(|s| &s.from) {
-            Some(From::Table(table)) => {
+            // Rows of a view may have come out of windows.
+            Some(From::Table(table)) if self.is_source(table) || first.is_none() => {
                 let fix = self.gathered(table);
                 self.grouped = true;
                 let what = format!("{what} without a window");

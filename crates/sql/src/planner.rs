@@ -338,8 +338,7 @@ fn ready(
     let (inputs, used) = (inputs.collect(), used(&chains));
     let explain = explain(&chains, &grown);
     let state = state::meaning(&chains, &grown).map_err(complain)?;
-    // Windows that rows are in and are not grouped by are columns like others from here on.
-    let roles = facts.roles.into_iter().map(|role| Role { edge: None, ..role });
+    let roles = facts.roles.into_iter().map(Role::behind);
     let facts = TableFacts {
         columns: names.into_iter().zip(roles).collect(),
         updates: facts.updates,

@@ -59,6 +59,7 @@ impl Aggregator {
             Window::Hop { size, slide, .. } => (size.min(slide), size.max(slide)),
             Window::Cumulate { size, step, .. } => (step, size),
             Window::Session { gap } => (gap, gap),
+            Window::Again { step, size, .. } => (step.min(size), size.max(step)),
         };
         if least <= 0 || most > SPAN_MAX || spec.allowed_lateness < 0 {
             let what = format!("a window is from 1 us to {SPAN_MAX} us long");
@@ -200,7 +201,7 @@ impl Aggregator {
         let panes = self.parts.iter().flat_map(Part::panes).collect::<BTreeSet<_>>().len();
         let (windows, kind) = match self.spec.window {
             Window::Session { .. } => (groups, "sessions"),
-            Window::Tumble { .. } => (panes, "windows"),
+            Window::Tumble { .. } | Window::Again { .. } => (panes, "windows"),
             _ => (panes, "panes of windows"),
         };
         let what = format!(

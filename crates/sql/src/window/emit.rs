@@ -190,7 +190,7 @@ impl Aggregator {
 
     fn start_of(&self, end: i64) -> i64 {
         match self.parts.first().map(|p| &p.state) {
-            Some(State::Panes(panes)) => panes.spans.start_of(end),
+            Some(State::Panes(panes)) => panes.spans.told_start(end),
             _ => end,
         }
     }

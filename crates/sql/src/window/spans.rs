@@ -21,6 +21,8 @@ pub(super) struct Spans {
     offset: i64,
     /// Windows that begin together grow by `step`.
     grows: bool,
+    /// Where windows that rows came out of began: from which phase on, how long they are, and whether they grow.
+    began: Option<(i64, i64, bool)>,
 }
 
 impl Spans {
@@ -29,18 +31,39 @@ impl Spans {
         Some(match window {
             Window::Tumble { size, offset } => {
                 let offset = offset.rem_euclid(size);
-                Self { pane: size, size, step: size, offset, grows: false }
+                Self { pane: size, size, step: size, offset, grows: false, began: None }
             }
             Window::Hop { size, slide, offset } => {
                 let offset = offset.rem_euclid(slide);
-                Self { pane: gcd(size, slide), size, step: slide, offset, grows: false }
+                Self {
+                    pane: gcd(size, slide),
+                    size,
+                    step: slide,
+                    offset,
+                    grows: false,
+                    began: None,
+                }
             }
             Window::Cumulate { size, step, offset } => {
                 let offset = offset.rem_euclid(size);
-                Self { pane: step, size, step, offset, grows: true }
+                Self { pane: step, size, step, offset, grows: true, began: None }
+            }
+            Window::Again { step, offset, size, grows } => {
+                let began = Some((offset.rem_euclid(size), size, grows));
+                let offset = offset.rem_euclid(step);
+                Self { pane: step, size: step, step, offset, grows: false, began }
             }
             Window::Session { .. } => return None,
         })
+    }
+
+    /// The first moment of the window that ends there, as rows tell it.
+    pub(super) fn told_start(&self, end: i64) -> i64 {
+        match self.began {
+            Some((phase, size, true)) => (end - phase - 1).div_euclid(size) * size + phase,
+            Some((_, size, false)) => end - size,
+            None => self.start_of(end),
+        }
     }
 
     pub(super) fn grows(&self) -> bool {
@@ -141,7 +164,7 @@ mod tests {
                         }
                     }
                 }
-                Window::Session { .. } => {}
+                Window::Session { .. } | Window::Again { .. } => {}
             }
         }
         found.sort_unstable();
@@ -173,6 +196,25 @@ mod tests {
                 assert_eq!(found, plain(window, moment), "{window:?} {moment}");
                 if let Some((first, _)) = found.first() {
                     assert_eq!(spans.ends(pane).0, *first);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn windows_that_rows_came_out_of_are_told_by_their_end() {
+        for window in [
+            Window::Tumble { size: 60, offset: 7 },
+            Window::Hop { size: 60, slide: 25, offset: 3 },
+            Window::Hop { size: 10, slide: 25, offset: 3 },
+            Window::Cumulate { size: 60, step: 20, offset: 50 },
+        ] {
+            let again = Spans::new(window.again()).unwrap();
+            for moment in -200..200 {
+                for (end, start) in plain(window, moment) {
+                    let pane = again.pane(end - 1);
+                    assert_eq!(again.ends(pane), (end, end), "{window:?}");
+                    assert_eq!(again.told_start(end), start, "{window:?}");
                 }
             }
         }

@@ -17,6 +17,26 @@ pub(crate) enum Window {
     Cumulate { size: i64, step: i64, offset: i64 },
     /// For each key, rows that are less than `gap` apart.
     Session { gap: i64 },
+    /// Windows that rows came out of: one ends every `step`, and is `size` long, or grows up to that.
+    Again { step: i64, offset: i64, size: i64, grows: bool },
+}
+
+impl Window {
+    /// For rows that came out of these windows: the same again, by a moment before the window's end.
+    pub(crate) fn again(self) -> Self {
+        match self {
+            Self::Tumble { size, offset } => Self::Again { step: size, offset, size, grows: false },
+            Self::Hop { size, slide, offset } => {
+                Self::Again { step: slide, offset: offset + size, size, grows: false }
+            }
+            Self::Cumulate { size, step, offset } => {
+                Self::Again { step, offset, size, grows: true }
+            }
+            // They end at any moment.
+            Self::Session { .. } => Self::Again { step: 1, offset: 0, size: 1, grows: false },
+            again @ Self::Again { .. } => again,
+        }
+    }
 }
 
 /// One aggregate.

@@ -178,7 +178,7 @@ impl Spans {
                 narrow(start + i128::from(size))?;
                 (start, narrow(grown)?, 0, step, u64::try_from(count).ok()?)
             }
-            Window::Tumble { .. } | Window::Session { .. } => return None,
+            Window::Tumble { .. } | Window::Session { .. } | Window::Again { .. } => return None,
         };
         // The last of them has to be within time too.
         narrow(time + i128::from(size) + i128::from(start_step))?;

@@ -1,5 +1,7 @@
 //! What stands between a window and the `GROUP BY` over it.
 
+use std::sync::Arc;
+
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, DataFusionError, Result};
 use datafusion_expr::utils::split_conjunction;
@@ -7,11 +9,12 @@ use datafusion_expr::{Aggregate, Expr, LogicalPlan};
 
 use datafusion_sql::sqlparser::keywords::Keyword;
 
-use super::known::{Facts, Known, Side, unalias};
+use super::known::{Cut, Edge, Facts, Known, Side, unalias};
 use super::{WINDOW_COLUMNS, WindowNode};
 use crate::complain::said_at;
 use crate::explain::show;
 use crate::lookup::LookupNode;
+use crate::window::Window;
 
 /// What is done with rows that have windows before they are grouped by these.
 #[derive(Debug, Default)]
@@ -22,6 +25,18 @@ pub(crate) struct Between {
     pub conditions: Vec<Expr>,
     /// What the event time is called.
     pub times: Vec<String>,
+}
+
+impl Between {
+    /// Nothing: rows came out of their windows long before.
+    pub(crate) fn of_past(edge: &Edge) -> Self {
+        let name = match edge.side {
+            Side::Start | Side::Key(_) => WINDOW_COLUMNS[0],
+            Side::End => WINDOW_COLUMNS[1],
+            Side::Time => WINDOW_COLUMNS[2],
+        };
+        Self { times: vec![name.to_owned()], ..Self::default() }
+    }
 }
 
 /// What an expression says of the window that its row is in.
@@ -52,6 +67,19 @@ impl Facts {
             (false, _) => Says::Nothing,
             (true, false) => Says::All,
             (true, true) => Says::Some,
+        }
+    }
+
+    /// Has the windows that rows came out of be those by which they are grouped.
+    pub(crate) fn take_windows_again(&mut self, of: &Arc<Cut>) {
+        for role in &mut self.roles {
+            role.edge = role.past.take().filter(|past| past.of == *of);
+            // Each session has a beginning of its own.
+            if matches!(of.window, Window::Session { .. })
+                && role.edge.as_ref().is_some_and(|e| e.side == Side::Start)
+            {
+                role.edge = None;
+            }
         }
     }
 

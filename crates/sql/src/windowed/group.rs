@@ -9,7 +9,7 @@ use datafusion_expr::{Aggregate, Expr, LogicalPlan, lit};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_sql::sqlparser::keywords::Keyword;
 
-use super::between::{Says, between, over_window};
+use super::between::{Between, Says, between, over_window};
 use super::form_for;
 use super::known::{Cut, Edge, Facts, Side, unalias};
 use super::made::{Comes, Made};
@@ -37,12 +37,18 @@ pub(crate) struct Grown {
 impl Lower<'_> {
     /// The rows of a `GROUP BY`, as they come when windows are complete.
     pub(crate) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Vec<Chain>> {
-        let facts = self.known.facts(&aggregate.input)?;
-        let edge = self.edge(aggregate, &facts)?;
+        let mut facts = self.known.facts(&aggregate.input)?;
+        let (edge, again) = self.edge(aggregate, &facts)?;
         let cut = edge.of.clone();
-        let session = matches!(cut.window, Window::Session { .. });
-        let between = between(self.known, aggregate, session)?;
+        let session = !again && matches!(cut.window, Window::Session { .. });
+        let between = if again {
+            facts.take_windows_again(&cut);
+            Between::of_past(&edge)
+        } else {
+            between(self.known, aggregate, session)?
+        };
         let in_place = match (&between.computes, cut.window) {
+            _ if again => true,
             (None, _) => false,
             (Some(_), Window::Tumble { .. }) => true,
             (Some(e), _) => return Err(too_early(e)),
@@ -51,6 +57,7 @@ impl Lower<'_> {
             self.keyed_by_session(aggregate, &facts, &cut)?;
         }
         let before = std::mem::replace(&mut self.grouped, !in_place);
+        let window = if again { cut.window.again() } else { cut.window };
         let chains = self.plan(&aggregate.input);
         self.grouped = before;
         let mut chains = chains?;
@@ -67,7 +74,7 @@ impl Lower<'_> {
         let conditions: &[Expr] = if in_place { &[] } else { &between.conditions };
         let after = self.after(aggregate, &made, conditions)?;
         let spec = Aggregation {
-            window: cut.window,
+            window,
             input: made.input.clone(),
             time,
             lag: cut.lag,
@@ -128,12 +135,15 @@ impl Lower<'_> {
         Ok(made)
     }
 
-    /// The column of a window by which rows are grouped.
-    fn edge(&self, aggregate: &Aggregate, facts: &Facts) -> Result<Edge> {
+    /// The column of a window by which rows are grouped, and whether they came out of that window already.
+    fn edge(&self, aggregate: &Aggregate, facts: &Facts) -> Result<(Edge, bool)> {
         let schema = aggregate.input.schema();
-        let groups = aggregate.group_expr.iter();
-        let edges = groups.filter_map(|e| facts.role(e, schema)?.edge.clone());
-        let edges = edges.filter(|e| e.side.is_time()).collect::<Vec<_>>();
+        let groups = || aggregate.group_expr.iter().filter_map(|e| facts.role(e, schema));
+        let of = |edge: Option<&Edge>| edge.filter(|e| e.side.is_time()).cloned();
+        let edges = groups().filter_map(|r| of(r.edge.as_ref())).collect::<Vec<_>>();
+        let again = edges.is_empty();
+        let past = || groups().filter_map(|r| of(r.past.as_ref())).collect::<Vec<_>>();
+        let edges = if again { past() } else { edges };
         let Some(first) = edges.first() else {
             return Err(self.no_window(aggregate, facts));
         };
@@ -141,8 +151,14 @@ impl Lower<'_> {
             let what = "`GROUP BY` goes by two windows at once";
             return Err(said_at(what, "group by one, and by the other in an outer `SELECT`", AT));
         }
-        match edges.iter().find(|e| e.names_window()) {
-            Some(edge) => Ok(edge.clone()),
+        let ends = |e: &&Edge| matches!(e.side, Side::End | Side::Time);
+        let named = edges.iter().find(ends).or_else(|| edges.iter().find(|e| e.names_window()));
+        match named {
+            Some(edge) if again && edge.side == Side::Start => {
+                let what = "windows that rows came out of are told by their end";
+                Err(said_at(what, "add `window_end` to `GROUP BY`, and to the columns below", AT))
+            }
+            Some(edge) => Ok((edge.clone(), again)),
             None => {
                 let what = "windows of `CUMULATE` begin together, so that `window_start` alone does not tell them apart";
                 Err(said_at(what, "add `window_end` to `GROUP BY`", AT))
@@ -151,8 +167,11 @@ impl Lower<'_> {
     }
 
     fn no_window(&self, aggregate: &Aggregate, facts: &Facts) -> DataFusionError {
-        let has_window =
-            facts.roles.iter().any(|r| r.edge.as_ref().is_some_and(|e| e.side.is_time()));
+        let has_window = facts
+            .roles
+            .iter()
+            .filter_map(|r| r.edge.as_ref().or(r.past.as_ref()))
+            .any(|e| e.side.is_time());
         if has_window {
             let what =
                 "rows are grouped without their window, so that no group would ever be complete";

@@ -23,6 +23,8 @@ pub(crate) struct Role {
     pub lag: Option<i64>,
     /// It tells of a window of the row, by which rows are not grouped yet.
     pub edge: Option<Edge>,
+    /// It tells of a window that the row came out of, of this view or of one below.
+    pub past: Option<Edge>,
     /// It is one of the columns that name a row which may be given anew: which, the window being 0.
     pub key: Option<usize>,
 }
@@ -192,6 +194,9 @@ impl Known {
                 if role.edge != other.edge {
                     role.edge = None;
                 }
+                if role.past != other.past {
+                    role.past = None;
+                }
             }
         }
         Ok(Facts { roles: met, updates: None, live })
@@ -255,23 +260,30 @@ impl Known {
             .map(|i| Role {
                 lag: facts.roles.get(i).and_then(|r| r.lag),
                 edge: keys.iter().position(|k| *k == Some(i)).and_then(|k| edge(Side::Key(k))),
-                key: None,
+                ..Role::default()
             })
             .collect::<Vec<_>>();
         let start = match node.window {
             Window::Tumble { size, .. }
             | Window::Hop { size, .. }
             | Window::Cumulate { size, .. } => node.lag.checked_add(size),
-            Window::Session { .. } => None,
+            Window::Session { .. } | Window::Again { .. } => None,
         };
         let sides =
             [(start, Side::Start), (Some(node.lag), Side::End), (Some(node.lag), Side::Time)];
-        roles.extend(sides.map(|(lag, side)| Role { lag, edge: edge(side), key: None }));
+        roles.extend(sides.map(|(lag, side)| Role { lag, edge: edge(side), ..Role::default() }));
         Ok(Facts { roles, ..facts })
     }
 
     fn aggregate(&self, aggregate: &Aggregate) -> Result<Facts> {
         let facts = self.facts(&aggregate.input)?;
+        if facts.updates.is_some() {
+            return Err(given_anew(
+                "`GROUP BY`",
+                "it would count a row and the one in its place",
+                &[Keyword::GROUP],
+            ));
+        }
         let schema = aggregate.input.schema();
         let groups = aggregate.group_expr.iter().map(|e| match unalias(e) {
             Expr::Column(c) => schema.maybe_index_of_column(c),
@@ -317,7 +329,7 @@ impl Facts {
         let mut roles = vec![];
         for (i, group) in groups.iter().enumerate() {
             let role = group.and_then(|g| self.roles.get(g)).cloned().unwrap_or_default();
-            let edge = role.edge.filter(|e| e.side.is_time());
+            let edge = role.edge.or(role.past).filter(|e| e.side.is_time());
             let name = names.fields().get(i).map(|f| f.name().clone()).unwrap_or_default();
             let key = match &edge {
                 Some(e) if !e.names_window() => None,
@@ -325,8 +337,8 @@ impl Facts {
                 None => Some(i + 1),
             };
             updates.push((key, name));
-            let lag = edge.and(role.lag);
-            roles.push(Role { lag, edge: None, key: key.filter(|_| lateness > 0) });
+            let lag = edge.as_ref().and(role.lag);
+            roles.push(Role { lag, edge: None, past: edge, key: key.filter(|_| lateness > 0) });
         }
         if lateness <= 0 {
             return Self { roles, updates: None, live: self.live };
@@ -357,6 +369,14 @@ impl Facts {
         }
         let of = self.roles.iter().zip(names).filter(|(r, _)| r.key.is_some());
         Ok(Some(of.map(|(_, name)| name.clone()).collect()))
+    }
+}
+
+impl Role {
+    /// As it is behind a view: a window that rows are in and are not grouped by is one that they came out of.
+    pub(crate) fn behind(self) -> Self {
+        let past = self.edge.filter(|e| e.side.is_time()).or(self.past);
+        Self { edge: None, past, ..self }
     }
 }
 

@@ -247,7 +247,10 @@ impl Made {
     pub(super) fn explain(&self, spec: &Aggregation, times: &[String]) -> Vec<String> {
         let mut times = times.to_vec();
         times.dedup();
-        let mut first = format!("{} of {}", span::words(spec.window), times.join(", "));
+        let mut first = match spec.window {
+            again @ Window::Again { .. } => span::words(again),
+            window => format!("{} of {}", span::words(window), times.join(", ")),
+        };
         let keys = self.keys.iter().map(|k| k.shown.as_str()).collect::<Vec<_>>();
         if !keys.is_empty() {
             first.push_str(&format!(", by {}", keys.join(", ")));

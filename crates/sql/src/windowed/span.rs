@@ -109,5 +109,6 @@ pub(crate) fn words(window: Window) -> String {
             format!("{} by {step} up to {size}{}", Kind::Cumulate.name(), shift(offset))
         }
         Window::Session { gap } => format!("{} with gaps of {}", Kind::Session.name(), show(gap)),
+        Window::Again { .. } => "the windows that rows came out of".to_owned(),
     }
 }

@@ -219,8 +219,8 @@ SELECT window_start, sensor, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minu
 SELECT id, window_start FROM TUMBLE(readings, ts, INTERVAL '1 minute')
 -- view v
 WITH c AS (SELECT * FROM cut) SELECT window_start, count(*) AS n FROM c GROUP BY window_start
--- error v: 1:73 rows are grouped without a window, which is not yet possible: no group would ever be complete
---  fix: group by windows of event time: `FROM TUMBLE(cut, window_start, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:73 windows that rows came out of are told by their end
+--  fix: add `window_end` to `GROUP BY`, and to the columns below
 
 -- Sessions.
 SELECT window_start, id FROM SESSION(readings, ts, INTERVAL '1 minute')

@@ -103,7 +103,7 @@ fn a_sum_over_panes_or_sessions_does_not_overflow_either() {
         let wanted: &[&str] = match window {
             Window::Tumble { .. } => &[],
             Window::Hop { .. } | Window::Session { .. } => &["1/0/2"],
-            Window::Cumulate { .. } => &["1/0/1", "1/0/2"],
+            Window::Cumulate { .. } | Window::Again { .. } => &["1/0/1", "1/0/2"],
         };
         assert_eq!(refused(&taken), wanted, "{window:?}");
         assert!(due(&mut operator, i64::MAX).iter().all(|r| r[2] >= Some(half)), "{window:?}");

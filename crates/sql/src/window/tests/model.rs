@@ -134,7 +134,7 @@ impl<'a> Model<'a> {
             Window::Tumble { size, offset } => (size, size, size, offset),
             Window::Hop { size, slide, offset } => (size, slide, size, offset),
             Window::Cumulate { size, step, offset } => (size, size, step, offset),
-            Window::Session { .. } => return vec![],
+            Window::Session { .. } | Window::Again { .. } => return vec![],
         };
         for start in time - size + 1..=time {
             if (start - offset).rem_euclid(slide) == 0 {
