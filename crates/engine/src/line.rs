@@ -139,11 +139,6 @@ impl Line {
             let view = error.place().unwrap_or_default().to_owned();
             vec![ViewError { view, place: None, error }]
         })?;
-        let mut schemas = BTreeMap::new();
-        for view in &planned.views {
-            schemas.insert(view.name.clone(), view.schema.clone());
-            schemas.extend(view.late.iter().map(|c| (View::late_rows(&view.name), c.clone())));
-        }
         let mut ways_of: BTreeMap<String, Vec<Way>> = BTreeMap::new();
         for (i, view) in planned.views.iter().enumerate() {
             for (port, input) in view.inputs.iter().enumerate() {
@@ -173,12 +168,7 @@ impl Line {
                 .flat_map(|(_, tables)| tables.iter().cloned())
                 .collect();
         }
-        let doors = self.blueprint.sinks.iter().map(|(name, rows)| {
-            let of_source = || self.stations.get(rows)?.columns.as_ref().map(Columns::schema);
-            let schema = schemas.get(rows).cloned().or_else(of_source);
-            Door { name: name.clone(), schema }
-        });
-        self.doors = doors.collect();
+        self.doors = self.doors_of(&planned);
         self.explained = planned
             .views
             .iter()
@@ -207,6 +197,21 @@ impl Line {
             .filter_map(|(name, station)| Some((name.clone(), station.time.as_ref()?.reach())));
         self.mills = Mills::new(views, timed, self.busy.clone());
         Ok(())
+    }
+
+    /// Every sink with the columns of what it takes, as far as they are known.
+    fn doors_of(&self, planned: &Planned) -> Vec<Door> {
+        let mut schemas = BTreeMap::new();
+        for view in &planned.views {
+            schemas.insert(view.name.clone(), view.schema.clone());
+            schemas.extend(view.late.iter().map(|c| (View::late_rows(&view.name), c.clone())));
+        }
+        let doors = self.blueprint.sinks.iter().map(|(name, rows)| {
+            let of_source = || self.stations.get(rows)?.columns.as_ref().map(Columns::schema);
+            let schema = schemas.get(rows).cloned().or_else(of_source);
+            Door { name: name.clone(), schema }
+        });
+        doors.collect()
     }
 
     /// What each of these views reads, through other views too.

@@ -63,6 +63,7 @@ pub fn millis(n: u64) {
 }
 
 /// Random numbers that a failing test can be run with again.
+#[expect(clippy::print_stderr, reason = "a test that fails tells its seed")]
 pub fn random() -> fastrand::Rng {
     let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));

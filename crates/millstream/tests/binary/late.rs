@@ -151,3 +151,50 @@ fn late_rows_are_where_they_belong_whoever_is_killed() {
     let dead = bench.run(&["dead", "list", "job.yaml"]);
     assert!(!dead.stdout.contains("late"), "{}", dead.stdout);
 }
+
+/// Tests that expect late rows in each way there is, and two that fail.
+const TESTED: &str = "
+sources:
+  readings:
+    from: stdin
+    columns: { sensor: string, value: int64, ts: timestamp }
+    event_time: { column: ts, delay: 5s }
+views:
+  minutes:
+    late: stream
+    sql: SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') WHERE value > 0 GROUP BY window_start
+sinks:
+  out: { rows: minutes, to: stdout }
+  stragglers: { rows: minutes.late, to: stdout }
+tests:
+  good:
+    given: { readings: &rows [
+      { sensor: a, value: 1, ts: '2026-01-01T00:00:01Z' },
+      { sensor: a, value: 2, ts: '2026-01-01T00:01:06Z' },
+      { sensor: b, value: 3, ts: '2026-01-01T00:00:59Z' },
+      { sensor: c, value: -3, ts: '2026-01-01T00:00:59Z' }] }
+    expect:
+      minutes: [{ n: 1 }, { n: 1 }]
+      minutes.late: [{ sensor: b, value: 3, ts: '2026-01-01T00:00:59Z' }]
+      stragglers: [{ sensor: b }]
+    late: { minutes: [{ sensor: b, value: 3 }] }
+  missed: { given: { readings: *rows }, expect: { minutes.late: [] } }
+  counted: { given: { readings: *rows }, late: { minutes: [{ sensor: b }, { sensor: c }] } }
+";
+
+#[test]
+fn tests_of_a_file_expect_late_rows_like_others() {
+    let bench = Bench::new();
+    bench.write("p.yaml", TESTED);
+    let good = bench.run(&["test", "p.yaml", "good"]).with_code(0).stdout;
+    // In no other order, in which others would be late.
+    assert!(good.contains("good: passed (7 ways)"), "{good}");
+    let missed = bench.run(&["test", "p.yaml", "missed"]).with_code(1).stdout;
+    assert!(missed.contains("minutes.late: rows differ") && missed.contains("+ row 1"), "{missed}");
+    let counted = bench.run(&["test", "p.yaml", "counted"]).with_code(1).stdout;
+    assert!(counted.contains("- row 2 {\"sensor\":\"c\"}"), "{counted}");
+    bench.write("p.yaml", &TESTED.replace("minutes.late: [{", "readings.late: [{"));
+    let told = bench.run(&["test", "p.yaml", "good"]).with_code(2).stderr;
+    assert!(told.contains("there is no `readings.late`"), "{told}");
+    assert!(told.contains("known here: minutes, minutes.late, out, stragglers"), "{told}");
+}
