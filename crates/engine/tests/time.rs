@@ -241,3 +241,47 @@ fn a_view_that_became_another_begins_anew() {
     day(&plot, "128@42\n256@51");
     assert_eq!(plot.target("b").values(), [window(0, 1), window(15, 48), window(40, 192)]);
 }
+
+/// A pipeline over a source without event time, and what it is once that has some.
+fn timed_later(z: &str) -> [Plot; 2] {
+    let plot = Plot::new(1).endless("a").view("w", "all of a").tracking("b", "w");
+    let idle = Some(Duration::from_secs(1));
+    let mut later = plot.clone().timed(2, idle);
+    if !z.is_empty() {
+        later = later.endless("z").timed(0, idle);
+    }
+    later.views[0].1 = format!("tumble 10 of a{z}");
+    later.sinks.clear();
+    [plot, later.tracking("t", "w")]
+}
+
+fn day(plot: &Plot, rows: &[(&str, &str)]) {
+    for (source, rows) in rows {
+        plot.script(source).push("s", (*rows).to_owned());
+    }
+    plot.live(Options::default(), Some(Duration::from_secs(5))).unwrap().unwrap();
+}
+
+#[test]
+fn what_went_by_before_a_source_had_event_time_makes_no_window_that_is_not_whole() {
+    let [plot, later] = timed_later("");
+    day(&plot, &[("a", "1@1\n2@12")]);
+    // Nothing tells when that was. These come within the delay, so that nothing before was later than 15 + 2.
+    day(&later, &[("a", "4@13\n8@15")]);
+    day(&later, &[("a", "16@16\n32@25")]);
+    day(&later, &[("a", "64@42")]);
+    assert_eq!(later.target("t").values(), [window(20, 32)]);
+}
+
+#[test]
+fn no_window_is_whole_before_the_first_rows_of_such_a_source_whenever_they_come() {
+    let [plot, later] = timed_later(", z");
+    day(&plot, &[("a", "1@1\n2@12")]);
+    // The other one goes on alone: what went by may have been of any of these windows. And a run ends in between.
+    day(&later, &[("z", "1@5\n1@15")]);
+    day(&later, &[("z", "1@25\n1@35")]);
+    assert!(later.target("t").values().is_empty());
+    day(&later, &[("a", "4@36"), ("z", "1@37")]);
+    day(&later, &[("a", "8@45\n16@65"), ("z", "1@65")]);
+    assert_eq!(later.target("t").values(), [window(40, 8)]);
+}
