@@ -130,9 +130,9 @@ fn how_far_event_time_has_come_is_told_under_the_names_that_pages_give() {
     let named = named();
     assert!(named.len() >= 2, "{named:?}");
     for name in &named {
-        let there = metrics
-            .lines()
-            .any(|l| l.starts_with(&format!("{name}{{")) || l.starts_with(&format!("{name} ")));
+        // Samples, but of a histogram, which has several of each.
+        let lines = [format!("{name}{{"), format!("{name} "), format!("# TYPE {name} histogram")];
+        let there = metrics.lines().any(|l| lines.iter().any(|line| l.starts_with(line)));
         assert!(there, "pages name `{name}`, and there is no such metric:\n{metrics}");
     }
     // 2026-01-01T00:01:30Z less the delay.
