@@ -128,11 +128,8 @@ async fn go_back(
 ) -> Result<State> {
     let Some(to) = to else { return Ok(State::new()) };
     let state = read_state(shared, to).await?;
-    line.went_by(&to.ledger);
     let anew = line.restore(&state)?;
-    // Of some it is told once it is known.
-    let known = |from: Timestamp| from != Timestamp::BEGIN && from != Timestamp::END;
-    for (view, whole_from) in anew.iter().filter(|(_, from)| known(*from)) {
+    for (view, whole_from) in anew.iter().filter(|(_, from)| *from != Timestamp::BEGIN) {
         tracing::warn!(
             view,
             from = to.next.0,

@@ -116,17 +116,12 @@ impl Line {
             return Ok(());
         };
         let decoded = station.decode(name, frame, block)?;
-        let missing = station.time.as_ref().is_some_and(SourceTime::is_missing);
         let watermarks = station.time.as_mut().map(|time| time.see(&frame.split, &decoded));
         let mut rows = account_for(name, offset, frame, block, decoded, ground);
         if let Some(watermarks) = watermarks {
             rows.origin = rows.origin.with_watermarks(watermarks);
         }
-        let ways = station.ways.clone();
-        if missing {
-            self.saw_first(name)?;
-        }
-        self.mills.begin(&ways, &rows, frame.arrival);
+        self.mills.begin(&station.ways, &rows, frame.arrival);
         self.rise(offset, frame);
         Ok(())
     }

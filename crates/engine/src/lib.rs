@@ -46,7 +46,6 @@ mod step;
 mod tasks;
 mod time;
 pub mod trial;
-mod unseen;
 
 pub use config::Pipeline;
 pub use run::{Closing, Engine, Only, Options};

@@ -51,8 +51,6 @@ pub(crate) struct Line {
     /// What the last snapshot said: how far views had come, and what their state was made for.
     pub(crate) told: Times,
     pub(crate) told_for: BTreeMap<String, String>,
-    /// Views that are yet to know from where on their windows are whole.
-    pub(crate) begins: BTreeSet<String>,
 }
 
 /// A planned view in words.
@@ -100,7 +98,6 @@ impl Line {
             made_for: BTreeMap::new(),
             told: Times::default(),
             told_for: BTreeMap::new(),
-            begins: BTreeSet::new(),
         };
         for feed in &line.blueprint.sources {
             line.stations.insert(feed.name.clone(), Station::new(feed));

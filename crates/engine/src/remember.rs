@@ -50,15 +50,12 @@ impl Line {
             changed.insert(TIME.to_owned(), Chunks::from([(ALL.to_owned(), Some(bytes.into()))]));
             self.told = times;
         }
-        // A view that is yet to begin has nothing that the next run could go on with.
-        let mut made_for = self.made_for.clone();
-        made_for.retain(|view, _| !self.begins.contains(view));
-        if self.told_for != made_for {
+        if self.told_for != self.made_for {
             let text = |text: &String| Some(Bytes::from(text.clone()));
             let gone = self.told_for.keys().map(|view| (view.clone(), None));
-            let made = made_for.iter().map(|(view, t)| (view.clone(), text(t)));
+            let made = self.made_for.iter().map(|(view, t)| (view.clone(), text(t)));
             changed.insert(MADE_FOR.to_owned(), gone.chain(made).collect());
-            self.told_for = made_for;
+            self.told_for = self.made_for.clone();
         }
         Ok(changed)
     }
@@ -72,7 +69,7 @@ impl Line {
 
     fn times(&self) -> Times {
         let source = |(name, station): (&String, &Station)| {
-            Some((name.clone(), station.time.as_ref()?.state()?.clone()))
+            Some((name.clone(), station.time.as_ref()?.state().clone()))
         };
         let views = self.mills.reaches().map(|(view, reach)| (view.to_owned(), reach));
         Times { sources: self.stations.iter().filter_map(source).collect(), views: views.collect() }
@@ -117,12 +114,11 @@ impl Line {
         }
         self.told_for = texts(state);
         let mut anew = BTreeMap::new();
-        self.begins.clear();
         for view in self.made_otherwise(state) {
-            let whole_from = self.whole_from(&view);
-            if whole_from == Timestamp::END {
-                self.begins.insert(view.clone());
-            }
+            let latest = |source: &str| Some(self.stations.get(source)?.time.as_ref()?.latest());
+            let latest = self.mills.feeding(&view).filter_map(latest).max();
+            let latest = latest.filter(|at| *at != Timestamp::BEGIN);
+            let whole_from = latest.map_or(Timestamp::BEGIN, |at| Timestamp(at.0 + 1));
             anew.insert(view, whole_from);
         }
         for (view, operator) in self.mills.operators() {

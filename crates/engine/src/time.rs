@@ -56,8 +56,6 @@ impl Reach {
 pub(crate) struct SourceTime {
     options: EventTime,
     state: SourceState,
-    /// Rows went by before there was event time, and none with it has come yet.
-    missing: bool,
 }
 
 /// What a checkpoint keeps of it.
@@ -83,7 +81,7 @@ impl SourceTime {
     pub(crate) fn new(options: EventTime) -> Self {
         let (splits, latest) = (BTreeMap::new(), Timestamp::BEGIN);
         let state = SourceState { splits, reach: Reach::BEGIN, latest };
-        Self { options, state, missing: false }
+        Self { options, state }
     }
 
     /// The column of event time.
@@ -96,19 +94,9 @@ impl SourceTime {
         self.state.reach
     }
 
-    /// The greatest event time of all rows so far, of those too that were not seen.
+    /// The greatest event time of all rows so far.
     pub(crate) fn latest(&self) -> Timestamp {
         self.state.latest
-    }
-
-    /// Rows went by before there was event time.
-    pub(crate) fn miss(&mut self) {
-        self.missing = true;
-    }
-
-    /// Whether that is all that is known.
-    pub(crate) fn is_missing(&self) -> bool {
-        self.missing
     }
 
     /// Whether these columns have what it needs.
@@ -175,11 +163,6 @@ impl SourceTime {
         }
         self.state.splits.insert(split.to_owned(), Split { most, idle: false });
         self.state.latest = self.state.latest.max(most);
-        if self.missing && self.state.latest != Timestamp::BEGIN {
-            self.missing = false;
-            // What went by was no later than this, or these rows would have been late.
-            self.state.latest = self.state.latest.after(delay);
-        }
         self.settle();
         before.into()
     }
@@ -213,14 +196,13 @@ impl SourceTime {
         };
     }
 
-    /// What a checkpoint keeps of it: nothing while nothing is known, so that the next run knows that too.
-    pub(crate) fn state(&self) -> Option<&SourceState> {
-        (!self.missing).then_some(&self.state)
+    /// What a checkpoint keeps of it.
+    pub(crate) fn state(&self) -> &SourceState {
+        &self.state
     }
 
     /// Goes back to what a checkpoint kept.
     pub(crate) fn go_back(&mut self, state: SourceState) {
-        self.missing = false;
         self.state = state;
     }
 
