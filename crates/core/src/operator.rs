@@ -207,7 +207,8 @@ pub struct PlannedView {
     pub state: Option<String>,
     /// For a view that may give a row anew: the columns by which a row takes the place of one before it.
     pub updates: Option<Vec<String>>,
-    /// For a view that says [`Late::Stream`]: the columns of the rows that come late, which are those of what it reads.
+    /// For a view that says [`Late::Stream`]: the columns of the rows that come late, which are those of what it reads. It has to
+    /// be given all of them.
     pub late: Option<SchemaRef>,
 }
 

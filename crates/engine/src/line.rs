@@ -149,8 +149,8 @@ impl Line {
             ways_of.entry(rows.clone()).or_default().push(Way::Sink(i));
         }
         let reads = self.reads(planned.waiting.keys().map(String::as_str))?;
-        // A sink that takes the source as it is needs every column, and so does one that takes what comes late.
-        let late = planned.views.iter().filter(|v| ways_of.contains_key(&View::late_rows(&v.name)));
+        // A sink that takes the source as it is needs every column, and so does a view that gives what comes late.
+        let late = planned.views.iter().filter(|v| v.late.is_some());
         let late = late.flat_map(|v| v.inputs.iter().map(String::as_str));
         let direct = self.blueprint.sinks.iter().map(|(_, r)| r.as_str());
         let direct: BTreeSet<&str> = direct.chain(late).collect();
