@@ -331,8 +331,7 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
 
 /// Columns that a sink needs or cannot have, where it is known which there are.
 fn unsuited(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
-    let problem = |sink: &SinkPart| {
-        let (_, schema) = line.sinks().find(|(name, _)| *name == sink.name)?;
+    let problem = |(sink, (_, schema)): (&SinkPart, (&str, Option<&SchemaRef>))| {
         let error = sink.sink.suits(schema?).err()?;
         let problem = pipeline.text.problem(&["sinks", &sink.name, "to"], error.what());
         Some(match error.how_to_fix() {
@@ -340,7 +339,8 @@ fn unsuited(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
             None => problem,
         })
     };
-    let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
+    let problems: Vec<Problem> =
+        pipeline.sinks.iter().zip(line.sinks()).filter_map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
 }
 
