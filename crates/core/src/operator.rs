@@ -8,6 +8,8 @@ use std::time::Duration;
 use arrow_array::ArrayRef;
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::codec::Rows;
@@ -27,7 +29,9 @@ pub struct Output {
     pub left: Option<Rows>,
     /// Rows are left because answers of a lookup are not at hand: they are given again once these are.
     pub waits: bool,
-    /// Rows that came when all windows they belong to were closed. They count as `late`.
+    /// Rows that came when all windows they belong to were closed. They count as `late`. Where the view says
+    /// [`Late::Stream`] they are as they came, with the columns of [`PlannedView::late`]. For what [`Operator::advance`]
+    /// makes no window is closed yet, so it gives none.
     pub late: Vec<Rows>,
     /// Of [`Operator::advance`]: more rows are due than should be made at once. Once those have gone on, it is
     /// called again with the same watermark.
@@ -142,7 +146,22 @@ pub struct View {
     pub windows: Windows,
 }
 
+/// What follows the name of a view where its late rows are meant. No name has a dot.
+const LATE: &str = ".late";
+
 impl View {
+    /// What a sink takes to have the rows that come late for the windows of this view.
+    #[must_use]
+    pub fn late_rows(view: &str) -> String {
+        format!("{view}{LATE}")
+    }
+
+    /// The view whose late rows these are, if they are any.
+    #[must_use]
+    pub fn of_late(rows: &str) -> Option<&str> {
+        rows.strip_suffix(LATE)
+    }
+
     /// A view with the default bounds.
     #[must_use]
     pub fn new(name: impl Into<String>, sql: impl Into<String>) -> Self {
@@ -159,11 +178,29 @@ pub struct Windows {
     pub state_bytes: u64,
     /// So many threads share the keys. No row depends on it.
     pub threads: usize,
+    /// What becomes of rows that come later than that.
+    pub late: Late,
+}
+
+/// What becomes of rows that come too late for their windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Late {
+    /// They are set aside, with the reason `late`.
+    #[default]
+    SetAside,
+    /// They go, as they came, to the sinks with `rows: VIEW.late`.
+    Stream,
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { allowed_lateness: Duration::ZERO, state_bytes: 1 << 30, threads: 1 }
+        Self {
+            allowed_lateness: Duration::ZERO,
+            state_bytes: 1 << 30,
+            threads: 1,
+            late: Late::default(),
+        }
     }
 }
 
@@ -183,6 +220,9 @@ pub struct PlannedView {
     pub state: Option<String>,
     /// For a view that may give a row anew: the columns by which a row takes the place of one before it.
     pub updates: Option<Vec<String>>,
+    /// For a view that says [`Late::Stream`]: the columns of the rows that come late, which are those of what it reads. It has to
+    /// be given all of them.
+    pub late: Option<SchemaRef>,
 }
 
 impl PlannedView {
@@ -190,7 +230,7 @@ impl PlannedView {
     #[must_use]
     pub fn stateless(name: String, inputs: Vec<String>, operator: Box<dyn Operator>) -> Self {
         let (schema, explain) = (operator.schema(), String::new());
-        Self { name, inputs, schema, operator, explain, state: None, updates: None }
+        Self { name, inputs, schema, operator, explain, state: None, updates: None, late: None }
     }
 }
 

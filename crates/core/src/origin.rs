@@ -186,6 +186,26 @@ impl Origin {
         Self { ordinals: Some(ordinals), ..self.clone() }
     }
 
+    /// Whether no two of so many rows have one name. An operator before may have made several of one.
+    #[must_use]
+    pub fn names_each(&self, len: usize) -> bool {
+        let Some(ordinals) = &self.ordinals else { return true };
+        let ordinals = ordinals.get(..len).unwrap_or(ordinals);
+        ordinals.is_sorted_by(|a, b| a < b)
+    }
+
+    /// The origin of so many rows with ordinals from 0 on, each with its own watermark: to find rows again that have one name.
+    /// What it calls the rows means nothing to others.
+    #[must_use]
+    pub fn numbered(&self, len: usize) -> Self {
+        let origin = Self { ordinals: None, watermarks: None, ..self.clone() };
+        let before = (0..len).map(|i| self.watermark(i)).collect::<Option<Arc<[_]>>>();
+        match before {
+            Some(before) => origin.with_watermarks(before),
+            None => origin,
+        }
+    }
+
     /// The origin of `len` rows from `from` on.
     #[must_use]
     pub fn slice(&self, from: usize, len: usize) -> Self {
@@ -220,6 +240,21 @@ mod tests {
         assert_eq!("7/-/4".parse::<RowId>().unwrap(), origin.slice(1, 2).id(1));
         assert_eq!(origin.watermark(1), Some(Timestamp(5)));
         assert_eq!(origin.watermark_max(), Some(Timestamp(5)));
+    }
+
+    #[test]
+    fn rows_of_one_name_can_be_told_apart() {
+        let times = [1, 4, 9].map(Timestamp);
+        let origin = Origin::new(Offset(7), Arc::from([0]), None).with_watermarks(Arc::from(times));
+        assert!(origin.names_each(3));
+        let several = origin.take([0, 1, 1, 2].into_iter());
+        assert!(!several.names_each(4) && several.names_each(2));
+        let numbered = several.numbered(4);
+        let taken = numbered.take([1, 3].into_iter());
+        assert_eq!([taken.ordinal(0), taken.ordinal(1)], [1, 3]);
+        assert_eq!(taken.watermark(0), several.watermark(1));
+        assert_eq!(taken.watermark(1), Some(Timestamp(9)));
+        assert_eq!(Origin::new(Offset(7), Arc::from([0]), None).numbered(3).watermark(0), None);
     }
 
     #[test]

@@ -32,6 +32,14 @@ pub(crate) enum Way {
     Sink(usize),
 }
 
+/// Where the rows of a view go on.
+#[derive(Clone, Default)]
+pub(crate) struct Ways {
+    pub(crate) rows: Vec<Way>,
+    /// Those that come late for its windows; where they go nowhere they are set aside.
+    pub(crate) late: Vec<Way>,
+}
+
 /// How far rows have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -46,7 +54,7 @@ pub(crate) enum Progress {
 pub(crate) struct Mill {
     pub(crate) name: Arc<str>,
     pub(crate) operator: Box<dyn Operator>,
-    ways: Vec<Way>,
+    ways: Ways,
     pub(crate) timing: Timing,
 }
 
@@ -73,7 +81,7 @@ impl Mills {
     /// Each view with the ways of its rows, in an order in which every view comes after what it reads; and the sources
     /// that have event time.
     pub(crate) fn new(
-        views: impl IntoIterator<Item = (PlannedView, Vec<Way>)>,
+        views: impl IntoIterator<Item = (PlannedView, Ways)>,
         timed: impl IntoIterator<Item = (String, Reach)>,
         busy: Arc<Busy>,
     ) -> Self {
@@ -213,10 +221,15 @@ impl Mills {
         );
         ground.ledger.account(Stage::View, &mill.name).add(&out.account);
         set_aside(&mill.name, &out.refused, arrival, ground)?;
-        set_late_aside(&mill.name, &out.late, arrival, ground)?;
         let onward = mill.ways.clone();
+        if onward.late.is_empty() {
+            set_late_aside(&mill.name, &out.late, arrival, ground)?;
+        }
+        for rows in out.late.iter().rev() {
+            self.bring(&onward.late, rows, arrival);
+        }
         for rows in out.rows.iter().rev() {
-            self.bring(&onward, rows, arrival);
+            self.bring(&onward.rows, rows, arrival);
         }
         Ok(())
     }
@@ -336,7 +349,8 @@ mod tests {
         let views = (0..high).map(|i| {
             let way = if i + 1 < high { Way::View { index: i + 1, port: 0 } } else { Way::Sink(0) };
             let operator = Box::new(One(bytes));
-            (PlannedView::stateless(format!("v{i}"), vec![], operator), vec![way])
+            let ways = Ways { rows: vec![way], late: vec![] };
+            (PlannedView::stateless(format!("v{i}"), vec![], operator), ways)
         });
         Mills::new(views, [], Arc::default())
     }

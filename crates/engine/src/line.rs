@@ -17,7 +17,7 @@ use millstream_core::{Error, Result};
 use crate::busy::Busy;
 use crate::dead_letters::DeadLetter;
 use crate::decode::{Feed, Station};
-use crate::grind::{Mills, Progress, Way};
+use crate::grind::{Mills, Progress, Way, Ways};
 use crate::lookup::Lookups;
 use crate::remember::Times;
 
@@ -31,7 +31,7 @@ pub(crate) struct Blueprint {
     pub(crate) sources: Vec<Feed>,
     pub(crate) lookups: Lookups,
     pub(crate) views: Vec<View>,
-    /// Name, and the source or view it takes.
+    /// Name, and the source or view it takes, or [`View::late_rows`] of a view.
     pub(crate) sinks: Vec<(String, String)>,
     pub(crate) planner: Arc<dyn Planner>,
     pub(crate) functions: Vec<Arc<dyn Function>>,
@@ -60,6 +60,10 @@ pub(crate) struct Explained {
     pub(crate) schema: SchemaRef,
     pub(crate) steps: String,
     pub(crate) updates: Option<Vec<String>>,
+    /// Whether it has windows.
+    pub(crate) windows: bool,
+    /// The columns of rows that come late for them, where these go to sinks.
+    pub(crate) late: Option<SchemaRef>,
 }
 
 /// What came of some frames.
@@ -135,12 +139,6 @@ impl Line {
             let view = error.place().unwrap_or_default().to_owned();
             vec![ViewError { view, place: None, error }]
         })?;
-        let index: BTreeMap<String, (usize, SchemaRef)> = planned
-            .views
-            .iter()
-            .enumerate()
-            .map(|(i, v)| (v.name.clone(), (i, v.schema.clone())))
-            .collect();
         let mut ways_of: BTreeMap<String, Vec<Way>> = BTreeMap::new();
         for (i, view) in planned.views.iter().enumerate() {
             for (port, input) in view.inputs.iter().enumerate() {
@@ -151,10 +149,13 @@ impl Line {
             ways_of.entry(rows.clone()).or_default().push(Way::Sink(i));
         }
         let reads = self.reads(planned.waiting.keys().map(String::as_str))?;
-        let direct: BTreeSet<&str> = self.blueprint.sinks.iter().map(|(_, r)| r.as_str()).collect();
+        // A sink that takes the source as it is needs every column, and so does a view that gives what comes late.
+        let late = planned.views.iter().filter(|v| v.late.is_some());
+        let late = late.flat_map(|v| v.inputs.iter().map(String::as_str));
+        let direct = self.blueprint.sinks.iter().map(|(_, r)| r.as_str());
+        let direct: BTreeSet<&str> = direct.chain(late).collect();
         for (name, station) in &mut self.stations {
             station.ways = ways_of.get(name).cloned().unwrap_or_default();
-            // A sink that takes the source as it is needs every column.
             station.use_columns(if direct.contains(name.as_str()) {
                 None
             } else {
@@ -167,12 +168,7 @@ impl Line {
                 .flat_map(|(_, tables)| tables.iter().cloned())
                 .collect();
         }
-        let doors = self.blueprint.sinks.iter().map(|(name, rows)| {
-            let of_source = || self.stations.get(rows)?.columns.as_ref().map(Columns::schema);
-            let schema = index.get(rows).map(|(_, schema)| schema.clone()).or_else(of_source);
-            Door { name: name.clone(), schema }
-        });
-        self.doors = doors.collect();
+        self.doors = self.doors_of(&planned);
         self.explained = planned
             .views
             .iter()
@@ -182,13 +178,17 @@ impl Line {
                 schema: v.schema.clone(),
                 steps: v.explain.clone(),
                 updates: v.updates.clone(),
+                windows: v.state.is_some(),
+                late: v.late.clone(),
             })
             .collect();
         self.waiting = planned.waiting;
         let made_for = planned.views.iter();
         self.made_for = made_for.filter_map(|v| Some((v.name.clone(), v.state.clone()?))).collect();
         let views = planned.views.into_iter().map(|view| {
-            let ways = ways_of.get(&view.name).cloned().unwrap_or_default();
+            let of = |rows: &str| ways_of.get(rows).cloned().unwrap_or_default();
+            let late = view.late.as_ref().map(|_| of(&View::late_rows(&view.name)));
+            let ways = Ways { rows: of(&view.name), late: late.unwrap_or_default() };
             (view, ways)
         });
         let timed = self
@@ -197,6 +197,21 @@ impl Line {
             .filter_map(|(name, station)| Some((name.clone(), station.time.as_ref()?.reach())));
         self.mills = Mills::new(views, timed, self.busy.clone());
         Ok(())
+    }
+
+    /// Every sink with the columns of what it takes, as far as they are known.
+    fn doors_of(&self, planned: &Planned) -> Vec<Door> {
+        let mut schemas = BTreeMap::new();
+        for view in &planned.views {
+            schemas.insert(view.name.clone(), view.schema.clone());
+            schemas.extend(view.late.iter().map(|c| (View::late_rows(&view.name), c.clone())));
+        }
+        let doors = self.blueprint.sinks.iter().map(|(name, rows)| {
+            let of_source = || self.stations.get(rows)?.columns.as_ref().map(Columns::schema);
+            let schema = schemas.get(rows).cloned().or_else(of_source);
+            Door { name: name.clone(), schema }
+        });
+        doors.collect()
     }
 
     /// What each of these views reads, through other views too.
@@ -214,7 +229,8 @@ impl Line {
         }
         let through = of.map(|view| {
             let mut reads = BTreeSet::new();
-            let mut next = vec![view];
+            // What comes late for a view depends on all that the view reads.
+            let mut next = vec![View::of_late(view).unwrap_or(view)];
             while let Some(tables) = next.pop().map(|view| straight.get(view)) {
                 let new = tables.into_iter().flatten().filter(|t| reads.insert((*t).clone()));
                 next.extend(new.map(String::as_str));

@@ -187,6 +187,8 @@ impl Mills {
             let mut out = Output::default();
             self.act(index, ground, |view| view.advance(reach.upto(), arrival, &mut out))?;
             (more, waits) = (out.more || out.waits, out.waits);
+            let name = self.mills.get(index).map_or("", |mill| mill.name.as_ref());
+            assert!(out.late.is_empty(), "view `{name}` has rows of time come late");
             self.name(index, offset, before.upto(), &mut out);
             self.pass_on(index, &out, arrival, ground)?;
         }
@@ -203,7 +205,7 @@ impl Mills {
         let Some(mill) = self.mills.get_mut(index) else { return };
         let made = &mut mill.timing.made;
         let refused = out.refused.iter_mut().map(|(rows, _)| rows);
-        for rows in out.rows.iter_mut().chain(refused).chain(&mut out.late) {
+        for rows in out.rows.iter_mut().chain(refused) {
             rows.origin = Origin::of_time(offset, *made, rows.len(), before);
             *made = made.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         }

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use serde::Serialize;
 
 use millstream_core::clock::SystemClock;
-use millstream_core::operator::ViewError;
+use millstream_core::operator::{View, ViewError};
 use millstream_core::plugin::Registry;
 use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
@@ -95,8 +95,26 @@ pub struct ViewPlan {
     pub columns: Vec<(String, String)>,
     /// The steps, one a line.
     pub steps: String,
+    /// What becomes of rows that come too late for its windows, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<LatePlan>,
     /// Sources whose columns have to be known first.
     pub waits_for: Vec<String>,
+}
+
+/// What becomes of rows that come too late.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatePlan {
+    /// They are set aside.
+    SetAside,
+    /// They go to sinks.
+    Stream {
+        /// What such a sink takes.
+        rows: String,
+        /// Their columns and types.
+        columns: Vec<(String, String)>,
+    },
 }
 
 /// A sink.
@@ -198,6 +216,12 @@ fn views(pipeline: &Pipeline, line: &Line) -> Vec<ViewPlan> {
             inputs: e.inputs.clone(),
             columns: columns(&e.schema),
             steps: e.steps.clone(),
+            late: e.windows.then(|| match &e.late {
+                None => LatePlan::SetAside,
+                Some(late) => {
+                    LatePlan::Stream { rows: View::late_rows(&e.name), columns: columns(late) }
+                }
+            }),
             waits_for: Vec::new(),
         })
         .collect();
@@ -208,6 +232,7 @@ fn views(pipeline: &Pipeline, line: &Line) -> Vec<ViewPlan> {
                 inputs: Vec::new(),
                 columns: Vec::new(),
                 steps: String::new(),
+                late: None,
                 waits_for: line.waits_for(&view.name),
             });
         }
@@ -306,17 +331,16 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
 
 /// Columns that a sink needs or cannot have, where it is known which there are.
 fn unsuited(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
-    let problem = |sink: &SinkPart| {
-        let view = line.explained().iter().find(|e| e.name == sink.rows).map(|e| e.schema.clone());
-        let of_source = || line.columns(&sink.rows).map(|(columns, _)| columns.schema());
-        let error = sink.sink.suits(&*view.or_else(of_source)?).err()?;
+    let problem = |(sink, (_, schema)): (&SinkPart, (&str, Option<&SchemaRef>))| {
+        let error = sink.sink.suits(schema?).err()?;
         let problem = pipeline.text.problem(&["sinks", &sink.name, "to"], error.what());
         Some(match error.how_to_fix() {
             Some(fix) => problem.fix(fix),
             None => problem,
         })
     };
-    let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
+    let problems: Vec<Problem> =
+        pipeline.sinks.iter().zip(line.sinks()).filter_map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
 }
 

@@ -223,9 +223,7 @@ impl Processor {
         let away = self.away;
         let queue = self.shared.queue.clone();
         let next = self.pinning.as_ref().map_or(self.next, |p| p.at);
-        let more = away.is_none()
-            && !self.full()
-            && self.upto().is_none_or(|upto| next < upto);
+        let more = away.is_none() && !self.full() && self.upto().is_none_or(|upto| next < upto);
         tokio::select! {
             biased;
             sealed = joined(&mut self.sealing) => self.sealed(sealed)?,

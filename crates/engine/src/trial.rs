@@ -17,7 +17,7 @@ use millstream_core::clock::Timestamp;
 use millstream_core::codec::{Codec, Column, ColumnType, Columns};
 use millstream_core::ledger::Ledger;
 use millstream_core::lookup::KEY;
-use millstream_core::operator::Chunks;
+use millstream_core::operator::{Chunks, Late, View};
 use millstream_core::plugin::Registry;
 use millstream_core::record::{Block, Body, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
@@ -53,7 +53,7 @@ impl Manner {
 /// What came out.
 #[derive(Debug, Default)]
 pub struct Played {
-    /// The rows of each table that was asked for, in order.
+    /// The rows of each table that was asked for, in order, and those that came late where they are for sinks.
     pub rows: BTreeMap<String, Vec<RecordBatch>>,
     /// What was set aside, and what came late.
     pub letters: Vec<DeadLetter>,
@@ -70,11 +70,13 @@ pub fn check(pipeline: &Pipeline, test: &TestPart) -> Result<()> {
     let lookups: Vec<&str> = pipeline.lookups.iter().map(|l| l.name.as_str()).collect();
     let views: Vec<&str> = pipeline.views.iter().map(|v| v.name.as_str()).collect();
     let sinks: Vec<&str> = pipeline.sinks.iter().map(|s| s.name.as_str()).collect();
+    let late = streams(pipeline).collect::<Vec<_>>();
+    let late = late.iter().map(String::as_str).collect();
     let names = |of: &[(String, Vec<_>)]| of.iter().map(|(name, _)| name.clone()).collect();
     let given = test.given.iter().map(|(name, _)| name.clone()).collect();
     let asked: [(&str, Vec<String>, Vec<&str>); 4] = [
         ("given", given, [&sources[..], &lookups].concat()),
-        ("expect", names(&test.expect), [&views[..], &sinks, &sources].concat()),
+        ("expect", names(&test.expect), [views.clone(), late, sinks, sources.clone()].concat()),
         ("late", names(&test.late), views.clone()),
         ("set_aside", names(&test.set_aside), [&sources[..], &views].concat()),
     ];
@@ -86,6 +88,25 @@ pub fn check(pipeline: &Pipeline, test: &TestPart) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a test expects rows to come late.
+#[must_use]
+pub fn expects_late(pipeline: &Pipeline, test: &TestPart) -> bool {
+    let is_late = |table: &str| View::of_late(&table_of(pipeline, table)).is_some();
+    !test.late.is_empty() || test.expect.iter().any(|(t, rows)| !rows.is_empty() && is_late(t))
+}
+
+/// What sinks take to have rows that come late, for all views that have it so.
+fn streams(pipeline: &Pipeline) -> impl Iterator<Item = String> {
+    let views = pipeline.views.iter().filter(|v| v.windows.late == Late::Stream);
+    views.map(|v| View::late_rows(&v.name))
+}
+
+/// The table that an expectation is about: for a sink, what it takes.
+fn table_of(pipeline: &Pipeline, name: &str) -> String {
+    let sink = pipeline.sinks.iter().find(|s| s.name == name);
+    sink.map_or_else(|| name.to_owned(), |s| s.rows.clone())
 }
 
 /// Plays a test.
@@ -102,7 +123,9 @@ pub fn play(
     manner: Manner,
 ) -> Result<Played> {
     let cast = Cast::new(pipeline, plain, test)?;
-    let tables: Vec<String> = test.expect.iter().map(|(table, _)| table.clone()).collect();
+    let mut tables: Vec<String> = test.expect.iter().map(|(table, _)| table.clone()).collect();
+    let late = streams(pipeline).filter(|rows| !tables.contains(rows)).collect::<Vec<_>>();
+    tables.extend(late);
     let build = |threads: usize| {
         let mut views = pipeline.views.clone();
         views.iter_mut().for_each(|view| view.windows.threads = threads);
@@ -110,10 +133,7 @@ pub fn play(
             sources: cast.feeds(pipeline),
             lookups: Lookups::of_rows(cast.lookups.clone()),
             views,
-            sinks: tables
-                .iter()
-                .map(|table| (table.clone(), cast.table(pipeline, table)))
-                .collect(),
+            sinks: tables.iter().map(|table| (table.clone(), table_of(pipeline, table))).collect(),
             planner: registry.planner.clone(),
             functions: registry.functions.clone(),
         };
@@ -227,12 +247,6 @@ impl Cast {
             feed
         };
         pipeline.sources.iter().map(feed).collect()
-    }
-
-    /// The table that an expectation is about: for a sink, what it takes.
-    fn table(&self, pipeline: &Pipeline, name: &str) -> String {
-        let sink = pipeline.sinks.iter().find(|s| s.name == name);
-        sink.map_or_else(|| name.to_owned(), |s| s.rows.clone())
     }
 
     fn frames(&self, manner: Manner, ends: bool) -> Result<Vec<Frame>> {

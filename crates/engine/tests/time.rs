@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use millstream_core::ledger::Stage;
 use millstream_engine::{Closing, Options};
+use millstream_testkit::fakes::Target;
 
+use stage::expect::dead;
 use stage::{Plot, alone, once};
 
 /// Windows of 10, over rows that may come 5 late.
@@ -26,6 +28,14 @@ fn account(closing: &Closing, view: &str) -> [u64; 5] {
     let found = accounts.filter(|(e, _)| e.stage == Stage::View && e.part == view);
     let a = found.map(|(_, a)| *a).next().unwrap_or_default();
     [a.r#in, a.late, a.set_aside, a.absorbed, a.out]
+}
+
+/// What became of rows at a sink: in, out, set aside.
+fn sunk(closing: &Closing, sink: &str) -> [u64; 3] {
+    let accounts = closing.ledger.0.iter();
+    let found = accounts.filter(|(e, _)| e.stage == Stage::Sink && e.part == sink);
+    let a = found.map(|(_, a)| *a).next().unwrap_or_default();
+    [a.r#in, a.out, a.set_aside]
 }
 
 async fn seconds(n: u64) {
@@ -137,16 +147,62 @@ fn what_ended_and_comes_again_is_a_time_of_its_own() {
     assert_eq!(account(&closing, "w")[1], 0, "nothing was late");
 }
 
+#[test]
+fn what_comes_late_goes_to_the_sink_that_takes_it_however_rows_are_cut() {
+    let rows = ["1@1", "2@15", "4@9", "8@16", "16@9", "32@3", "64@30", "128@24", "256@20"];
+    for cut in 1..=rows.len() {
+        let records: Vec<String> = rows.chunks(cut).map(|r| r.join("\n")).collect();
+        let records: Vec<&str> = records.iter().map(String::as_str).collect();
+        let plot = plot(&records).late("l");
+        let closing = plot.run().unwrap();
+        let windows = [window(0, 1), window(10, 10), window(20, 128 + 256), window(30, 64)];
+        assert_eq!(plot.target("b").values(), windows, "cut {cut}");
+        assert_eq!(plot.target("l").values(), [4, 16, 32], "cut {cut}");
+        let ids: Vec<u32> = plot.target("l").rows().iter().map(|(id, _)| id.row).collect();
+        assert_eq!(ids, [2, 4, 5].map(|i| u32::try_from(i % cut).unwrap()), "as they came");
+        assert_eq!(account(&closing, "w"), [9, 3, 0, 6, 4], "cut {cut}");
+        assert_eq!(sunk(&closing, "l"), [3, 3, 0], "cut {cut}");
+        assert!(closing.ledger.unbalanced().next().is_none());
+        assert!(dead(&plot).is_empty(), "nothing is set aside");
+    }
+}
+
+#[test]
+fn what_comes_late_waits_for_a_sink_that_is_down_and_what_it_refuses_is_set_aside() {
+    let plot = plot(&["1@1", "2@15\n4@9\n35@8", "8@16", "16@9", "32@3\n70@2"]);
+    let mut plot = plot.late("l");
+    plot.sinks.last_mut().unwrap().target = Target::refusing(Some(5));
+    plot.target("l").set_down(20);
+    let closing = plot.run().unwrap();
+    assert_eq!(plot.target("l").values(), [4, 16, 32]);
+    assert_eq!(account(&closing, "w"), [8, 5, 0, 3, 2]);
+    assert_eq!(sunk(&closing, "l"), [5, 3, 2]);
+    assert_eq!(dead(&plot).len(), 2);
+    assert_eq!(plot.target("b").values(), [window(0, 1), window(10, 10)]);
+    assert!(closing.ledger.unbalanced().next().is_none());
+}
+
 /// Wherever the process dies, the rows are those of an unbroken run, in the same order.
 #[test]
 fn a_process_may_die_at_any_act_amid_windows() {
+    dies_at_any_act(plot, &["b"]);
+}
+
+#[test]
+fn a_process_may_die_at_any_act_amid_late_rows() {
+    dies_at_any_act(|records| plot(records).late("l"), &["b", "l"]);
+}
+
+fn dies_at_any_act(plot: impl Fn(&[&str]) -> Plot, sinks: &[&str]) {
     let records: Vec<String> =
         (0..40).map(|i| format!("{i}@{}\n1@{}", i * 3, (i * 7) % 50 + i * 2)).collect();
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
     let whole = plot(&records);
     let unbroken = whole.run().unwrap();
-    let wanted = whole.target("b").values();
-    assert!(wanted.len() > 10 && account(&unbroken, "w")[1] > 0, "{wanted:?}");
+    let rows = |plot: &Plot| sinks.iter().map(|s| plot.target(s).values()).collect::<Vec<_>>();
+    let wanted = rows(&whole);
+    assert!(wanted.iter().all(|rows| rows.len() > 5), "{wanted:?}");
+    assert!(account(&unbroken, "w")[1] > 5);
     for at in 0..150 {
         let plot = plot(&records);
         plot.world.crash_in(Some(at));
@@ -157,8 +213,11 @@ fn a_process_may_die_at_any_act_amid_windows() {
         }
         plot.world.crash_in(None);
         let closing = plot.run().unwrap();
-        assert_eq!(plot.target("b").values(), wanted, "died at act {at}");
+        assert_eq!(rows(&plot), wanted, "died at act {at}");
         assert_eq!(account(&closing, "w"), account(&unbroken, "w"), "died at act {at}");
+        for sink in sinks {
+            assert_eq!(sunk(&closing, sink), sunk(&unbroken, sink), "died at act {at}");
+        }
     }
 }
 

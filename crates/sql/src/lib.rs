@@ -24,6 +24,7 @@ mod explain;
 mod flow;
 mod gather;
 mod json;
+mod late;
 mod lateral;
 mod lookup;
 mod lower;

@@ -13,6 +13,7 @@ use crate::arrival::Arrival;
 use crate::catalog::Functions;
 use crate::chain::{Chain, Feed};
 use crate::complain::{Complaint, translate};
+use crate::late;
 use crate::lookup::Lookups;
 use crate::lower::Lowered;
 use crate::names;
@@ -269,7 +270,13 @@ impl<'a> Plan<'a> {
             known: &known,
             windows: &view.windows,
         };
-        match search.lowered(&parsed.query).and_then(|l| ready(view, arrival, l, &self.workers)) {
+        let ready = |lowered: Lowered| {
+            let Lowered { chains, grown, .. } = &lowered;
+            let late = late::columns(view, chains, grown, &self.schemas, &parsed.tokens);
+            let late = late.map_err(|complaint| vec![complaint])?;
+            ready(view, arrival, lowered, late, &self.workers)
+        };
+        match search.lowered(&parsed.query).and_then(ready) {
             Ok(Ready { planned, used, facts }) => {
                 self.note_used(&used);
                 self.schemas.insert(view.name.clone(), planned.schema.clone());
@@ -318,6 +325,7 @@ fn ready(
     view: &View,
     arrival: Arrival,
     lowered: Lowered,
+    late: Option<SchemaRef>,
     workers: &Arc<Workers>,
 ) -> Result<Ready, Vec<Complaint>> {
     let Lowered { chains, grown, facts } = lowered;
@@ -347,10 +355,10 @@ fn ready(
     };
     let aggregators = grown.into_iter().map(|g| Aggregator::new(g.spec, workers.clone()));
     let aggregators = aggregators.collect::<Result<Vec<_>, _>>().map_err(complain)?;
-    let operator =
-        Box::new(ViewOperator::new(view.name.clone(), schema, arrival, chains, aggregators));
-    let planned = PlannedView::stateless(view.name.clone(), inputs, operator);
-    Ok(Ready { planned: PlannedView { explain, state, updates, ..planned }, used, facts })
+    let name = view.name.clone();
+    let operator = ViewOperator::new(name, schema, arrival, chains, aggregators, late.clone());
+    let planned = PlannedView::stateless(view.name.clone(), inputs, Box::new(operator));
+    Ok(Ready { planned: PlannedView { explain, state, updates, late, ..planned }, used, facts })
 }
 
 /// The plan for people: chains in order, each aggregation after those that feed it.

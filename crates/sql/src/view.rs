@@ -20,6 +20,7 @@ use crate::arrival::Arrival;
 use crate::chain::{Chain, Feed};
 use crate::complain::reason;
 use crate::flow::{part, run};
+use crate::late::{Came, given};
 use crate::size::bytes;
 use crate::step::Step;
 use crate::window::{Aggregator, Taken};
@@ -38,6 +39,8 @@ pub(crate) struct ViewOperator {
     nodes: Vec<Node>,
     /// Where it began amid a stream, and whether a snapshot has said so.
     whole_from: Option<(Timestamp, bool)>,
+    /// The columns of rows that come late, where others take these.
+    late: Option<SchemaRef>,
 }
 
 struct Port {
@@ -65,6 +68,7 @@ impl ViewOperator {
         arrival: Arrival,
         chains: Vec<Chain>,
         aggregators: Vec<Aggregator>,
+        late: Option<SchemaRef>,
     ) -> Self {
         let (ports, mut after): (Vec<_>, Vec<_>) =
             chains.into_iter().partition(|c| matches!(c.from, Feed::Table(_)));
@@ -75,7 +79,7 @@ impl ViewOperator {
         let ports = ports.into_iter().map(|chain| Port { chain, seen: None }).collect();
         let nodes = aggregators.into_iter().zip(after);
         let nodes = nodes.map(|(aggregator, chain)| Node { aggregator, chain, left: None });
-        Self { name, schema, arrival, ports, nodes: nodes.collect(), whole_from: None }
+        Self { name, schema, arrival, ports, nodes: nodes.collect(), whole_from: None, late }
     }
 
     /// Takes the next rows that the aggregation gives through what comes after it; whether there were any.
@@ -104,8 +108,9 @@ impl ViewOperator {
             out,
             |rows| Ok(rows.clone()),
             |made, _, out| {
-                // Nothing that comes of it needs a better name than it has here.
-                deliver(to.and_then(|to| beyond.get_mut(to - number - 1)), made, None, out)
+                // Nothing that comes of it needs a better name than it has here, and none of it is late.
+                let to = to.and_then(|to| beyond.get_mut(to - number - 1));
+                deliver(to, made, &Behind::Nothing, out)
             },
         )?;
         // These did not come in: they were made.
@@ -138,17 +143,21 @@ impl Operator for ViewOperator {
             return Err(Error::stop(what));
         };
         port.locate(&self.name, &input.batch.schema())?;
-        let nodes = &mut self.nodes;
+        let (nodes, late) = (&mut self.nodes, self.late.as_ref());
         let chain = &port.chain;
-        let one_each = chain.steps.iter().all(Step::makes_no_rows);
+        let one_each = chain.to.is_some() && chain.steps.iter().all(Step::makes_no_rows);
+        let numbered = one_each && !input.origin.names_each(input.len());
         run(
             &chain.steps,
             &input,
             out,
-            |rows| port.scan(rows),
+            |rows| port.scan(rows, numbered),
             |made, of, out| {
-                let of = one_each.then_some(of);
-                deliver(chain.to.and_then(|to| nodes.get_mut(to)), made, of, out)
+                let behind = match one_each {
+                    true => Behind::One(Came::new(of, numbered), late),
+                    false => Behind::Nothing,
+                };
+                deliver(chain.to.and_then(|to| nodes.get_mut(to)), made, &behind, out)
             },
         )
     }
@@ -224,11 +233,37 @@ fn size(rows: &Rows) -> u64 {
     rows.batch.columns().iter().map(|c| bytes(c.as_ref())).sum()
 }
 
-/// Gives rows to an aggregation, or out. `of` are the rows that came, if each became at most one.
+/// What rows were made of.
+enum Behind<'a> {
+    /// Nothing that could be told.
+    Nothing,
+    /// Each of one row that came; and the columns of those that come late, where others take these.
+    One(Came<'a>, Option<&'a SchemaRef>),
+}
+
+impl Behind<'_> {
+    /// The rows that came, else what they became.
+    fn rows(&self, made: Rows) -> Rows {
+        match self {
+            Self::Nothing => made,
+            Self::One(came, _) => came.behind(&made).unwrap_or(made),
+        }
+    }
+
+    fn late(&self, made: Rows) -> Result<Rows> {
+        let rows = self.rows(made);
+        match self {
+            Self::One(_, Some(columns)) => given(rows, columns),
+            Self::One(_, None) | Self::Nothing => Ok(rows),
+        }
+    }
+}
+
+/// Gives rows to an aggregation, or out.
 fn deliver(
     to: Option<&mut Node>,
     made: Vec<Rows>,
-    of: Option<&Rows>,
+    behind: &Behind<'_>,
     out: &mut Output,
 ) -> Result<()> {
     let Some(node) = to else {
@@ -242,35 +277,16 @@ fn deliver(
         out.account.absorbed += absorbed;
         for rows in late {
             out.account.late += rows.len() as u64;
-            out.late.push(as_they_came(rows, of));
+            out.late.push(behind.late(rows)?);
         }
         for (rows, reason) in refused {
             out.account.set_aside += rows.len() as u64;
-            let rows = as_they_came(rows, of);
+            let rows = behind.rows(rows);
             let each = (0..rows.len()).map(|i| (part(&rows, i..i + 1), reason.clone()));
             out.refused.extend(each);
         }
     }
     Ok(())
-}
-
-/// The rows that came of which these were made.
-fn as_they_came(rows: Rows, of: Option<&Rows>) -> Rows {
-    let Some(of) = of else { return rows };
-    let places = (0..of.len()).map(|i| (of.origin.ordinal(i), i)).collect::<BTreeMap<_, _>>();
-    if places.len() < of.len() {
-        // Rows of one name: a view below has made several of one.
-        return rows;
-    }
-    let which = (0..rows.len()).filter_map(|i| places.get(&rows.origin.ordinal(i)).copied());
-    let which = which.collect::<Vec<_>>();
-    let index = arrow_array::UInt64Array::from_iter_values(which.iter().map(|i| *i as u64));
-    match arrow_select::take::take_record_batch(&of.batch, &index) {
-        Ok(batch) if batch.num_rows() == rows.len() => {
-            Rows { batch, origin: of.origin.take(which.into_iter()) }
-        }
-        _ => rows,
-    }
 }
 
 /// An error of an aggregation as one of the view: it is no row's alone.
@@ -320,11 +336,14 @@ impl Port {
         Ok(())
     }
 
-    fn scan(&self, input: &Rows) -> Result<Rows, DataFusionError> {
+    /// The scanned columns of rows; `numbered` has each be called by its place.
+    fn scan(&self, input: &Rows, numbered: bool) -> Result<Rows, DataFusionError> {
         let options = RecordBatchOptions::new().with_row_count(Some(input.len()));
         let columns = self.seen.iter().flat_map(|(_, found)| found);
         let columns = columns.map(|i| input.batch.column(*i).clone()).collect();
         let batch = RecordBatch::try_new_with_options(self.chain.scan.clone(), columns, &options)?;
-        Ok(Rows { batch, origin: input.origin.clone() })
+        let origin = &input.origin;
+        let origin = if numbered { origin.numbered(input.len()) } else { origin.clone() };
+        Ok(Rows { batch, origin })
     }
 }

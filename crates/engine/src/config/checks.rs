@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_core::lookup::KEY;
+use millstream_core::operator::View;
 use millstream_core::sink::Promise;
 
 use super::parts::contradiction;
@@ -99,12 +100,14 @@ fn bad_name(key: &Key) -> Option<Problem> {
     })
 }
 
-/// The rows of every sink are those of a source or view.
+/// The rows of every sink are those of a source or view, or come late for a view's windows.
 pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
+    let streams: Vec<String> = streams(tree).map(|(key, _)| View::late_rows(&key.text)).collect();
     let names: BTreeSet<&str> = ["sources", "views"]
         .iter()
         .flat_map(|s| section(tree, s))
         .map(|(key, _)| key.text.as_str())
+        .chain(streams.iter().map(String::as_str))
         .collect();
     for (_, sink) in section(tree, "sinks") {
         // Each is compared with every name.
@@ -120,8 +123,19 @@ pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
         if s.filled == Filled::Lost || rows.is_null() || names.contains(s.text.as_str()) {
             continue;
         }
-        let is_lookup = section(tree, "lookups").iter().any(|(key, _)| key.text == s.text);
-        let (what, fix) = if is_lookup {
+        let is = |name: &str, of: &str| section(tree, of).iter().any(|(key, _)| key.text == name);
+        let late = View::of_late(&s.text);
+        let (what, fix) = if let Some(view) = late.filter(|view| is(view, "views")) {
+            (
+                format!("rows that come late for `{view}` are set aside, and no sink has them"),
+                format!("let the view say so: `{view}: {{ sql: …, late: stream }}`"),
+            )
+        } else if let Some(source) = late.filter(|source| is(source, "sources")) {
+            (
+                format!("`{source}` is a source, and rows are late only for the windows of a view"),
+                known(&s.text, names.iter().copied()),
+            )
+        } else if is(&s.text, "lookups") {
             (
                 format!("`{}` is a lookup: it has no rows of its own", s.text),
                 format!(
@@ -136,6 +150,38 @@ pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
             )
         };
         let problem = Problem::new(what, tree.place(rows)).path(tree.path(rows.id));
+        problems.push(problem.fix(fix));
+    }
+}
+
+/// Views whose late rows are for sinks, with the option that says so.
+fn streams(tree: &Tree) -> impl Iterator<Item = (&Key, &Node)> {
+    section(tree, "views").iter().filter_map(|(key, view)| {
+        let (_, late) = view.get("late")?;
+        matches!(&late.value, Value::Scalar(s) if s.text == "stream").then_some((key, late))
+    })
+}
+
+/// Rows that come late do not vanish: where they are for sinks, some sink takes them.
+pub(super) fn late(tree: &Tree, problems: &mut Vec<Problem>) {
+    let taken: BTreeSet<&str> = section(tree, "sinks")
+        .iter()
+        .filter_map(|(_, sink)| match &sink.get("rows")?.1.value {
+            Value::Scalar(s) => Some(s.text.as_str()),
+            Value::List(_) | Value::Map(_) => None,
+        })
+        .collect();
+    for (view, node) in streams(tree) {
+        let rows = View::late_rows(&view.text);
+        if problems.len() > LISTED_MAX || taken.contains(rows.as_str()) {
+            continue;
+        }
+        let what =
+            format!("rows that come late for `{}` would go nowhere: no sink takes them", view.text);
+        let problem = Problem::new(what, tree.place(node)).path(tree.path(node.id));
+        let fix = format!(
+            "add a sink with `rows: {rows}`, or leave `late: stream` out to set them aside"
+        );
         problems.push(problem.fix(fix));
     }
 }

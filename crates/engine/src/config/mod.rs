@@ -127,7 +127,7 @@ pub struct SinkPart {
     pub name: String,
     /// What kind it is, as the file calls it.
     pub kind: &'static str,
-    /// The source or view whose rows it gets.
+    /// The source or view whose rows it gets, or [`View::late_rows`] of a view.
     pub rows: String,
     /// The sink.
     pub sink: Box<dyn Sink>,

@@ -54,6 +54,7 @@ pub(super) fn build(
     checks::how_many(tree, &mut problems);
     checks::names(tree, &mut problems);
     checks::rows(tree, &mut problems);
+    checks::late(tree, &mut problems);
 
     let mut building = Building { tree, pipeline: &name, folder, registry, around, problems };
     let queue = building.queue();

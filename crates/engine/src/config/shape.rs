@@ -154,7 +154,8 @@ pub enum OnFailure {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SinkShape {
-    /// The view or source whose rows it gets.
+    /// The view or source whose rows it gets; `VIEW.late` for those that come too late for the windows of a view
+    /// that says `late: stream`.
     pub(super) rows: String,
     /// Where it writes: one kind of sink with its options.
     #[expect(dead_code, reason = "read from the tree, by the table of sinks; here for the schema")]

@@ -17,11 +17,11 @@ pub(super) struct TestShape {
     /// What comes in, by source: rows, each a map of columns, or text in the source's own format. By lookup: rows, each
     /// with its `key`.
     given: Named<Given>,
-    /// The rows that have to come out, in order, by view, sink or source. A column that is left out of all rows of a table is
+    /// The rows that have to come out, in order, by view, sink or source, or by `VIEW.late` where that goes to sinks. A column that is left out of all rows of a table is
     /// not compared.
     #[serde(default)]
     expect: Named<Vec<Map<String, Value>>>,
-    /// The rows that have to be late, by view.
+    /// The rows that have to be late, by view, wherever they go.
     #[serde(default)]
     late: Named<Vec<Map<String, Value>>>,
     /// The rows that have to be set aside, by source or view, each with the columns given, and with `reason` for a part of

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use millstream_core::fields::{Bytes, Span};
-use millstream_core::operator::{View, Windows};
+use millstream_core::operator::{Late, View, Windows};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -20,12 +20,16 @@ pub(super) struct ViewOptions {
     /// place of the one before.
     #[serde(default)]
     allowed_lateness: Span,
+    /// What becomes of rows that come too late for all their windows, beyond `allowed_lateness`: they are set aside, or go to
+    /// the sinks with `rows: VIEW.late`, as they came, with all columns of what the view reads.
+    #[serde(default)]
+    late: Late,
     /// The most bytes of state that the windows of this view may hold; at the bound the pipeline stops and says so.
     #[serde(default = "state_bytes")]
     state_bytes: Bytes,
 }
 
-const FIELDS: &[&str] = &["sql", "allowed_lateness", "state_bytes"];
+const FIELDS: &[&str] = &["sql", "allowed_lateness", "late", "state_bytes"];
 
 fn state_bytes() -> Bytes {
     Bytes(1 << 30)
@@ -38,9 +42,9 @@ pub(super) struct ViewShape(ViewOptions);
 impl ViewShape {
     /// The view.
     pub(super) fn named(self, name: String, threads: usize) -> View {
-        let ViewOptions { sql, allowed_lateness, state_bytes } = self.0;
+        let ViewOptions { sql, allowed_lateness, late, state_bytes } = self.0;
         let (allowed_lateness, state_bytes) = (allowed_lateness.0, state_bytes.0);
-        let windows = Windows { allowed_lateness, state_bytes, threads };
+        let windows = Windows { allowed_lateness, state_bytes, threads, late };
         View { name, sql, windows }
     }
 }
@@ -59,6 +63,7 @@ impl<'de> Deserialize<'de> for ViewShape {
                 let options = ViewOptions {
                     sql: sql.to_owned(),
                     allowed_lateness: Span::default(),
+                    late: Late::default(),
                     state_bytes: state_bytes(),
                 };
                 Ok(ViewShape(options))

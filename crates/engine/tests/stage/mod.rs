@@ -12,7 +12,7 @@ use millstream_core::Result;
 use millstream_core::clock::{Clock, ManualClock, Timestamp};
 use millstream_core::codec::Codec;
 use millstream_core::fields::{Bytes, Span};
-use millstream_core::operator::View;
+use millstream_core::operator::{Late, View};
 use millstream_core::plugin::{Config, Env, Plugin, QueueOpener, Registry};
 use millstream_core::sink::Sink;
 use millstream_core::source::Source;
@@ -64,6 +64,8 @@ pub(crate) struct Plot {
     pub(crate) disk: Disk,
     pub(crate) sources: Vec<Origin>,
     pub(crate) views: Vec<(String, String)>,
+    /// Views whose late rows are for sinks.
+    pub(crate) streams: Vec<String>,
     pub(crate) lookups: Vec<Window>,
     pub(crate) sinks: Vec<Mouth>,
     pub(crate) outbox_bytes: u64,
@@ -81,6 +83,7 @@ impl Plot {
             world,
             sources: Vec::new(),
             views: Vec::new(),
+            streams: Vec::new(),
             lookups: Vec::new(),
             sinks: Vec::new(),
             outbox_bytes: 1 << 30,
@@ -123,6 +126,13 @@ impl Plot {
     pub(crate) fn view(mut self, name: &str, text: &str) -> Self {
         self.views.push((name.into(), text.into()));
         self
+    }
+
+    /// A tracking sink of what comes late for the last view.
+    pub(crate) fn late(mut self, sink: &str) -> Self {
+        let view = self.views.last().unwrap().0.clone();
+        self.streams.push(view.clone());
+        self.tracking(sink, &View::late_rows(&view))
     }
 
     /// A lookup that waits while it is away.
@@ -206,6 +216,9 @@ impl Plot {
             })
             .collect();
         pipeline.views = self.views.iter().map(|(name, sql)| View::new(name, sql)).collect();
+        for view in pipeline.views.iter_mut().filter(|v| self.streams.contains(&v.name)) {
+            view.windows.late = Late::Stream;
+        }
         pipeline.sinks = self
             .sinks
             .iter()

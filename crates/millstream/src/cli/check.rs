@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use millstream::Plan;
-use millstream_engine::plan::{ColumnPlan, LookupPlan, SinkPlan, SourcePlan, ViewPlan};
+use millstream_engine::plan::{ColumnPlan, LatePlan, LookupPlan, SinkPlan, SourcePlan, ViewPlan};
 
 use super::failure::{Failure, load, say, say_json};
 use super::screen::redacted;
@@ -134,6 +134,15 @@ pub(super) fn view(view: &ViewPlan, out: &mut String) {
         view.columns.iter().map(|(n, t)| vec![n.clone(), t.clone()]).collect();
     entry(out, "columns", &aligned(&["", ""], &columns));
     entry(out, "steps", &view.steps);
+    match &view.late {
+        None => {}
+        Some(LatePlan::SetAside) => entry(out, "late rows", "are set aside"),
+        Some(LatePlan::Stream { rows, columns }) => {
+            let columns: Vec<String> = columns.iter().map(|(n, t)| format!("{n} {t}")).collect();
+            let text = format!("go to sinks of {rows}, as they came: {}", columns.join(", "));
+            entry(out, "late rows", &text);
+        }
+    }
 }
 
 fn sink(sink: &SinkPlan, out: &mut String) {

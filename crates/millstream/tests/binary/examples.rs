@@ -181,6 +181,8 @@ fn iot_counts_by_the_minute_and_raises_an_alarm() {
     let rows = bench.rows("data/iot/iot.db", "SELECT sum(n), count(*) FROM per_minute");
     assert_eq!(rows, ["Integer(450) Integer(15)"]);
     assert_eq!(edge(&closed, "sink", "alarms", "out"), 1, "the boiler ran hot for a minute");
+    let late = bench.rows("data/iot/iot.db", "SELECT sensor, value FROM late");
+    assert_eq!(late, ["Text(\"fan\") Real(22.15)"], "two minutes after its own");
 }
 
 #[test]

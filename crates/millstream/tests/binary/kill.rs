@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::bench::{Bench, Running, edge};
+use crate::bench::{Bench, edge};
+use crate::job::{Job, random};
 
 const KILLS: u32 = 30;
 const MADE: u64 = 40_000;
@@ -27,30 +28,18 @@ sinks:
   made_lines: { rows: even, to: { file: { path: "lines-{n}.ndjson", roll: { bytes: 64KiB } } } }
 "#;
 
-fn start(bench: &Bench, rate: &str) -> Running {
-    let mut command = bench.command(&["run", "job.yaml", "--once", "--json"]);
-    command.env("RATE", rate);
-    Running::of(command)
-}
-
 #[test]
 fn killed_thirty_times_each_row_is_there_exactly_once() {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("seed {seed}: run again with SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let bench = Bench::new();
-    bench.write("job.yaml", JOB);
+    let mut random = random();
+    let job = Job::new(JOB);
     let pad = "x".repeat(100);
     let input: String =
         (0..READ).map(|id| format!("{{\"id\":{id},\"pad\":\"{pad}\"}}\n")).collect();
-    bench.write("input.ndjson", &input);
+    job.bench.write("input.ndjson", &input);
 
     let mut killed = 0;
     for _ in 0..KILLS * 3 {
-        let mut running = start(&bench, "2000/s");
+        let mut running = job.start_at("2000/s", &["--once"]);
         std::thread::sleep(Duration::from_millis(random.u64(20..500)));
         if running.ended() {
             // Ended by itself: only a whole job may do that.
@@ -64,7 +53,8 @@ fn killed_thirty_times_each_row_is_there_exactly_once() {
         }
     }
     assert_eq!(killed, KILLS, "the job was done before it was killed often enough");
-    let closed = start(&bench, "1000000/s").done().with_code(0).closed();
+    let closed = job.finish().closed();
+    let bench = &job.bench;
 
     assert_eq!(edge(&closed, "decode", "made", "out"), MADE);
     assert_eq!(edge(&closed, "decode", "read", "out"), READ);
@@ -83,7 +73,7 @@ fn killed_thirty_times_each_row_is_there_exactly_once() {
     }
     let odd = bench.count("out.db", "SELECT count(*) FROM made WHERE id % 2 = 1");
     assert_eq!(odd, 0);
-    let lines = lines(&bench);
+    let lines = lines(bench);
     assert_eq!(lines.len() as u64, MADE / 2, "lines");
     assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), lines.len(), "lines twice");
 }

@@ -1,10 +1,9 @@
 //! Lookups on a real Redis: what changes there, and who dies meanwhile.
 
-use std::time::Duration;
-
 use millstream_testkit::redis::{RedisServer, has_redis};
 
-use crate::bench::{Bench, Running, edge};
+use crate::bench::{Bench, edge};
+use crate::job::{Job, millis, random};
 
 const ROWS: i64 = 20_000;
 const KILLS: u32 = 10;
@@ -34,45 +33,22 @@ sinks:
 limits: { retry_max: 500ms }
 "#;
 
-struct Job {
-    bench: Bench,
-    url: String,
-    mode: &'static str,
+fn job(server: &RedisServer, mode: &str) -> Job {
+    Job::new(JOB).with("REDIS", server.url()).with("MODE", mode)
 }
 
-impl Job {
-    fn over(server: &RedisServer, mode: &'static str) -> Self {
-        let bench = Bench::new();
-        bench.write("job.yaml", JOB);
-        Self { bench, url: server.url(), mode }
-    }
-
-    fn start(&self, args: &[&str], rate: &str) -> Running {
-        let mut command = self.bench.command(&["run", "job.yaml", "--json"]);
-        command.args(args).env("RATE", rate).env("REDIS", &self.url).env("MODE", self.mode);
-        Running::of(command)
-    }
-
-    fn count(&self, database: &str, what: &str) -> i64 {
-        self.bench.count(database, &format!("SELECT {what} FROM rows"))
-    }
-
-    /// Every row is there, once, and so is every row of which something was known.
-    #[track_caller]
-    fn whole(&self, closed: &serde_json::Value) {
-        assert_eq!(edge(closed, "decode", "readings", "out"), ROWS.cast_unsigned());
-        let of_every =
-            (self.count("every.db", "count(*)"), self.count("every.db", "count(DISTINCT id)"));
-        assert_eq!(of_every, (ROWS, ROWS));
-        let some = self.count("some.db", "count(*)");
-        assert_eq!(some, self.count("some.db", "count(DISTINCT id)"));
-        assert_eq!(some.cast_unsigned(), edge(closed, "sink", "some", "out"));
-        assert_eq!(some.cast_unsigned(), edge(closed, "view", "known", "out"));
-    }
-}
-
-fn millis(n: u64) {
-    std::thread::sleep(Duration::from_millis(n));
+/// Every row is there, once, and so is every row of which something was known.
+#[track_caller]
+fn whole(job: &Job, closed: &serde_json::Value) {
+    let count =
+        |database: &str, what| job.bench.count(database, &format!("SELECT {what} FROM rows"));
+    assert_eq!(edge(closed, "decode", "readings", "out"), ROWS.cast_unsigned());
+    let of_every = (count("every.db", "count(*)"), count("every.db", "count(DISTINCT id)"));
+    assert_eq!(of_every, (ROWS, ROWS));
+    let some = count("some.db", "count(*)");
+    assert_eq!(some, count("some.db", "count(DISTINCT id)"));
+    assert_eq!(some.cast_unsigned(), edge(closed, "sink", "some", "out"));
+    assert_eq!(some.cast_unsigned(), edge(closed, "view", "known", "out"));
 }
 
 /// Other levels for all ten, one of which there is only every second time.
@@ -90,24 +66,19 @@ fn answers_change_and_processes_are_killed_and_recorded_rows_are_there_once() {
     if !has_redis("answers_change_and_processes_are_killed_and_recorded_rows_are_there_once") {
         return;
     }
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("seed {seed}: run again with SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = random();
     let server = RedisServer::forgetful();
-    let job = Job::over(&server, "recorded");
+    let job = job(&server, "recorded");
     change(&server, 0);
     for round in 1..=KILLS {
-        let mut running = job.start(&[], "4000/s");
+        let running = job.start_at("4000/s", &[]);
         millis(random.u64(150..500));
         change(&server, round);
-        millis(random.u64(0..200));
-        assert!(!running.ended(), "it ended by itself");
-        running.kill();
+        running.kill_after(random.u64(0..200));
     }
-    let closed = job.start(&["--once"], "1000000/s").done().with_code(0).closed();
-    job.whole(&closed);
-    assert!(job.count("every.db", "count(DISTINCT level)") > 2, "answers did change");
+    whole(&job, &job.finish().closed());
+    let levels = job.bench.count("every.db", "SELECT count(DISTINCT level) FROM rows");
+    assert!(levels > 2, "answers did change");
 }
 
 #[test]
@@ -116,9 +87,9 @@ fn rows_wait_for_a_server_that_is_killed_and_frozen() {
         return;
     }
     let mut server = RedisServer::safe();
-    let job = Job::over(&server, "live");
+    let job = job(&server, "live");
     change(&server, 1);
-    let running = job.start(&["--once"], "8000/s");
+    let running = job.start_at("8000/s", &["--once"]);
     for _ in 0..2 {
         millis(500);
         server.kill();
@@ -128,8 +99,9 @@ fn rows_wait_for_a_server_that_is_killed_and_frozen() {
     server.freeze();
     millis(2_500);
     server.thaw();
-    job.whole(&running.done().with_code(0).closed());
-    assert_eq!(job.count("every.db", "count(*) - count(level)"), 0, "none went without");
+    whole(&job, &running.done().with_code(0).closed());
+    let without = job.bench.count("every.db", "SELECT count(*) - count(level) FROM rows");
+    assert_eq!(without, 0, "none went without");
 }
 
 #[test]
@@ -138,9 +110,9 @@ fn a_run_that_is_told_to_stop_leaves_what_waits_to_the_next() {
         return;
     }
     let mut server = RedisServer::safe();
-    let job = Job::over(&server, "recorded");
+    let job = job(&server, "recorded");
     change(&server, 1);
-    let running = job.start(&[], "4000/s");
+    let running = job.start_at("4000/s", &[]);
     millis(700);
     server.kill();
     millis(1_000);
@@ -148,7 +120,7 @@ fn a_run_that_is_told_to_stop_leaves_what_waits_to_the_next() {
     let done = running.done();
     assert!(done.stderr.contains("wait for an answer of the lookup `things`"), "{}", done.stderr);
     server.restart();
-    job.whole(&job.start(&["--once"], "1000000/s").done().with_code(0).closed());
+    whole(&job, &job.finish().closed());
 }
 
 #[test]

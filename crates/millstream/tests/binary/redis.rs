@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use millstream_testkit::redis::{RedisServer, has_redis};
 
-use crate::bench::{Bench, Done, Running, edge};
+use crate::bench::{Bench, Running, edge};
+use crate::job::{Job, millis, random};
 
 const KILLS: u32 = 20;
 const ROWS: u64 = 20_000;
@@ -26,49 +27,20 @@ sinks:
 "#;
 
 /// A job over a server.
-struct Job {
-    bench: Bench,
-    url: String,
+fn job(server: &RedisServer) -> Job {
+    Job::new(JOB).with("REDIS", server.url())
 }
 
-impl Job {
-    fn over(server: &RedisServer) -> Self {
-        let bench = Bench::new();
-        bench.write("job.yaml", JOB);
-        Self { bench, url: server.url() }
+/// Every row is there, once.
+#[track_caller]
+fn whole(job: &Job, closed: &serde_json::Value) {
+    assert_eq!(edge(closed, "decode", "one", "out"), ROWS);
+    assert_eq!(edge(closed, "decode", "two", "out"), ROWS);
+    for (database, rows) in [("one.db", ROWS / 2), ("two.db", ROWS)] {
+        let rows = i64::try_from(rows).unwrap();
+        let count = |what: &str| job.bench.count(database, &format!("SELECT {what} FROM rows"));
+        assert_eq!((count("count(*)"), count("count(DISTINCT id)")), (rows, rows), "{database}");
     }
-
-    fn start(&self, args: &[&str], rate: &str) -> Running {
-        let mut command = self.bench.command(&["run", "job.yaml", "--json"]);
-        command.args(args).env("RATE", rate).env("REDIS", &self.url);
-        Running::of(command)
-    }
-
-    /// Runs what is left to its end.
-    fn finish(&self) -> Done {
-        self.start(&["--once"], "1000000/s").done().with_code(0)
-    }
-
-    /// Every row is there, once.
-    #[track_caller]
-    fn whole(&self, closed: &serde_json::Value) {
-        assert_eq!(edge(closed, "decode", "one", "out"), ROWS);
-        assert_eq!(edge(closed, "decode", "two", "out"), ROWS);
-        for (database, rows) in [("one.db", ROWS / 2), ("two.db", ROWS)] {
-            let rows = i64::try_from(rows).unwrap();
-            let count =
-                |what: &str| self.bench.count(database, &format!("SELECT {what} FROM rows"));
-            assert_eq!(
-                (count("count(*)"), count("count(DISTINCT id)")),
-                (rows, rows),
-                "{database}"
-            );
-        }
-    }
-}
-
-fn millis(n: u64) {
-    std::thread::sleep(Duration::from_millis(n));
 }
 
 #[test]
@@ -77,17 +49,12 @@ fn processes_that_share_a_queue_are_killed_twenty_times_and_each_row_is_there_on
     if !has_redis(name) {
         return;
     }
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("seed {seed}: run again with SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = random();
     let server = RedisServer::safe();
-    let job = Job::over(&server);
+    let job = job(&server);
     let start = |slot: usize| {
         let part = if slot < 2 { "collect" } else { "process" };
-        job.start(&["--only", part], "1000/s")
+        job.start_at("1000/s", &["--only", part])
     };
     let mut running: Vec<Running> = (0..4).map(start).collect();
     for _ in 0..KILLS {
@@ -102,7 +69,7 @@ fn processes_that_share_a_queue_are_killed_twenty_times_and_each_row_is_there_on
         process.signal("INT");
         process.done().with_code(0);
     }
-    job.whole(&job.finish().closed());
+    whole(&job, &job.finish().closed());
 }
 
 #[test]
@@ -111,8 +78,8 @@ fn a_server_that_keeps_every_write_may_be_killed_and_frozen_under_load() {
         return;
     }
     let mut server = RedisServer::safe();
-    let job = Job::over(&server);
-    let running = job.start(&["--once"], "3000/s");
+    let job = job(&server);
+    let running = job.start_at("3000/s", &["--once"]);
     for _ in 0..3 {
         millis(700);
         server.kill();
@@ -125,7 +92,7 @@ fn a_server_that_keeps_every_write_may_be_killed_and_frozen_under_load() {
     millis(30_000);
     server.thaw();
     let done = running.done().with_code(0);
-    job.whole(&done.closed());
+    whole(&job, &done.closed());
 }
 
 #[test]
@@ -134,8 +101,8 @@ fn a_server_without_memory_holds_sources_back_and_loses_nothing() {
         return;
     }
     let server = RedisServer::safe();
-    let job = Job::over(&server);
-    let mut running = job.start(&["--once"], "4000/s");
+    let job = job(&server);
+    let mut running = job.start_at("4000/s", &["--once"]);
     millis(1_000);
     server.ask(&["CONFIG", "SET", "maxmemory", "1mb"]);
     running.until("maxmemory");
@@ -143,7 +110,7 @@ fn a_server_without_memory_holds_sources_back_and_loses_nothing() {
     assert!(!running.ended(), "it waits");
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     let done = running.done().with_code(0);
-    job.whole(&done.closed());
+    whole(&job, &done.closed());
 }
 
 #[test]
@@ -152,8 +119,8 @@ fn a_server_that_forgot_everything_stops_the_run_and_says_what_is_gone() {
         return;
     }
     let mut server = RedisServer::forgetful();
-    let job = Job::over(&server);
-    let mut running = job.start(&["--once"], "4000/s");
+    let job = job(&server);
+    let mut running = job.start_at("4000/s", &["--once"]);
     // It is said before anything is lost, too.
     running.until("append");
     millis(1_500);
@@ -162,7 +129,7 @@ fn a_server_that_forgot_everything_stops_the_run_and_says_what_is_gone() {
     let done = running.done().with_code(1);
     assert!(done.stderr.contains("gone") || done.stderr.contains("lost"), "{}", done.stderr);
     // What the sinks hold is beyond what the queue knows: nobody goes on in silence.
-    let again = job.start(&["--once"], "1000000/s").done().with_code(1);
+    let again = job.start_at("1000000/s", &["--once"]).done().with_code(1);
     assert!(again.stderr.contains("--resume"), "{}", again.stderr);
 }
 
@@ -172,8 +139,8 @@ fn a_stream_that_is_deleted_stops_the_run_and_is_named() {
         return;
     }
     let server = RedisServer::safe();
-    let job = Job::over(&server);
-    let running = job.start(&["--once"], "4000/s");
+    let job = job(&server);
+    let running = job.start_at("4000/s", &["--once"]);
     millis(1_500);
     server.ask(&["DEL", "millstream:{job}:frames"]);
     let done = running.done().with_code(1);
@@ -186,9 +153,9 @@ fn a_wrong_password_is_told_with_what_to_do() {
         return;
     }
     let server = RedisServer::start(&["--requirepass", "right"]);
-    let mut job = Job::over(&server);
-    job.url = format!("redis://:wr0ng@127.0.0.1:{}", server.port());
-    let done = job.start(&["--once"], "4000/s").done().with_code(1);
+    let mut job = job(&server);
+    job.set("REDIS", format!("redis://:wr0ng@127.0.0.1:{}", server.port()));
+    let done = job.start_at("4000/s", &["--once"]).done().with_code(1);
     assert!(done.stderr.contains("check the user and the password"), "{}", done.stderr);
     assert!(!done.stderr.contains("wr0ng"), "{}", done.stderr);
 }
@@ -200,11 +167,11 @@ fn a_processor_that_is_frozen_is_taken_over_within_ten_seconds_and_does_no_harm_
         return;
     }
     let server = RedisServer::safe();
-    let job = Job::over(&server);
-    let collector = job.start(&["--only", "collect"], "800/s");
-    let first = job.start(&["--only", "process"], "800/s");
+    let job = job(&server);
+    let collector = job.start_at("800/s", &["--only", "collect"]);
+    let first = job.start_at("800/s", &["--only", "process"]);
     millis(1_500);
-    let mut second = job.start(&["--only", "process"], "800/s");
+    let mut second = job.start_at("800/s", &["--only", "process"]);
     second.until("standing by");
     first.signal("STOP");
     let frozen = Instant::now();
@@ -219,7 +186,7 @@ fn a_processor_that_is_frozen_is_taken_over_within_ten_seconds_and_does_no_harm_
         process.signal("INT");
         process.done().with_code(0);
     }
-    job.whole(&job.finish().closed());
+    whole(&job, &job.finish().closed());
 }
 
 #[test]

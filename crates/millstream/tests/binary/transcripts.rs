@@ -77,6 +77,74 @@ fn errors_stand_under_their_lines() {
     same("no_file", &transcript(&bench, &["check", "nothing.yaml"]));
 }
 
+/// Windows that give rows anew, and whose late rows are for sinks.
+const WINDOWS: &str = "\
+name: windows
+sources:
+  readings:
+    from: { file: { path: in.ndjson } }
+    columns: { id: int64, sensor: string, tags: { list: string }, note: string, ts: timestamp }
+    event_time: { column: ts, delay: 5s }
+  others:
+    from: { file: { path: others.ndjson } }
+    columns: { id: int64, ts: timestamp }
+    event_time: { column: ts }
+queue: { log: { path: data } }
+views:
+  per_minute:
+    allowed_lateness: 10m
+    late: stream
+    sql: SELECT window_start, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, sensor
+  plain: SELECT window_start, count(*) AS n FROM TUMBLE(others, ts, INTERVAL '1 minute') GROUP BY window_start
+sinks:
+  latest: { rows: per_minute, to: { sqlite: { path: out.db, table: minutes, key: [window_start, sensor], mode: upsert } } }
+  late: { rows: per_minute.late, to: { sqlite: { path: out.db, table: late } } }
+  rest: { rows: plain, to: stdout }
+";
+
+#[test]
+fn check_and_explain_say_what_becomes_of_late_rows() {
+    let bench = Bench::new();
+    bench.write("p.yaml", WINDOWS);
+    same("check_late", &transcript(&bench, &["check", "p.yaml"]));
+    same("explain_late", &transcript(&bench, &["explain", "p.yaml"]));
+}
+
+#[test]
+fn late_rows_that_could_not_be_given_are_refused_with_the_way_that_works() {
+    let bench = Bench::new();
+    let sinks = WINDOWS.find("sinks:").unwrap();
+    let tags = "  tags: { late: stream, sql: \"SELECT window_start, t.tag, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') AS r CROSS JOIN UNNEST(r.tags) AS t(tag) GROUP BY window_start, t.tag\" }\n";
+    let both = "  both: { late: stream, sql: \"WITH b AS (SELECT id, ts FROM readings UNION ALL SELECT id, ts FROM others) SELECT window_start, count(*) AS n FROM TUMBLE(b, ts, INTERVAL '1 minute') GROUP BY window_start\" }\n";
+    let none = "  none: { late: stream, sql: SELECT id FROM readings }\n";
+    let taken = "  x: { rows: tags.late, to: stdout }\n  y: { rows: both.late, to: stdout }\n  z: { rows: none.late, to: stdout }\n";
+    let (views, rest) = WINDOWS.split_at(sinks);
+    bench.write("p.yaml", &format!("{views}{tags}{both}{none}{rest}{taken}"));
+    same("errors_of_late_rows", &transcript(&bench, &["check", "p.yaml"]));
+    // And where it is known without the SQL.
+    bench.write(
+        "run.yaml",
+        &WINDOWS.replace("    late: stream\n", "").replace("rows: plain", "rows: plain.late"),
+    );
+    same("errors_of_late_sinks", &transcript(&bench, &["run", "run.yaml"]));
+}
+
+#[test]
+fn rows_given_anew_are_refused_where_the_sink_would_have_them_twice() {
+    let bench = Bench::new();
+    let sinks = [
+        "appended: { rows: per_minute, to: { sqlite: { path: out.db, table: minutes } } }",
+        "lines: { rows: per_minute, to: { file: { path: 'minutes-{n}.ndjson' } } }",
+        "other: { rows: per_minute, to: { sqlite: { path: out.db, table: other, key: [sensor], mode: upsert } } }",
+    ];
+    let sinks: String = sinks.iter().map(|sink| format!("  {sink}\n")).collect();
+    bench.write("p.yaml", &format!("{WINDOWS}{sinks}"));
+    same("errors_of_lateness", &transcript(&bench, &["check", "p.yaml"]));
+    let run = bench.run(&["run", "p.yaml", "--once"]).with_code(2);
+    assert!(run.stderr.contains("would have them twice"), "{}", run.stderr);
+    assert_eq!(bench.everything(), ["p.yaml"], "nothing is opened");
+}
+
 #[test]
 fn a_run_and_its_dead_letters() {
     let bench = Bench::new();

@@ -1,9 +1,12 @@
 //! Metrics and health of a real run.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Instant;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, PATIENCE, Running};
 
 const ENDLESS: &str = "
 sources:
@@ -23,14 +26,20 @@ fn get(address: &str, path: &str) -> String {
     text
 }
 
-#[test]
-fn metrics_and_health_are_served_when_asked_for() {
-    let bench = Bench::new();
-    bench.write("p.yaml", ENDLESS);
+/// Starts a pipeline, and gives the address it serves at.
+fn serving(bench: &Bench) -> (Running, String) {
     let mut running = bench.start(&["run", "p.yaml", "--listen", "127.0.0.1:0", "--json"]);
     let line = running.until("metrics and health");
     let told: serde_json::Value = serde_json::from_str(&line).unwrap();
     let address = told["fields"]["address"].as_str().unwrap().to_owned();
+    (running, address)
+}
+
+#[test]
+fn metrics_and_health_are_served_when_asked_for() {
+    let bench = Bench::new();
+    bench.write("p.yaml", ENDLESS);
+    let (running, address) = serving(&bench);
     while !get(&address, "/readyz").starts_with("HTTP/1.1 200") {}
     assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
     let metrics = loop {
@@ -66,6 +75,87 @@ fn metrics_and_health_are_served_when_asked_for() {
         assert!(!metrics.contains(moved), "`{moved}` stands still");
     }
     assert!(get(&address, "/status").contains("\"lag_frames\""));
+    running.signal("TERM");
+    running.done().with_code(0).closed();
+}
+
+const WINDOWS: &str = "
+sources:
+  readings:
+    from: { file: { path: in.ndjson, follow: true } }
+    columns: { id: int64, ts: timestamp }
+    event_time: { column: ts, delay: 5s }
+views:
+  minutes: SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
+  streamed:
+    late: stream
+    sql: SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
+sinks:
+  one: { rows: minutes, to: discard }
+  two: { rows: streamed, to: discard }
+  late: { rows: streamed.late, to: discard }
+";
+
+/// Names of metrics in the pages for people.
+fn named() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path());
+    let pages = docs.filter(|p| p.extension().is_some_and(|e| e == "md"));
+    let begins = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+    let mut found = BTreeSet::new();
+    for page in pages.chain([root.join("README.md")]) {
+        let text = std::fs::read_to_string(page).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let metrics = words.filter(|w| w.strip_prefix("millstream_").is_some_and(begins));
+        found.extend(metrics.map(str::to_owned));
+    }
+    found
+}
+
+#[test]
+fn how_far_event_time_has_come_is_told_under_the_names_that_pages_give() {
+    let bench = Bench::new();
+    bench.write("p.yaml", WINDOWS);
+    let row = |id, time| format!("{{\"id\":{id},\"ts\":\"2026-01-01T00:{time}Z\"}}\n");
+    bench.write("in.ndjson", &[row(1, "00:01"), row(2, "01:30"), row(3, "00:59")].concat());
+    let (running, address) = serving(&bench);
+    let deadline = Instant::now() + PATIENCE;
+    let metrics = loop {
+        let metrics = get(&address, "/metrics");
+        if metrics.contains("millstream_rows_total{sink=\"late\"} 1") {
+            break metrics;
+        }
+        assert!(Instant::now() < deadline, "no late row came:\n{metrics}");
+    };
+    let named = named();
+    assert!(named.len() >= 2, "{named:?}");
+    for name in &named {
+        // Samples, but of a histogram, which has several of each.
+        let lines = [format!("{name}{{"), format!("{name} "), format!("# TYPE {name} histogram")];
+        let there = metrics.lines().any(|l| lines.iter().any(|line| l.starts_with(line)));
+        assert!(there, "pages name `{name}`, and there is no such metric:\n{metrics}");
+    }
+    // 2026-01-01T00:01:30Z less the delay.
+    for wanted in [
+        "millstream_watermark_seconds{source=\"readings\"} 1767225685.0",
+        "millstream_watermark_seconds{view=\"minutes\"} 1767225685.0",
+        "millstream_watermark_seconds{view=\"streamed\"} 1767225685.0",
+        "millstream_late_total{view=\"minutes\"} 1",
+        "millstream_late_total{view=\"streamed\"} 1",
+        "millstream_rows_total{view=\"minutes\"} 1",
+    ] {
+        assert!(metrics.lines().any(|l| l == wanted), "no `{wanted}` in\n{metrics}");
+    }
+    let told = bench.run(&["status", "p.yaml"]).with_code(0).stdout;
+    assert!(told.contains(", lag 0 frames, "), "{told}");
+    let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = told.lines().map(cells).collect();
+    for (kind, part, late) in
+        [("source", "readings", "0"), ("view", "minutes", "1"), ("view", "streamed", "1")]
+    {
+        let wanted = [kind, part, "2026-01-01T00:01:25.000Z", late];
+        assert!(lines.iter().any(|l| *l == wanted), "no {wanted:?} in\n{told}");
+    }
     running.signal("TERM");
     running.done().with_code(0).closed();
 }

@@ -1,8 +1,7 @@
 //! Windows in the real binary: killed in their midst, at the bound of their state, changed; and the tests that a file has.
 
-use std::time::Duration;
-
-use crate::bench::{Bench, Done, Running, edge};
+use crate::bench::{Bench, edge};
+use crate::job::{Job, random};
 
 const KILLS: u32 = 15;
 
@@ -44,20 +43,8 @@ sinks:
   four: { rows: busiest, to: { sqlite: { path: out.db, table: busiest } } }
 "#;
 
-fn start(bench: &Bench, args: &[&str], rate: &str) -> Running {
-    let mut command = bench.command(&["run", "job.yaml", "--json"]);
-    command.args(args).env("RATE", rate).env("STATE", "64MiB");
-    Running::of(command)
-}
-
-fn finish(bench: &Bench) -> Done {
-    start(bench, &["--once"], "1000000/s").done().with_code(0)
-}
-
-fn job() -> Bench {
-    let bench = Bench::new();
-    bench.write("job.yaml", JOB);
-    bench
+fn job() -> Job {
+    Job::new(JOB).with("STATE", "64MiB")
 }
 
 /// Everything that came out, as text, in the order it came.
@@ -75,24 +62,18 @@ fn all(bench: &Bench) -> Vec<String> {
 
 #[test]
 fn windows_that_were_killed_in_their_midst_are_those_of_an_unbroken_run() {
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("seed {seed}: run again with SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = random();
     let whole = job();
-    let closed = finish(&whole).closed();
-    let wanted = all(&whole);
+    let closed = whole.finish().closed();
+    let wanted = all(&whole.bench);
     assert!(wanted.len() > 5_000, "{}", wanted.len());
     assert_eq!(edge(&closed, "view", "tumbling", "absorbed"), 40_000);
-    let bench = job();
+    let job = job();
     for _ in 0..KILLS {
-        let mut running = start(&bench, &[], "4000/s");
-        std::thread::sleep(Duration::from_millis(random.u64(150..700)));
-        assert!(!running.ended(), "it ended by itself");
-        running.kill();
+        job.start_at("4000/s", &[]).kill_after(random.u64(150..700));
     }
-    let again = finish(&bench).closed();
-    assert_eq!(all(&bench), wanted);
+    let again = job.finish().closed();
+    assert_eq!(all(&job.bench), wanted);
     for view in ["tumbling", "hopping", "sessions", "busiest"] {
         for what in ["in", "out", "absorbed", "late"] {
             assert_eq!(
@@ -106,26 +87,26 @@ fn windows_that_were_killed_in_their_midst_are_those_of_an_unbroken_run() {
 
 #[test]
 fn at_the_bound_of_its_state_a_run_stops_and_goes_on_once_there_is_room() {
-    let (whole, bench) = (job(), job());
-    finish(&whole);
-    let mut command = bench.command(&["run", "job.yaml", "--json", "--once"]);
-    command.env("RATE", "1000000/s").env("STATE", "2KiB");
-    let stopped = Running::of(command).done();
+    let (whole, mut job) = (job(), job());
+    whole.finish();
+    job.set("STATE", "2KiB");
+    let stopped = job.start_at("1000000/s", &["--once"]).done();
     assert_ne!(stopped.code, Some(0));
     assert!(stopped.stderr.contains("state_bytes"), "{}", stopped.stderr);
-    finish(&bench);
-    assert_eq!(all(&bench), all(&whole));
+    job.set("STATE", "64MiB");
+    job.finish();
+    assert_eq!(all(&job.bench), all(&whole.bench));
 }
 
 #[test]
 fn a_window_is_taken_up_again_after_a_stop_in_good_order() {
-    let (whole, bench) = (job(), job());
-    finish(&whole);
+    let (whole, job) = (job(), job());
+    whole.finish();
     for _ in 0..3 {
-        start(&bench, &["--for", "600ms"], "8000/s").done().with_code(0);
+        job.start_at("8000/s", &["--for", "600ms"]).done().with_code(0);
     }
-    finish(&bench);
-    assert_eq!(all(&bench), all(&whole));
+    job.finish();
+    assert_eq!(all(&job.bench), all(&whole.bench));
 }
 
 #[test]

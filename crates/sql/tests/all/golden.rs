@@ -4,7 +4,7 @@
 //! table for the rest of the file, `-- lookup NAME {columns}` a lookup (`nulls` behind it: that gives nulls), whose
 //! rows have a `key`. `time COLUMN delay MICROSECONDS` behind the columns of an input says what its event time is, a line
 //! `-- next` that a new frame begins, and `-- end` that the input ends there. A block with SQL is a case: `-- view NAME` names the query after it
-//! (`v` if there is none; the last one is looked at), and what follows the SQL is what must come out.
+//! (`v` if there is none; the last one is looked at; `lateness MICROSECONDS` and `late stream` may stand behind), and what follows the SQL is what must come out.
 //! `BLESS=1 cargo test -p millstream-sql` writes it: look at the difference before you commit.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use millstream_core::operator::{Planned, View};
+use arrow_schema::SchemaRef;
+use millstream_core::operator::{Late, Planned, View};
 
 use crate::run::{Frame, Input, Result, plan, view};
 use crate::time::{Way, run, run_so};
@@ -100,8 +101,13 @@ fn read_views(asked: &str) -> Vec<View> {
     let mut views: Vec<View> = Vec::new();
     for line in asked.lines() {
         if let Some(name) = line.strip_prefix("-- view ") {
+            let (name, streams) = match name.strip_suffix(" late stream") {
+                Some(name) => (name, true),
+                None => (name, false),
+            };
             let (name, lateness) = name.split_once(" lateness ").unwrap_or((name, "0"));
             let mut view = view(name, "");
+            view.windows.late = if streams { Late::Stream } else { Late::SetAside };
             view.windows.allowed_lateness = Duration::from_micros(lateness.parse().unwrap());
             views.push(view);
         } else if !line.starts_with("--") {
@@ -151,6 +157,10 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
     });
     let mut lines = vec![format!("-- columns {}", columns.collect::<Vec<_>>().join(", "))];
     lines.extend(planned.explain.lines().map(|l| format!("-- plan {l}")));
+    let names = |late: &SchemaRef| {
+        late.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
+    };
+    lines.extend(planned.late.iter().map(|late| format!("-- late rows have {}", names(late))));
     lines.extend(planned.updates.iter().map(|u| format!("-- updates by {}", u.join(", "))));
     lines.extend(all.rows.iter().map(|r| format!("-- row {r}")));
     lines.extend(all.late.iter().map(|r| format!("-- late {r}")));

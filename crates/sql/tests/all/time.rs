@@ -253,6 +253,9 @@ fn note(view: &PlannedView, out: &Output, result: &mut Result) {
         result.refused.push(format!("{} {reason}", rows.origin.id(0)));
     }
     for rows in &out.late {
+        if let Some(late) = &view.late {
+            assert_eq!(rows.batch.schema(), *late, "the schema is exact");
+        }
         result.late.extend(lines(rows));
     }
     assert_eq!(out.late.iter().map(|r| r.len() as u64).sum::<u64>(), out.account.late);

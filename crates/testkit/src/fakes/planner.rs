@@ -11,7 +11,7 @@ use bytes::Bytes;
 use millstream_core::clock::Timestamp;
 use millstream_core::codec::Rows;
 use millstream_core::operator::{
-    Chunks, Function, Operator, Output, Planned, PlannedView, Planner, Table, View, ViewError,
+    Chunks, Function, Late, Operator, Output, Planned, PlannedView, Planner, Table, View, ViewError,
 };
 use millstream_core::{Error, Result};
 
@@ -62,7 +62,10 @@ impl Planner for Chain {
                 };
                 let (name, inputs) = (view.name.clone(), step.tables.clone());
                 let has_state = matches!(step.rule, Rule::Tumble(_) | Rule::Count);
+                let of = |t: &String| tables.iter().find(|table| table.name == *t)?.schema.clone();
+                let late = (view.windows.late == Late::Stream).then_some(&step.tables);
                 planned.views.push(PlannedView {
+                    late: late.and_then(|tables| tables.iter().find_map(of)),
                     explain: view.sql.clone(),
                     state: has_state.then(|| view.sql.clone()),
                     ..PlannedView::stateless(name, inputs, operator)

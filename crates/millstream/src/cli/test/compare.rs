@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::DateTime;
 use millstream::dead_letters::Payload;
 use millstream::ledger::Stage;
+use millstream::operator::View;
 use millstream::{Error, Result};
 use millstream_connectors::render;
 use millstream_engine::config::TestPart;
@@ -30,21 +31,30 @@ pub(super) struct Difference {
 pub(super) fn all(test: &TestPart, played: &Played, in_order: bool) -> Result<Vec<Difference>> {
     let mut found = Vec::new();
     for (table, expected) in &test.expect {
-        let mut rows = Vec::new();
-        for batch in played.rows.get(table).into_iter().flatten() {
-            for row in 0..batch.num_rows() {
-                rows.push(parse(&render::row_json(batch, row))?);
-            }
-        }
-        found.extend(compare(table, "rows", expected, rows, in_order, equal));
+        found.extend(compare(table, "rows", expected, rows(played, table)?, in_order, equal));
     }
     for (parts, what) in [(&test.late, "late"), (&test.set_aside, "set aside")] {
         for (part, expected) in parts {
-            let rows = letters(played, part, what == "late")?;
+            let mut rows = letters(played, part, what == "late")?;
+            if what == "late" {
+                // Those that sinks take were not set aside.
+                rows.extend(self::rows(played, &View::late_rows(part))?);
+            }
             found.extend(compare(part, what, expected, rows, in_order, part_of));
         }
     }
     Ok(found)
+}
+
+/// The rows of a table.
+fn rows(played: &Played, table: &str) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for batch in played.rows.get(table).into_iter().flatten() {
+        for row in 0..batch.num_rows() {
+            rows.push(parse(&render::row_json(batch, row))?);
+        }
+    }
+    Ok(rows)
 }
 
 /// The rows that were set aside at a part, each with its reason.

@@ -101,7 +101,7 @@ impl Test {
         test: &TestPart,
     ) -> Result<Verdict, Failure> {
         let mut verdict = Verdict { name: test.name.clone(), played: 0, failed: None };
-        for manner in self.manners(test) {
+        for manner in self.manners(trial::expects_late(pipeline, test)) {
             let played = trial::play(pipeline, registry, plain, test, manner)?;
             verdict.played += 1;
             let differences = compare::all(test, &played, manner.order.is_none())?;
@@ -114,7 +114,7 @@ impl Test {
     }
 
     /// As it stands first, so that what is wrong anyway is told in the plainest way.
-    fn manners(&self, test: &TestPart) -> Vec<Manner> {
+    fn manners(&self, late: bool) -> Vec<Manner> {
         let mut manners = vec![Manner::PLAIN];
         manners.extend([2, 3].map(|threads| Manner { threads, ..Manner::PLAIN }));
         for (cut, threads) in [(1, 1), (2, 2), (7, 3)] {
@@ -122,7 +122,7 @@ impl Test {
             manners.extend([false, true].map(|restarts| Manner { restarts, ..plain }));
         }
         // Rows that are late by intent would not be so in another order.
-        if test.late.is_empty() {
+        if !late {
             for seed in self.seed..self.seed + ORDERS {
                 let order = Some(seed);
                 manners.push(Manner { order, ..Manner::PLAIN });
