@@ -133,12 +133,12 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
     let stateful = planned.views.iter().any(|v| v.state.is_some());
     // At the end of all inputs all is out, and the views can begin anew.
     for size in 1..=size_max {
-        let way = Way { size, restarts: false };
+        let way = Way::of(size);
         let again = run(inputs, &mut planned, size);
         same(&planned, &all, again, &last, way);
     }
     for size in [1, usize::MAX].into_iter().filter(|_| stateful) {
-        let way = Way { size, restarts: true };
+        let way = Way { restarts: true, ..Way::of(size) };
         let mut fresh = || plan(inputs, views, &[]);
         let again = run_so(inputs, &mut fresh(), way, &mut fresh);
         same(&planned, &all, again, &last, way);
