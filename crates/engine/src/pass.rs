@@ -46,6 +46,8 @@ pub(crate) struct Timing {
     reach: Option<Reach>,
     /// Rows that time made with this frame so far.
     made: u32,
+    /// Rows of one source come to it by several feeds.
+    kin: bool,
 }
 
 /// How far sources have come, and who is yet to hear of it.
@@ -91,9 +93,23 @@ impl Passing {
             }
         }
         let timed = feeds.iter().any(|feed| *feed != Feed::Timeless);
+        let behind = feeds.iter().flat_map(|feed| self.behind(feed)).collect::<Vec<_>>();
+        let kin = behind.iter().collect::<BTreeSet<_>>().len() < behind.len();
         self.views.insert(view.name.clone(), (index, timed));
         let reach = timed.then_some(Reach::BEGIN);
-        Timing { feeds, stateful: view.state.is_some(), reach, made: 0 }
+        Timing { feeds, stateful: view.state.is_some(), reach, made: 0, kin }
+    }
+
+    /// The sources of a feed, straight or through others.
+    fn behind(&self, feed: &Feed) -> Vec<String> {
+        match feed {
+            Feed::Source(source) => vec![source.clone()],
+            Feed::View(view) => {
+                let fed = self.fed.iter().filter(|(_, fed)| fed.contains(view));
+                fed.map(|(source, _)| source.clone()).collect()
+            }
+            Feed::Timeless => vec![],
+        }
     }
 
     /// Whether some view is yet to hear of it.
@@ -156,11 +172,11 @@ impl Mills {
     pub(crate) fn meeting(&self, index: usize, port: usize, mut rows: Rows) -> Rows {
         let Some(timing) = self.mills.get(index).map(|m| &m.timing) else { return rows };
         let (Some(reach), true) = (timing.reach, timing.feeds.len() > 1) else { return rows };
-        let own = timing.feeds.get(port);
-        let others = timing.feeds.iter().filter(|feed| Some(*feed) != own);
-        let most = others.filter_map(|feed| match self.reach_of(feed)? {
+        let others = timing.feeds.iter().enumerate().filter(|(other, _)| *other != port);
+        let most = others.filter_map(|(_, feed)| match self.reach_of(feed)? {
             Reach::Upto(at) => Some(at),
-            Reach::Idle(_) => None,
+            // Rows of this very frame may be yet to come by the other feed.
+            Reach::Idle(at) => timing.kin.then_some(at),
         });
         let most = most.min().unwrap_or(Timestamp::END);
         let least = Some(reach.upto()).filter(|at| *at != Timestamp::END);

@@ -215,3 +215,47 @@ sinks:
     let fives = [("00", 10), ("15", 5), ("20", 5), ("25", 5), ("30", 5), ("35", 5)];
     assert_eq!(totals("other"), fives.map(|(at, n)| ten(at, n)));
 }
+
+/// A view that reads one source twice takes the rows of a block in two rounds: those of the second are not late by those of
+/// the first, whatever the block.
+#[test]
+fn no_row_is_lost_where_a_view_reads_a_source_twice() {
+    let bench = Bench::new();
+    let counted = "SELECT window_start, count(*) AS n FROM TUMBLE(both, ts, INTERVAL '1 minute') GROUP BY window_start, window_end";
+    let pipeline = format!(
+        r#"sources:
+  r:
+    from: {{ stdin: {{}} }}
+    columns: {{ v: int64, ts: timestamp }}
+    event_time: {{ column: ts, delay: 0s }}
+views:
+  within: WITH both AS (SELECT v, ts FROM r WHERE v > 50 UNION ALL SELECT v, ts FROM r WHERE v <= 50) {counted}
+  both: SELECT v, ts FROM r WHERE v > 50 UNION ALL SELECT v, ts FROM r WHERE v <= 50
+  above: {counted}
+  high: SELECT v, ts FROM r WHERE v > 50
+  low: SELECT v, ts FROM r WHERE v <= 50
+  apart: WITH both AS (SELECT v, ts FROM high UNION ALL SELECT v, ts FROM low) {counted}
+sinks:
+  a: {{ rows: within, to: {{ discard: {{}} }} }}
+  b: {{ rows: above, to: {{ discard: {{}} }} }}
+  c: {{ rows: apart, to: {{ discard: {{}} }} }}
+tests:
+  all:
+    given:
+      r:
+        - {{ v: 1, ts: "2026-01-01T00:00:10Z" }}
+        - {{ v: 100, ts: "2026-01-01T00:01:10Z" }}
+        - {{ v: 100, ts: "2026-01-01T00:01:20Z" }}
+        - {{ v: 2, ts: "2026-01-01T00:01:30Z" }}
+        - {{ v: 100, ts: "2026-01-01T00:05:00Z" }}
+        - {{ v: 3, ts: "2026-01-01T00:06:00Z" }}
+    expect:
+"#
+    );
+    let rows = [("00:00:00", 1), ("00:01:00", 3), ("00:05:00", 1), ("00:06:00", 1)]
+        .map(|(at, n)| format!("        - {{ window_start: \"2026-01-01T{at}Z\", n: {n} }}\n"))
+        .concat();
+    let views = ["within", "above", "apart"].map(|view| format!("      {view}:\n{rows}")).concat();
+    bench.write("p.yaml", &(pipeline + &views));
+    bench.run(&["test", "p.yaml"]).with_code(0);
+}

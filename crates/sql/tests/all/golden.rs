@@ -15,7 +15,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use millstream_core::operator::{Late, Planned, View};
 
-use crate::run::{Frame, Input, Result, plan, view};
+use crate::run::{Frame, Input, Result, plan, shared, view};
 use crate::time::{Way, run, run_so};
 
 #[test]
@@ -139,15 +139,18 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
     let stateful = planned.views.iter().any(|v| v.state.is_some());
     // At the end of all inputs all is out, and the views can begin anew.
     for size in 1..=size_max {
-        let way = Way { size, restarts: false };
+        let way = Way::of(size);
         let again = run(inputs, &mut planned, size);
         same(&planned, &all, again, &last, way);
     }
     for size in [1, usize::MAX].into_iter().filter(|_| stateful) {
-        let way = Way { size, restarts: true };
-        let mut fresh = || plan(inputs, views, &[]);
-        let again = run_so(inputs, &mut fresh(), way, &mut fresh);
-        same(&planned, &all, again, &last, way);
+        let way = Way { restarts: true, ..Way::of(size) };
+        for threads in [[1, 1], [3, 3], [1, 3]] {
+            let mut turns = threads.into_iter().cycle();
+            let mut fresh = || plan(inputs, &shared(views, turns.next().unwrap()), &[]);
+            let again = run_so(inputs, &mut fresh(), way, &mut fresh);
+            same(&planned, &all, again, &last, way);
+        }
     }
     let Some(planned) = planned.views.iter().find(|v| v.name == last) else {
         return format!("-- waiting {:?}", planned.waiting);

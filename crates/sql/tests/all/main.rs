@@ -8,6 +8,7 @@
 //! One binary for all tests of views, so that DataFusion is linked once.
 
 mod amounts;
+mod batch;
 mod bounds;
 mod contract;
 mod golden;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::compute::concat_batches;
 use arrow_array::RecordBatch;
+use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use millstream_core::codec::{Columns, Rows};
 use millstream_core::ledger::Account;
@@ -24,10 +25,13 @@ pub(crate) struct Input {
     pub lookup: Option<Arc<Shelf>>,
 }
 
-/// The rows of a frame, as JSON.
+/// The rows of a frame.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
+    /// As JSON.
     pub rows: String,
+    /// In place of these, rows that JSON cannot say.
+    pub batch: Option<RecordBatch>,
     /// The input ends with it. It may begin anew.
     pub ends: bool,
 }
@@ -35,7 +39,7 @@ pub(crate) struct Frame {
 impl Input {
     pub(crate) fn new(name: &str, columns: &str, rows: &str) -> Self {
         let columns: Columns = serde_json::from_str(columns).unwrap();
-        let frame = Frame { rows: rows.to_owned(), ends: false };
+        let frame = Frame { rows: rows.to_owned(), ..Frame::default() };
         Self {
             name: name.to_owned(),
             schema: columns.schema(),
@@ -63,7 +67,11 @@ impl Input {
 
     /// The rows of all frames.
     pub(crate) fn batch(&self) -> RecordBatch {
-        let all = self.frames.iter().map(|f| self.batch_of(&f.rows)).collect::<Vec<_>>();
+        let all = self.frames.iter().map(|f| match &f.batch {
+            Some(batch) => batch.clone(),
+            None => self.batch_of(&f.rows),
+        });
+        let all = all.collect::<Vec<_>>();
         concat_batches(&self.schema, &all).unwrap()
     }
 
@@ -84,10 +92,45 @@ pub(crate) struct Result {
     pub refused: Vec<String>,
     pub late: Vec<String>,
     pub account: Account,
+    pub made: Made,
+}
+
+/// Rows as they came out, which are the same when they are so bit by bit, however they are cut.
+#[derive(Debug, Default)]
+pub(crate) struct Made(pub Vec<RecordBatch>);
+
+impl Made {
+    /// All rows.
+    pub(crate) fn whole(&self, schema: &SchemaRef) -> RecordBatch {
+        concat_batches(schema, &self.0).unwrap()
+    }
+
+    fn bits(&self) -> Vec<Vec<u8>> {
+        let Some(first) = self.0.first().filter(|b| b.num_columns() > 0) else { return vec![] };
+        let columns = first.columns().iter();
+        let fields = columns.map(|c| SortField::new(c.data_type().clone()));
+        let converter = RowConverter::new(fields.collect::<Vec<_>>()).unwrap();
+        let whole = self.whole(&first.schema());
+        let rows = converter.convert_columns(whole.columns()).unwrap();
+        rows.iter().map(|r| r.data().to_vec()).collect()
+    }
+}
+
+impl PartialEq for Made {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits() == other.bits()
+    }
 }
 
 pub(crate) fn view(name: &str, sql: &str) -> View {
     View::new(name, sql)
+}
+
+/// The same views, the keys of whose windows so many threads share.
+pub(crate) fn shared(views: &[View], threads: usize) -> Vec<View> {
+    let mut views = views.to_vec();
+    views.iter_mut().for_each(|view| view.windows.threads = threads);
+    views
 }
 
 pub(crate) fn plan(inputs: &[Input], views: &[View], functions: &[Arc<dyn Function>]) -> Planned {

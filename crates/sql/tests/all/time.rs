@@ -23,6 +23,17 @@ pub(crate) struct Way {
     pub size: usize,
     /// After each batch, views go on from what they kept.
     pub restarts: bool,
+    /// After so many batches by chance, views go on from what they kept.
+    pub stops: usize,
+    /// What chance goes by; with it, batches are of up to `size` rows.
+    pub seed: Option<u64>,
+}
+
+impl Way {
+    /// Batches of so many rows.
+    pub(crate) fn of(size: usize) -> Self {
+        Self { size, restarts: false, stops: 0, seed: None }
+    }
 }
 
 /// Runs all views over the inputs, frame by frame, cut into batches of `size` rows.
@@ -31,7 +42,7 @@ pub(crate) fn run(
     planned: &mut Planned,
     size: usize,
 ) -> BTreeMap<String, Result> {
-    run_so(inputs, planned, Way { size, restarts: false }, &mut || unreachable!())
+    run_so(inputs, planned, Way::of(size), &mut || unreachable!())
 }
 
 /// Runs all views over the inputs; `again` plans them anew, to go on from what they kept.
@@ -42,7 +53,12 @@ pub(crate) fn run_so(
     again: &mut dyn FnMut() -> Planned,
 ) -> BTreeMap<String, Result> {
     let inputs = inputs.iter().filter(|i| i.lookup.is_none()).collect::<Vec<_>>();
-    let mut engine = Engine { way, again, ..Engine::new(&inputs, planned) };
+    let mut chance = way.seed.map(fastrand::Rng::with_seed);
+    // Each frame is some batches, and then time.
+    let steps = inputs.iter().map(|i| 2 * i.frames.len()).sum::<usize>();
+    let stops = (0..way.stops).filter_map(|_| Some(chance.as_mut()?.usize(1..=steps)));
+    let stops = stops.collect();
+    let mut engine = Engine { way, chance, stops, again, ..Engine::new(&inputs, planned) };
     let turns = inputs.iter().map(|i| i.frames.len()).max().unwrap_or(0);
     let mut offset = 0;
     for turn in 0..turns {
@@ -64,6 +80,10 @@ pub(crate) fn run_so(
 
 struct Engine<'a> {
     way: Way,
+    chance: Option<fastrand::Rng>,
+    /// The steps after which views are stopped.
+    stops: Vec<usize>,
+    steps: usize,
     again: &'a mut dyn FnMut() -> Planned,
     planned: &'a mut Planned,
     /// How far event time has come in each source and view; those without it are not here.
@@ -84,9 +104,10 @@ impl<'a> Engine<'a> {
         fn none() -> Planned {
             unreachable!()
         }
-        let (way, again) = (Way { size: 1, restarts: false }, Box::leak(Box::new(none)));
+        let again = Box::leak(Box::new(none));
         let (kept, results) = (BTreeMap::new(), BTreeMap::new());
-        Engine { way, again, planned, marks, kept, results }
+        let (way, chance, stops, steps) = (Way::of(1), None, vec![], 0);
+        Engine { way, chance, stops, steps, again, planned, marks, kept, results }
     }
 
     fn frame(&mut self, input: &Input, turn: usize, offset: Offset) {
@@ -103,7 +124,8 @@ impl<'a> Engine<'a> {
         }
         let mut from = 0;
         while from < batch.num_rows() {
-            let len = self.way.size.min(batch.num_rows() - from);
+            let most = self.way.size.min(batch.num_rows() - from);
+            let len = self.chance.as_mut().map_or(most, |chance| chance.usize(1..=most));
             let rows = Rows { batch: batch.slice(from, len), origin: origin.slice(from, len) };
             let ready = BTreeMap::from([(input.name.clone(), vec![rows])]);
             self.step(offset, ready, BTreeMap::new());
@@ -150,7 +172,8 @@ impl<'a> Engine<'a> {
             note(view, &out, self.results.entry(view.name.clone()).or_default());
             ready.insert(view.name.clone(), out.rows);
         }
-        if self.way.restarts {
+        self.steps += 1;
+        if self.way.restarts || self.stops.contains(&self.steps) {
             self.restart(&mut planned);
         }
         *self.planned = planned;
@@ -247,6 +270,7 @@ fn note(view: &PlannedView, out: &Output, result: &mut Result) {
     for rows in &out.rows {
         assert_eq!(rows.batch.schema(), view.schema, "the schema is exact");
         result.rows.extend(lines(rows));
+        result.made.0.push(rows.batch.clone());
     }
     for (rows, reason) in &out.refused {
         assert_eq!(rows.len(), 1);

@@ -94,3 +94,24 @@ SELECT window_start, count(*) AS n, mean(value) AS m, var(value) AS v, var_samp(
 -- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
 -- refused 2/0/0 its event time is null, so that it belongs to no window
 -- account in 11 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 8 + late 2
+
+-- A variance of what is infinite is no number, also of one value.
+SELECT window_start, sensor, isnan(var_pop(CASE WHEN id = 7 THEN value ELSE CAST('Infinity' AS DOUBLE) END)) AS is_nan, var_pop(value) AS v FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, sensor
+-- columns window_start Timestamp(µs, "UTC"), sensor Utf8?, is_nan Boolean?, v Float64?
+-- plan scan readings (id, sensor, value, ts)
+-- plan   project id, sensor, value, window_start
+-- plan   compute sensor, event time, value, CASE WHEN id = 7 THEN value ELSE inf END
+-- plan window 1: TUMBLE of 1 minute of ts, by sensor
+-- plan   compute var_pop(value), var_pop(CASE WHEN id = 7 THEN value ELSE inf END)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, sensor, isnan(var_pop(CASE WHEN id = 7 THEN value ELSE inf END)) AS is_nan, var_pop(value) AS v
+-- row 1/-/0 {"window_start":"2026-01-01T00:00:00Z","sensor":null,"is_nan":true,"v":0.0}
+-- row 1/-/1 {"window_start":"2026-01-01T00:00:00Z","sensor":"a","is_nan":true,"v":9.0}
+-- row 1/-/2 {"window_start":"2026-01-01T00:00:00Z","sensor":"b","is_nan":true,"v":462.25}
+-- row 2/-/0 {"window_start":"2026-01-01T00:01:00Z","sensor":"a","is_nan":true,"v":0.0}
+-- row 3/-/0 {"window_start":"2026-01-01T00:03:00Z","sensor":"a","is_nan":true,"v":0.0}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"ts":"2026-01-01T00:00:59Z","tags":null}
+-- late 2/0/2 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- refused 2/0/0 its event time is null, so that it belongs to no window
+-- account in 11 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 8 + late 2

@@ -279,7 +279,7 @@ impl<const SAMPLE: bool, const ROOT: bool> Cell for Variance<SAMPLE, ROOT> {
         let results: Float64Array = cells
             .map(|c| {
                 let by = (c.values - u64::from(SAMPLE && c.values > 0)) as f64;
-                let variance = if c.values == 1 { 0.0 } else { c.squares / by };
+                let variance = c.squares / by;
                 (c.values >= least).then_some(if ROOT { variance.sqrt() } else { variance })
             })
             .collect();
