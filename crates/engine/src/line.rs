@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use millstream_core::codec::{Columns, Rows};
 use millstream_core::ledger::Ledger;
-use millstream_core::operator::{Function, Planned, Planner, Table, View, ViewError};
+use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, View, ViewError};
 use millstream_core::record::Block;
 use millstream_core::{Error, Result};
 
@@ -19,6 +19,8 @@ use crate::dead_letters::DeadLetter;
 use crate::decode::{Feed, Station};
 use crate::grind::{Mills, Progress, Way};
 use crate::lookup::Lookups;
+use crate::marks::Marks;
+use crate::meaning::Meanings;
 use crate::remember::Times;
 
 struct Door {
@@ -27,6 +29,7 @@ struct Door {
 }
 
 /// What a line is built from.
+#[derive(Clone)]
 pub(crate) struct Blueprint {
     pub(crate) sources: Vec<Feed>,
     pub(crate) lookups: Lookups,
@@ -39,15 +42,18 @@ pub(crate) struct Blueprint {
 
 /// Decoders and views, wired.
 pub(crate) struct Line {
-    blueprint: Blueprint,
+    pub(crate) blueprint: Blueprint,
     pub(crate) stations: BTreeMap<String, Station>,
     pub(crate) mills: Mills,
-    busy: Arc<Busy>,
+    pub(crate) busy: Arc<Busy>,
     doors: Vec<Door>,
     explained: Vec<Explained>,
     waiting: BTreeMap<String, BTreeSet<String>>,
-    /// For each view with state, what that is made for.
+    /// For each view with state, and each source with event time, what that is made for.
     pub(crate) made_for: BTreeMap<String, String>,
+    /// How far event time had come before, and whether a snapshot has yet to say so.
+    pub(crate) marks: Marks,
+    pub(crate) marked: bool,
     /// What the last snapshot said: how far views had come, and what their state was made for.
     pub(crate) told: Times,
     pub(crate) told_for: BTreeMap<String, String>,
@@ -92,6 +98,8 @@ impl Line {
             explained: Vec::new(),
             waiting: BTreeMap::new(),
             made_for: BTreeMap::new(),
+            marks: Marks::default(),
+            marked: false,
             told: Times::default(),
             told_for: BTreeMap::new(),
         };
@@ -185,8 +193,7 @@ impl Line {
             })
             .collect();
         self.waiting = planned.waiting;
-        let made_for = planned.views.iter();
-        self.made_for = made_for.filter_map(|v| Some((v.name.clone(), v.state.clone()?))).collect();
+        self.made_for = self.meant(&planned.views);
         let views = planned.views.into_iter().map(|view| {
             let ways = ways_of.get(&view.name).cloned().unwrap_or_default();
             (view, ways)
@@ -199,8 +206,25 @@ impl Line {
         Ok(())
     }
 
+    /// What the state of these views, and the event time of sources, is made for.
+    fn meant(&self, views: &[PlannedView]) -> BTreeMap<String, String> {
+        let mut meanings = Meanings::default();
+        let timed = self.blueprint.sources.iter();
+        let timed = timed.filter_map(|feed| Some((feed, feed.event_time.as_ref()?)));
+        let mut made_for: BTreeMap<String, String> = timed
+            .map(|(feed, time)| (feed.name.clone(), meanings.source(&feed.name, time)))
+            .collect();
+        let file: BTreeMap<&str, &View> =
+            self.blueprint.views.iter().map(|view| (view.name.as_str(), view)).collect();
+        for view in views {
+            let text = meanings.view(view, file.get(view.name.as_str()).copied());
+            made_for.extend(text.map(|text| (view.name.clone(), text)));
+        }
+        made_for
+    }
+
     /// What each of these views reads, through other views too.
-    fn reads<'a>(
+    pub(crate) fn reads<'a>(
         &self,
         of: impl Iterator<Item = &'a str>,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
@@ -261,6 +285,11 @@ impl Line {
     /// Sinks with the schema of their rows; `None` while columns are missing.
     pub(crate) fn sinks(&self) -> impl Iterator<Item = (&str, Option<&SchemaRef>)> {
         self.doors.iter().map(|d| (d.name.as_str(), d.schema.as_ref()))
+    }
+
+    /// Whether the file has a view of this name, planned or not.
+    pub(crate) fn has_view(&self, name: &str) -> bool {
+        self.blueprint.views.iter().any(|view| view.name == name)
     }
 
     /// Views with their inputs and plans.

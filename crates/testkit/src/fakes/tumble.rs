@@ -84,9 +84,10 @@ impl Operator for Tumbler {
         Ok(())
     }
 
-    fn begin(&mut self, whole_from: Timestamp) -> Result<()> {
+    fn begin(&mut self, whole_from: Timestamp) -> Result<Timestamp> {
         (self.whole_from, self.changed) = (whole_from.0, true);
-        Ok(())
+        // The time of its rows is the start of their window.
+        Ok(whole_from)
     }
 
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
