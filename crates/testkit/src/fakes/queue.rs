@@ -230,6 +230,7 @@ impl Queue for DiskQueue {
 
     async fn trim(&self, before: Offset, epoch: Epoch) -> Result<()> {
         self.begin("queue.trim").await?;
+        let before = Offset(before.0.saturating_sub(self.disk.kept));
         self.view.lock().trim(before, epoch);
         self.log(Entry::Trim(before, epoch), "queue.trim").await?;
         let named: BTreeSet<u64> =

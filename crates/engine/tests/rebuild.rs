@@ -1,0 +1,327 @@
+//! A view that changed is rebuilt from the queue, as far back as that reaches: from there on it is what it would be had it always
+//! been so.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod stage;
+
+use std::time::Duration;
+
+use millstream_core::fields::Span;
+use millstream_core::ledger::Stage;
+use millstream_core::queue::Checkpoint;
+use millstream_engine::Options;
+use millstream_testkit::fakes::Disk;
+
+use stage::{Plot, alone};
+
+/// Everything is kept.
+const ALL: u64 = 1 << 40;
+
+/// A day's rows, three a frame: one on time, one behind it, one sometimes late.
+fn rows(day: i64) -> Vec<String> {
+    let row = |i: i64| format!("{i}@{}\n1@{}\n7@{}", i * 3, (i - 1) * 3, (i * 3 - 17).max(0));
+    (day * 20..day * 20 + 20).map(row).collect()
+}
+
+/// A pipeline whose rows come day by day, each in a life of its own.
+struct Job {
+    plot: Plot,
+    /// Rows that each day ended with.
+    ends: Vec<usize>,
+}
+
+impl Job {
+    fn new(kept: u64, views: &[(&str, &str)]) -> Self {
+        let mut plot = Plot::new(1).endless("a").timed(5, None);
+        plot.disk = plot.disk.clone().keeping(kept);
+        for (name, text) in views {
+            plot = plot.view(name, text);
+        }
+        let plot = views.iter().fold(plot, |plot, (name, _)| plot.tracking(name, name));
+        Self { plot, ends: vec![] }
+    }
+
+    /// What comes on a day. Most days have as many frames as records.
+    fn day(&mut self) {
+        let day = i64::try_from(self.ends.len()).unwrap();
+        let ended = alone(async {
+            let engine = self.plot.engine(Options::default());
+            let stopper = engine.stopper();
+            let running = tokio::spawn(engine.run());
+            for record in rows(day) {
+                self.plot.script("a").push("s", record);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stopper.stop();
+            running.await.unwrap()
+        });
+        assert_eq!(ended.unwrap().frames_left, 0);
+        self.ends.push(self.out().len());
+    }
+
+    fn days(mut self, days: usize) -> Self {
+        (0..days).for_each(|_| self.day());
+        self
+    }
+
+    fn set(&mut self, view: &str, text: &str) {
+        self.plot.views.iter_mut().find(|(name, _)| name == view).unwrap().1 = text.into();
+    }
+
+    /// What the first sink has.
+    fn out(&self) -> Vec<i64> {
+        self.plot.target(&self.plot.sinks[0].name).values()
+    }
+
+    /// What came since the last day's end.
+    fn last(&self) -> Vec<i64> {
+        self.out()[self.ends[self.ends.len() - 2]..].to_vec()
+    }
+
+    fn absorbed(&self, view: &str) -> (u64, u64) {
+        let last: Checkpoint = self.plot.disk.checkpoints().pop().unwrap();
+        assert_eq!(last.ledger.unbalanced().count(), 0);
+        let mut accounts = last.ledger.0.iter();
+        let found = accounts.find(|(e, _)| e.stage == Stage::View && e.part == view).unwrap();
+        (found.1.r#in, found.1.late)
+    }
+}
+
+/// The start of a window.
+fn start(row: &i64) -> i64 {
+    row / 1_000_000
+}
+
+#[test]
+fn a_view_that_changed_goes_on_as_if_it_had_always_been_so() {
+    for (before, after) in
+        [("tumble 10 of a", "tumble 25 of a"), ("tumble 40 of a", "tumble 7 of a")]
+    {
+        let whole = Job::new(ALL, &[("w", after)]).days(3);
+        let mut job = Job::new(ALL, &[("w", before)]).days(2);
+        let then = job.out();
+        job.set("w", after);
+        job.day();
+        assert_eq!(job.last(), whole.last(), "{before}, {after}");
+        assert_eq!(job.out()[..job.ends[1]], then, "what was given stays");
+        assert!(job.last().len() > 1, "{:?}", job.last());
+        // The account goes on from what the other one took.
+        assert_eq!(job.absorbed("w").0, 3 * 60);
+        // Nothing is late twice, or set aside again.
+        let letters = stage::expect::dead(&job.plot).len() as u64;
+        assert_eq!(letters, job.absorbed("w").1);
+        // And now it is there.
+        job.day();
+        assert_eq!(job.last(), whole.days(1).last());
+    }
+}
+
+#[test]
+fn a_view_that_is_new_begins_with_all_that_is_there() {
+    let whole = Job::new(ALL, &[("w", "tumble 25 of a")]).days(3);
+    let mut job = Job::new(ALL, &[]);
+    job.plot = job.plot.tracking("w", "a");
+    let mut job = Job { plot: job.plot, ends: vec![] }.days(2);
+    job.plot = job.plot.clone().view("w", "tumble 25 of a");
+    job.plot.sinks[0].name = "w".into();
+    job.plot.sinks[0].rows = "w".into();
+    job.day();
+    assert_eq!(job.last(), whole.last());
+}
+
+#[test]
+fn of_a_queue_that_was_trimmed_it_gives_the_windows_that_are_whole() {
+    let after = "tumble 25 of a";
+    let whole = Job::new(ALL, &[("w", after)]).days(4);
+    let mut seen = vec![];
+    for kept in [0, 5, 15, 25, 40] {
+        let mut job = Job::new(kept, &[("w", "tumble 10 of a")]).days(3);
+        job.set("w", after);
+        job.day();
+        let (wanted, there) = (whole.last(), job.last());
+        assert!(wanted.ends_with(&there), "{kept}: {there:?} {wanted:?}");
+        seen.push(wanted.len() - there.len());
+    }
+    // The more there is, the fewer are missing; with three days of frames none is.
+    assert!(seen.is_sorted_by(|a, b| a >= b) && seen[0] > 0, "{seen:?}");
+    assert_eq!(seen[4], 0, "{seen:?}");
+}
+
+#[test]
+fn one_that_did_not_change_keeps_its_state_beside_one_that_did() {
+    // It could not be rebuilt: all is gone but what is needed.
+    let views = [("w", "tumble 40 of a"), ("v", "tumble 10 of a")];
+    let whole = Job::new(0, &views).days(3);
+    let mut job = Job::new(0, &views).days(1);
+    job.set("v", "tumble 20 of a");
+    job.day();
+    job.set("v", "odd of a");
+    job.day();
+    assert_eq!(job.out(), whole.out());
+    assert_eq!(job.absorbed("w"), whole.absorbed("w"));
+}
+
+#[test]
+fn a_window_over_a_window_changes_with_what_is_below_it() {
+    let of = |size: u32| [("w", "tumble 50 of v".to_owned()), ("v", format!("tumble {size} of a"))];
+    let job = |kept, size| {
+        let [w, v] = of(size);
+        let mut job = Job::new(kept, &[(w.0, w.1.as_str()), (v.0, v.1.as_str())]);
+        // Views read what stands above them.
+        job.plot.views.reverse();
+        job
+    };
+    let whole = job(ALL, 5).days(4);
+    let mut one = job(ALL, 10).days(3);
+    one.set("v", "tumble 5 of a");
+    one.day();
+    assert_eq!(one.last(), whole.last());
+    assert!(!one.last().is_empty());
+    // What is gone is missing below, so that it is above: windows come later than those below, and are whole.
+    for kept in [0, 25, 40] {
+        let mut one = job(kept, 10).days(3);
+        one.set("v", "tumble 5 of a");
+        one.day();
+        assert!(whole.last().ends_with(&one.last()), "{kept}: {:?} {:?}", one.last(), whole.last());
+    }
+    // The one above alone: the one below keeps its state, and is rebuilt aside as well.
+    let mut one = job(ALL, 5).days(3);
+    one.set("w", "tumble 35 of v");
+    one.day();
+    let mut other = job(ALL, 5);
+    other.set("w", "tumble 35 of v");
+    assert_eq!(one.last(), other.days(4).last());
+    assert_eq!(one.plot.target("v").values(), whole.plot.target("v").values());
+}
+
+#[test]
+fn a_view_without_state_below_counts_too() {
+    let job = |below| {
+        let mut job = Job::new(ALL, &[("w", "tumble 30 of v"), ("v", below)]);
+        job.plot.views.reverse();
+        job
+    };
+    let whole = job("odd of a").days(3);
+    let mut one = job("all of a").days(2);
+    one.set("v", "odd of a");
+    one.day();
+    assert_eq!(one.last(), whole.last());
+}
+
+#[test]
+fn another_delay_is_as_if_it_had_always_been_so() {
+    let delay = |job: &mut Job, us| {
+        let time = job.plot.sources[0].event_time.as_mut().unwrap();
+        time.delay = Span(Duration::from_micros(us));
+    };
+    for (before, after) in [(5, 30), (30, 5), (5, 0)] {
+        let mut whole = Job::new(ALL, &[("w", "tumble 10 of a")]);
+        delay(&mut whole, after);
+        let whole = whole.days(3);
+        let mut job = Job::new(ALL, &[("w", "tumble 10 of a")]);
+        delay(&mut job, before);
+        let mut job = job.days(2);
+        delay(&mut job, after);
+        job.day();
+        assert_eq!(job.last(), whole.last(), "{before} {after}");
+        // What is gone is made up for by what the checkpoint knows.
+        let mut job = Job::new(0, &[("w", "tumble 10 of a")]);
+        delay(&mut job, before);
+        let mut job = job.days(2);
+        delay(&mut job, after);
+        job.day();
+        assert!(whole.last().ends_with(&job.last()), "{before} {after}");
+        assert!(!job.last().is_empty());
+    }
+}
+
+#[test]
+fn event_time_that_came_later_is_made_out_from_the_queue() {
+    for kept in [ALL, 30, 0] {
+        let whole = Job::new(ALL, &[("w", "tumble 10 of a")]).days(3);
+        let mut job = Job::new(kept, &[("w", "count of a")]);
+        let time = job.plot.sources[0].event_time.take();
+        let mut job = job.days(2);
+        job.set("w", "tumble 10 of a");
+        job.plot.sources[0].event_time = time;
+        job.day();
+        let (there, wanted) = (job.last(), whole.last());
+        assert!(wanted.ends_with(&there), "{kept}: {there:?} {wanted:?}");
+        // Of one that was trimmed nothing tells how far time had come.
+        let missing = wanted.len() - there.len();
+        assert!(if kept == ALL { missing == 0 } else { (1..wanted.len()).contains(&missing) });
+    }
+}
+
+#[test]
+fn a_view_over_a_lookup_begins_anew() {
+    let mut job = Job::new(ALL, &[("w", "tumble 10 of a"), ("v", "tumble 10 of a")]).days(2);
+    job.plot = job.plot.lookup("l", &[("1", "10")]);
+    job.plot.views = vec![
+        ("f".into(), "find l of a".into()),
+        ("w".into(), "count of f".into()),
+        ("v".into(), "tumble 25 of a".into()),
+    ];
+    job.day();
+    let whole = Job::new(ALL, &[("v", "tumble 25 of a")]).days(3);
+    // The other one is rebuilt all the same.
+    assert!(job.plot.target("v").values().ends_with(&whole.last()));
+    assert_eq!(job.last().len(), 60);
+    assert_eq!(start(&job.last()[0]), 1, "it counts from here");
+}
+
+/// Wherever the process dies, the rows are those of a run that was not killed.
+#[test]
+fn a_process_may_die_at_any_act_amid_a_rebuild() {
+    for kept in [ALL, 25] {
+        let job = || {
+            let mut job =
+                Job::new(kept, &[("w", "tumble 10 of a"), ("v", "tumble 40 of a")]).days(2);
+            job.set("w", "tumble 25 of a");
+            job
+        };
+        let mut unbroken = job();
+        unbroken.day();
+        let wanted = (unbroken.out(), unbroken.plot.target("v").values());
+        assert!(unbroken.last().len() > 1);
+        for at in 0..60 {
+            let job = job();
+            for record in rows(2) {
+                job.plot.script("a").push("s", record);
+            }
+            job.plot.world.crash_in(Some(at));
+            let life = || job.plot.live(Options::default(), Some(Duration::from_secs(5)));
+            let mut lives = 0;
+            while life().is_none() {
+                lives += 1;
+                job.plot.world.crash_in((lives < 4).then_some(at / 2 + 7));
+            }
+            job.plot.world.crash_in(None);
+            life().unwrap().unwrap();
+            let there = (job.out(), job.plot.target("v").values());
+            assert_eq!(there, wanted, "kept {kept}, died at act {at}");
+            assert_eq!(job.absorbed("w"), unbroken.absorbed("w"), "died at act {at}");
+        }
+    }
+}
+
+/// It was committed, and the next start goes on from there.
+#[test]
+fn what_was_rebuilt_is_not_rebuilt_again() {
+    let mut job = Job::new(0, &[("w", "tumble 10 of a")]).days(2);
+    job.plot.disk = job.plot.disk.clone().keeping(ALL);
+    job.set("w", "tumble 25 of a");
+    let life = |plot: &Plot| plot.live(Options::default(), Some(Duration::from_secs(1)));
+    life(&job.plot).unwrap().unwrap();
+    let told = |disk: &Disk| {
+        let last = disk.checkpoints().pop().unwrap();
+        last.chunks.iter().filter(|c| c.operator == "w").map(|c| c.id).collect::<Vec<_>>()
+    };
+    let made = told(&job.plot.disk);
+    assert!(!made.is_empty(), "without a row that came after it");
+    let epochs = job.plot.disk.checkpoints().len();
+    life(&job.plot).unwrap().unwrap();
+    assert_eq!((told(&job.plot.disk), job.plot.disk.checkpoints().len()), (made, epochs));
+}
