@@ -16,6 +16,7 @@ mod ends;
 mod examples;
 mod kill;
 mod lookups;
+mod rebuild;
 mod redis;
 mod transcripts;
 mod web;
