@@ -148,8 +148,8 @@ async fn go_back(
     }
     let mut views = line.made_otherwise(&last);
     views.extend(changed.views.iter().cloned());
-    // State of views that are not in the file any more is of no use to anyone.
-    let known = |view: &str| view.starts_with(':') || line.has_view(view);
+    // State of views that are gone from the file, or keep none any more, is of no use to anyone.
+    let known = |view: &str| view.starts_with(':') || line.may_have_state(view);
     views.extend(book.chunks.keys().map(|(view, _)| view.clone()).filter(|view| !known(view)));
     Ok(BackAt { state, rebuild: Rebuild::new(changed, to), remade: Remade::new(views) })
 }

@@ -287,9 +287,9 @@ impl Line {
         self.doors.iter().map(|d| (d.name.as_str(), d.schema.as_ref()))
     }
 
-    /// Whether the file has a view of this name, planned or not.
-    pub(crate) fn has_view(&self, name: &str) -> bool {
-        self.blueprint.views.iter().any(|view| view.name == name)
+    /// Whether there is a view of this name that keeps state, or may turn out to once it is planned.
+    pub(crate) fn may_have_state(&self, name: &str) -> bool {
+        self.made_for.contains_key(name) || self.waiting.contains_key(name)
     }
 
     /// Views with their inputs and plans.

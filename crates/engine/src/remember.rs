@@ -177,7 +177,8 @@ impl Line {
         let mut views = self.made_otherwise(state);
         views.retain(|name| !self.stations.contains_key(name));
         for (view, operator) in self.mills.operators() {
-            if let (false, Some(chunks)) = (views.contains(view), state.get(view)) {
+            let kept = self.made_for.contains_key(view) && !views.contains(view);
+            if let (true, Some(chunks)) = (kept, state.get(view)) {
                 operator.restore(chunks).map_err(|e| e.at(format!("views.{view}")))?;
             }
         }

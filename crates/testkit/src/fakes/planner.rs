@@ -146,6 +146,9 @@ impl Operator for Mill {
     }
 
     fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
+        if let Some(other) = chunks.keys().find(|key| *key != "count") {
+            return Err(Error::stop(format!("`{other}` is no count")));
+        }
         let bytes = match chunks.get("count") {
             Some(bytes) => <[u8; 8]>::try_from(bytes.as_ref())
                 .map_err(|e| Error::stop("a count is not 8 bytes long").because(e))?,

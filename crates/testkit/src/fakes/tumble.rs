@@ -102,6 +102,9 @@ impl Operator for Tumbler {
     }
 
     fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
+        if let Some(other) = chunks.keys().find(|key| *key != "panes") {
+            return Err(Error::stop(format!("`{other}` is no chunk of panes")));
+        }
         let bytes = chunks.get("panes").map_or(&[] as &[u8], AsRef::as_ref);
         let (numbers, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() || numbers.len() % 2 != 0 {
