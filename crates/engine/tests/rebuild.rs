@@ -77,7 +77,12 @@ impl Job {
 
     /// What came since the last day's end.
     fn last(&self) -> Vec<i64> {
-        self.out()[self.ends[self.ends.len() - 2]..].to_vec()
+        self.last_of(self.ends.len() - 1)
+    }
+
+    /// What came since the end of this day.
+    fn last_of(&self, day: usize) -> Vec<i64> {
+        self.out()[self.ends[day - 1]..].to_vec()
     }
 
     fn absorbed(&self, view: &str) -> (u64, u64) {
@@ -335,18 +340,51 @@ fn a_process_may_die_at_any_act_amid_a_rebuild() {
 /// The columns of another source turn up amid the day: views are planned anew, and go on.
 #[test]
 fn a_view_that_was_rebuilt_goes_on_when_columns_are_pinned() {
-    let whole = Job::new(ALL, &[("w", "tumble 25 of a")]).days(3);
-    let mut job = Job::new(ALL, &[("w", "count of a")]).days(2);
-    job.set("w", "tumble 25 of a");
-    job.plot = job.plot.endless("z").undeclared().tracking("z", "z");
-    job.plot.script("z").push("s", "not a number");
-    job.day();
-    assert_eq!(job.last(), whole.last());
-    job.plot.script("z").push("s", "5");
-    job.day();
-    assert_eq!(job.plot.target("z").values(), [5]);
-    let whole = whole.days(1);
-    assert_eq!(job.last(), whole.last());
+    let pinned = |mut job: Job| {
+        job.set("w", "tumble 25 of a");
+        job.plot = job.plot.endless("z").undeclared().tracking("z", "z");
+        job.plot.script("z").push("s", "not a number");
+        job.day();
+        job.plot.script("z").push("s", "5");
+        job.day();
+        assert_eq!(job.plot.target("z").values(), [5]);
+        job
+    };
+    let whole = Job::new(ALL, &[("w", "tumble 25 of a")]).days(4);
+    let job = pinned(Job::new(ALL, &[("w", "count of a")]).days(2));
+    assert_eq!(job.last_of(2), whole.last_of(2));
+    // One that begins anew does too.
+    let mut job = Job::new(0, &[("w", "count of a")]);
+    let time = job.plot.sources[0].event_time.take();
+    let mut job = job.days(2);
+    job.plot.sources[0].event_time = time;
+    let job = pinned(job);
+    assert_eq!(job.last_of(2), whole.last_of(2)[1..]);
+}
+
+/// An epoch that a sink lacks is made again, and what the view has become with it is kept.
+#[test]
+fn what_epochs_that_are_made_again_do_to_a_view_is_kept() {
+    let run = |kill: bool| {
+        let mut job = Job::new(ALL, &[("w", "tumble 10 of a")]).days(2);
+        job.set("w", "tumble 25 of a");
+        let life = |row: &str| {
+            job.plot.script("a").push("s", row.to_owned());
+            job.plot.live(Options::default(), Some(Duration::from_secs(1)))
+        };
+        // The last there is closes windows: the epoch that has its rows is the last one.
+        if kill {
+            job.plot.world.kill_at("sink.w.flush", 0);
+            assert!(life("1@400").is_none());
+            assert!(job.plot.live(Options::default(), Some(Duration::from_secs(1))).is_some());
+        } else {
+            life("1@400").unwrap().unwrap();
+        }
+        life("2@410\n4@500").unwrap().unwrap();
+        job.last_of(2)
+    };
+    assert_eq!(run(true), run(false));
+    assert_eq!(run(false).last(), Some(&(400 * 1_000_000 + 3)));
 }
 
 /// How far a view has come does not follow from how far its sources have: it never goes back.
