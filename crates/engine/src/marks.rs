@@ -41,7 +41,7 @@ impl Marks {
 
     /// Every other one goes, and the last stays.
     fn thin(&mut self) {
-        let mut keep = self.0.len() % 2 == 0;
+        let mut keep = self.0.len().is_multiple_of(2);
         self.0.retain(|_, _| {
             keep = !keep;
             keep

@@ -205,7 +205,7 @@ fn a_window_over_windows_that_are_not_whole_is_not_either() {
     };
     let whole = job(ALL, 10).days(4);
     let mut given = 0;
-    for kept in (0..50).step_by(2) {
+    for kept in (0..51).step_by(3) {
         let mut one = job(kept, 7).days(3);
         one.set("v", "tumble 10 of a");
         one.day();
@@ -213,7 +213,7 @@ fn a_window_over_windows_that_are_not_whole_is_not_either() {
         assert!(wanted.ends_with(&there), "{kept}: {there:?} {wanted:?}");
         given += there.len();
     }
-    assert!((20..25 * whole.last().len()).contains(&given), "{given}");
+    assert!((10..17 * whole.last().len()).contains(&given), "{given}");
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_view_over_a_lookup_begins_anew() {
 /// Wherever the process dies, the rows are those of a run that was not killed.
 #[test]
 fn a_process_may_die_at_any_act_amid_a_rebuild() {
-    for kept in [ALL, 25] {
+    for (kept, step) in [(ALL, 1), (25, 4)] {
         let job = || {
             let mut job =
                 Job::new(kept, &[("w", "tumble 10 of a"), ("v", "tumble 40 of a")]).days(2);
@@ -311,7 +311,7 @@ fn a_process_may_die_at_any_act_amid_a_rebuild() {
             unbroken.day();
             unbroken.out()
         };
-        for at in 0..60 {
+        for at in (0..60).step_by(step) {
             let job = job();
             for record in rows(2) {
                 job.plot.script("a").push("s", record);
@@ -344,8 +344,8 @@ fn a_view_that_was_rebuilt_goes_on_when_columns_are_pinned() {
         job.set("w", "tumble 25 of a");
         job.plot = job.plot.endless("z").undeclared().tracking("z", "z");
         job.plot.script("z").push("s", "not a number");
-        job.day();
         job.plot.script("z").push("s", "5");
+        job.day();
         job.day();
         assert_eq!(job.plot.target("z").values(), [5]);
         job
