@@ -5,15 +5,25 @@
 
 mod stage;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_schema::SchemaRef;
+use millstream_core::clock::Timestamp;
+use millstream_core::codec::Rows;
 use millstream_core::fields::Span;
 use millstream_core::ledger::Stage;
+use millstream_core::operator::{
+    Chunks, Function, Operator, Output, Planned, PlannedView, Planner, Table, View, ViewError,
+};
 use millstream_core::queue::Checkpoint;
+use millstream_core::record::Offset;
+use millstream_core::{Error, Result};
 use millstream_engine::Options;
-use millstream_testkit::fakes::Disk;
+use millstream_testkit::fakes::{Chain, Disk};
 
-use stage::{Plot, alone};
+use stage::{Plot, alone, engine_with, registry};
 
 /// Everything is kept.
 const ALL: u64 = 1 << 40;
@@ -29,6 +39,7 @@ struct Job {
     plot: Plot,
     /// Rows that each day ended with.
     ends: Vec<usize>,
+    planner: Arc<dyn Planner>,
 }
 
 impl Job {
@@ -39,14 +50,16 @@ impl Job {
             plot = plot.view(name, text);
         }
         let plot = views.iter().fold(plot, |plot, (name, _)| plot.tracking(name, name));
-        Self { plot, ends: vec![] }
+        Self { plot, ends: vec![], planner: Arc::new(Chain) }
     }
 
     /// What comes on a day. Most days have as many frames as records.
     fn day(&mut self) {
         let day = i64::try_from(self.ends.len()).unwrap();
         let ended = alone(async {
-            let engine = self.plot.engine(Options::default());
+            let mut registry = registry();
+            registry.planner = self.planner.clone();
+            let engine = engine_with(self.plot.pipeline(), registry, Options::default());
             let stopper = engine.stopper();
             let running = tokio::spawn(engine.run());
             for record in rows(day) {
@@ -128,7 +141,7 @@ fn a_view_that_is_new_begins_with_all_that_is_there() {
     let whole = Job::new(ALL, &[("w", "tumble 25 of a")]).days(3);
     let mut job = Job::new(ALL, &[]);
     job.plot = job.plot.tracking("w", "a");
-    let mut job = Job { plot: job.plot, ends: vec![] }.days(2);
+    let mut job = job.days(2);
     job.plot = job.plot.clone().view("w", "tumble 25 of a");
     job.plot.sinks[0].name = "w".into();
     job.plot.sinks[0].rows = "w".into();
@@ -290,6 +303,81 @@ fn a_view_over_a_lookup_begins_anew() {
     assert!(job.plot.target("v").values().ends_with(&whole.last()));
     assert_eq!(job.last().len(), 60);
     assert_eq!(start(&job.last()[0]), 1, "it counts from here");
+}
+
+#[test]
+fn frames_that_cannot_be_read_any_more_do_not_stop_a_start() {
+    let whole = Job::new(ALL, &[("w", "tumble 10 of a"), ("v", "tumble 25 of a")]).days(3);
+    let mut job = Job::new(ALL, &[("w", "tumble 25 of a"), ("v", "tumble 25 of a")]).days(2);
+    job.plot.disk = job.plot.disk.clone().damaged(7);
+    job.set("w", "tumble 10 of a");
+    job.day();
+    // It begins anew, and lacks the window that was open.
+    assert_eq!(job.last(), whole.last()[1..]);
+    assert_eq!(job.plot.target("v").values(), whole.plot.target("v").values());
+    assert_eq!(job.absorbed("w").0, 3 * 60);
+}
+
+/// Plans views of which those called `w` cannot bear the first rows there were.
+struct Moody;
+
+struct Picky(Box<dyn Operator>);
+
+impl Planner for Moody {
+    fn plan(&self, tables: &[Table], views: &[View], functions: &[Arc<dyn Function>]) -> Planned {
+        let mut planned = Chain.plan(tables, views, functions);
+        let views = planned.views.into_iter().map(|view| match view.name.as_str() {
+            "w" => PlannedView { operator: Box::new(Picky(view.operator)), ..view },
+            _ => view,
+        });
+        planned.views = views.collect();
+        planned
+    }
+
+    fn reads(&self, view: &View) -> Result<BTreeSet<String>, ViewError> {
+        Chain.reads(view)
+    }
+}
+
+impl Operator for Picky {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn process(&mut self, port: usize, rows: Rows, at: Timestamp, out: &mut Output) -> Result<()> {
+        if rows.origin.id(0).offset < Offset(5) {
+            return Err(Error::stop("more than it can bear"));
+        }
+        self.0.process(port, rows, at, out)
+    }
+
+    fn advance(&mut self, watermark: Timestamp, at: Timestamp, out: &mut Output) -> Result<()> {
+        self.0.advance(watermark, at, out)
+    }
+
+    fn begin(&mut self, whole_from: Timestamp) -> Result<Timestamp> {
+        self.0.begin(whole_from)
+    }
+
+    fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
+        self.0.snapshot(out)
+    }
+}
+
+#[test]
+fn a_view_that_fails_on_what_was_begins_anew_alone() {
+    let whole = Job::new(ALL, &[("v", "tumble 25 of a"), ("w", "tumble 10 of a")]).days(3);
+    let mut job = Job::new(ALL, &[("v", "tumble 10 of a"), ("w", "tumble 25 of a")]).days(2);
+    job.set("v", "tumble 25 of a");
+    job.set("w", "tumble 10 of a");
+    job.planner = Arc::new(Moody);
+    let given = job.plot.target("w").values().len();
+    job.day();
+    assert_eq!(job.last(), whole.last());
+    // It lacks the window that was open.
+    let (there, wanted) = (job.plot.target("w").values(), whole.plot.target("w").values());
+    assert!(wanted.ends_with(&there[given..]) && there.len() > given, "{there:?} {wanted:?}");
+    assert!(there.len() - given < 20 * 3 / 10, "{there:?}");
 }
 
 /// Wherever the process dies, the rows are those of a run that was not killed.

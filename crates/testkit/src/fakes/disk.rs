@@ -80,6 +80,8 @@ pub struct Disk {
     pub(super) recovery: Recovery,
     /// So many frames are kept beyond what is needed.
     pub(super) kept: u64,
+    /// This frame cannot be read.
+    pub(super) damaged: Option<u64>,
     folder: Option<std::path::PathBuf>,
 }
 
@@ -97,7 +99,7 @@ impl Disk {
         let state = State { log, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let recovery: Recovery = |checkpoints| checkpoints;
-        Self { state, world: world.clone(), recovery, kept: 0, folder: None }
+        Self { state, world: world.clone(), recovery, kept: 0, damaged: None, folder: None }
     }
 
     /// The same disk, whose queue lies about its checkpoints.
@@ -111,6 +113,13 @@ impl Disk {
     #[must_use]
     pub fn keeping(mut self, frames: u64) -> Self {
         self.kept = frames;
+        self
+    }
+
+    /// The same disk, of which one frame cannot be read any more.
+    #[must_use]
+    pub fn damaged(mut self, at: u64) -> Self {
+        self.damaged = Some(at);
         self
     }
 
