@@ -118,22 +118,18 @@ fn changed(before: Form, after: Form, seed: u64) -> (Bench, String, Value) {
     (bench, stderr, closed)
 }
 
-fn seed() -> u64 {
+#[test]
+fn a_view_that_changed_amid_kills_gives_the_rows_of_one_that_was_always_so() {
     let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     eprintln!("seed {seed}: run again with SEED={seed}");
-    seed
-}
-
-#[test]
-fn a_view_that_changed_amid_kills_gives_the_rows_of_one_that_was_always_so() {
     let after = Form { size: 13, ..FORM };
     let (was, whole) = (Bench::new(), Bench::new());
     write(&was, FORM);
     finish(&was);
     write(&whole, after);
     let (_, unbroken) = finish(&whole);
-    let (bench, _, closed) = changed(FORM, after, seed());
+    let (bench, _, closed) = changed(FORM, after, seed);
     assert_eq!(rows(&bench, "same"), rows(&whole, "same"), "what did not change");
     for (table, least) in [("other", 50), ("above", 5)] {
         let (then, now) = parts(&bench, table, 13);
