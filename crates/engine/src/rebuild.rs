@@ -260,7 +260,7 @@ impl Processor {
             }
             aside.take(&slab)?;
             at = slab.next.min(upto);
-            if told.elapsed() > TELL_EVERY {
+            if told.elapsed() > TELL_EVERY && at < upto {
                 told = Instant::now();
                 let (from, at, upto) = (plan.from.0, at.0, upto.0);
                 tracing::info!(

@@ -35,10 +35,18 @@ views:
   above: |
     SELECT window_start, window_end AS upto, max(n) AS n, sum(ids) AS ids, SIZE AS size
     FROM TUMBLE(other, upto, INTERVAL '5 seconds') GROUP BY window_start, window_end
+  within: |
+    WITH few AS (
+      SELECT window_end AS at, sensor, sum(id) AS ids
+      FROM TUMBLE(readings, ms, INTERVAL 'SIZE seconds') GROUP BY window_start, window_end, sensor
+    )
+    SELECT window_end AS upto, sum(ids) AS ids, count(*) AS n, SIZE AS size
+    FROM TUMBLE(few, at, INTERVAL '17 seconds') GROUP BY window_start, window_end
 sinks:
   one: { rows: same, to: { sqlite: { path: out.db, table: same } } }
   two: { rows: other, to: { sqlite: { path: out.db, table: other } } }
   three: { rows: above, to: { sqlite: { path: out.db, table: above } } }
+  four: { rows: within, to: { sqlite: { path: out.db, table: within } } }
 "#;
 
 /// How the file is written.
@@ -110,7 +118,7 @@ fn changed(before: Form, after: Form, seed: u64) -> (Bench, String, Value) {
     write(&bench, after);
     for _ in 0..5 {
         let mut running = start(&bench, &[], "6000/s");
-        std::thread::sleep(Duration::from_millis(random.u64(100..700)));
+        std::thread::sleep(Duration::from_millis(random.u64(100..600)));
         assert!(!running.ended(), "it ended by itself:\n{}", running.done().stderr);
         running.kill();
     }
@@ -131,7 +139,7 @@ fn a_view_that_changed_amid_kills_gives_the_rows_of_one_that_was_always_so() {
     let (_, unbroken) = finish(&whole);
     let (bench, _, closed) = changed(FORM, after, seed);
     assert_eq!(rows(&bench, "same"), rows(&whole, "same"), "what did not change");
-    for (table, least) in [("other", 50), ("above", 5)] {
+    for (table, least) in [("other", 50), ("above", 5), ("within", 0)] {
         let (then, now) = parts(&bench, table, 13);
         assert!(then.len() > least && now.len() > least, "{table} {} {}", then.len(), now.len());
         assert!(rows(&was, table).starts_with(&then), "{table}");
@@ -172,7 +180,7 @@ fn of_a_log_that_was_trimmed_only_whole_windows_are_given_and_the_start_says_fro
     let windows_from = said["windows_from"].as_str().unwrap();
     let (stderr, _) = finish(&bench);
     assert!(self::said(&stderr, "other").is_empty(), "it is there now:\n{stderr}");
-    for table in ["other", "above"] {
+    for table in ["other", "above", "within"] {
         let (then, now) = parts(&bench, table, 13);
         assert!(!then.is_empty() && !now.is_empty());
         assert!(rows(&whole, table).ends_with(&now), "{table}");
