@@ -80,13 +80,13 @@ pub trait Operator: Send {
     }
 
     /// It begins amid a stream, without state: rows before `whole_from` have gone by unseen. Windows that begin before
-    /// it are not whole, so no row is made of them; what comes for them counts as `expired`.
+    /// it are not whole, so no row is made of them; what comes for them counts as `expired`. Says from which event time on
+    /// the rows that it gives are all there: for whoever reads them.
     ///
     /// # Errors
     /// `Stop`.
-    fn begin(&mut self, whole_from: Timestamp) -> Result<()> {
-        let _ = whole_from;
-        Ok(())
+    fn begin(&mut self, whole_from: Timestamp) -> Result<Timestamp> {
+        Ok(whole_from)
     }
 
     /// How many pieces of state a snapshot would have to write now. Before there are more than the engine wants to wait

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use millstream_core::clock::Timestamp;
 use millstream_core::codec::Columns;
 use millstream_core::queue::{Checkpoint, ChunkRef};
 use millstream_core::record::{Body, Offset};
@@ -13,12 +12,12 @@ use millstream_core::sink::Held;
 use millstream_core::{Error, Result};
 
 use crate::config::SinkPart;
-use crate::grind::moment;
 use crate::lanes::{Lanes, Waiting};
 use crate::line::{Line, view_errors};
 use crate::lookup::STREAMS;
 use crate::outbox::Outbox;
 use crate::process::{self, Finish, Processor};
+use crate::rebuild::{Rebuild, Remade};
 use crate::recover::{self, SinkStand};
 use crate::remember::{self, State};
 use crate::seal::{Book, Shared, Work};
@@ -79,7 +78,8 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         lanes.start(opened, after, &mut book, &shared);
     }
     let start = checkpoints.get(restart.from).map_or(Offset(0), |c| c.next);
-    let state = go_back(&mut line, checkpoints.get(restart.from), &mut book, &shared).await?;
+    let BackAt { state, rebuild, remade } =
+        go_back(&mut line, checkpoints.get(restart.from), &mut book, &shared).await?;
     let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
     let processor = Processor {
         lookups: line.lookups().clone(),
@@ -104,6 +104,8 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         away: None,
         own: Offset(0),
         state,
+        rebuild,
+        remade,
         broken: None,
         news: news_hear,
         asks,
@@ -119,33 +121,37 @@ fn all_known(resume: &BTreeSet<String>, sinks: &[SinkPart]) -> Result<()> {
     }
 }
 
-/// Sets views to their state at a checkpoint, and gives that state.
+/// The line at a checkpoint.
+#[derive(Default)]
+struct BackAt {
+    state: State,
+    rebuild: Option<Rebuild>,
+    remade: Remade,
+}
+
+/// Sets views to their state at a checkpoint, as far as they have one there.
 async fn go_back(
     line: &mut Line,
     to: Option<&Checkpoint>,
     book: &mut Book,
     shared: &Shared,
-) -> Result<State> {
-    let Some(to) = to else { return Ok(State::new()) };
-    let state = read_state(shared, to).await?;
-    let anew = line.restore(&state)?;
-    for (view, whole_from) in anew.iter().filter(|(_, from)| *from != Timestamp::BEGIN) {
-        tracing::warn!(
-            view,
-            from = to.next.0,
-            windows_from = moment(*whole_from),
-            "the view is new, or another one than before: it begins here, and gives no row of windows that began earlier"
-        );
-    }
-    // The last checkpoint may be a later one, whose state was made for what the views are now.
+) -> Result<BackAt> {
+    let Some(to) = to else { return Ok(BackAt::default()) };
+    let mut state = read_state(shared, to).await?;
+    let changed = line.restore(&state)?;
+    state.retain(|view, _| !changed.views.contains(view));
+    // The last checkpoint may be a later one, whose state was made for something else again.
     let mut last = State::new();
     for chunk in book.chunks.values().filter(|c| c.operator == remember::MADE_FOR) {
         let bytes = shared.retry("state", || shared.queue.get_chunk(chunk)).await?;
         last.entry(chunk.operator.clone()).or_default().insert(chunk.key.clone(), bytes);
     }
-    let others = line.made_otherwise(&last);
-    book.chunks.retain(|(view, _), _| !others.contains(view));
-    Ok(state)
+    let mut views = line.made_otherwise(&last);
+    views.extend(changed.views.iter().cloned());
+    // State of views that are gone from the file, or keep none any more, is of no use to anyone.
+    let known = |view: &str| view.starts_with(':') || line.may_have_state(view);
+    views.extend(book.chunks.keys().map(|(view, _)| view.clone()).filter(|view| !known(view)));
+    Ok(BackAt { state, rebuild: Rebuild::new(changed, to), remade: Remade::new(views) })
 }
 
 /// What goes from the last checkpoint into the next.

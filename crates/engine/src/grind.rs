@@ -103,6 +103,12 @@ impl Mills {
         self.mills.iter_mut().map(|m| (m.name.as_ref(), m.operator.as_mut()))
     }
 
+    /// The operator of a view.
+    pub(crate) fn operator(&mut self, view: &str) -> Option<&mut Box<dyn Operator>> {
+        let mill = self.mills.iter_mut().find(|m| m.name.as_ref() == view);
+        mill.map(|m| &mut m.operator)
+    }
+
     /// Takes in the rows of a frame.
     pub(crate) fn begin(&mut self, ways: &[Way], rows: &Rows, arrival: Timestamp) {
         self.made = 0;

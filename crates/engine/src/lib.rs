@@ -11,6 +11,7 @@
 //! (`drain` when one was down), `seal` ends an epoch, `recover` decides where to go on. Where several processes
 //! share a queue, `share` divides the sources among them and `standby` waits for the turn to process.
 
+mod aside;
 mod back_off;
 mod begin;
 mod busy;
@@ -27,6 +28,8 @@ mod grind;
 mod lanes;
 mod line;
 mod lookup;
+mod marks;
+mod meaning;
 pub mod opening;
 mod outbox;
 mod pass;
@@ -34,6 +37,7 @@ mod pins;
 pub mod plan;
 mod process;
 mod quiet;
+mod rebuild;
 pub mod recover;
 mod remember;
 mod run;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use millstream_core::codec::{Columns, Rows};
 use millstream_core::ledger::Ledger;
-use millstream_core::operator::{Function, Planned, Planner, Table, View, ViewError};
+use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, View, ViewError};
 use millstream_core::record::Block;
 use millstream_core::{Error, Result};
 
@@ -19,6 +19,8 @@ use crate::dead_letters::DeadLetter;
 use crate::decode::{Feed, Station};
 use crate::grind::{Mills, Progress, Way, Ways};
 use crate::lookup::Lookups;
+use crate::marks::Marks;
+use crate::meaning::Meanings;
 use crate::remember::Times;
 
 struct Door {
@@ -27,6 +29,7 @@ struct Door {
 }
 
 /// What a line is built from.
+#[derive(Clone)]
 pub(crate) struct Blueprint {
     pub(crate) sources: Vec<Feed>,
     pub(crate) lookups: Lookups,
@@ -39,15 +42,18 @@ pub(crate) struct Blueprint {
 
 /// Decoders and views, wired.
 pub(crate) struct Line {
-    blueprint: Blueprint,
+    pub(crate) blueprint: Blueprint,
     pub(crate) stations: BTreeMap<String, Station>,
     pub(crate) mills: Mills,
-    busy: Arc<Busy>,
+    pub(crate) busy: Arc<Busy>,
     doors: Vec<Door>,
     explained: Vec<Explained>,
     waiting: BTreeMap<String, BTreeSet<String>>,
-    /// For each view with state, what that is made for.
+    /// For each view with state, and each source with event time, what that is made for.
     pub(crate) made_for: BTreeMap<String, String>,
+    /// How far event time had come before, and whether a snapshot has yet to say so.
+    pub(crate) marks: Marks,
+    pub(crate) marked: bool,
     /// What the last snapshot said: how far views had come, and what their state was made for.
     pub(crate) told: Times,
     pub(crate) told_for: BTreeMap<String, String>,
@@ -96,6 +102,8 @@ impl Line {
             explained: Vec::new(),
             waiting: BTreeMap::new(),
             made_for: BTreeMap::new(),
+            marks: Marks::default(),
+            marked: false,
             told: Times::default(),
             told_for: BTreeMap::new(),
         };
@@ -183,8 +191,7 @@ impl Line {
             })
             .collect();
         self.waiting = planned.waiting;
-        let made_for = planned.views.iter();
-        self.made_for = made_for.filter_map(|v| Some((v.name.clone(), v.state.clone()?))).collect();
+        self.made_for = self.meant(&planned.views);
         let views = planned.views.into_iter().map(|view| {
             let of = |rows: &str| ways_of.get(rows).cloned().unwrap_or_default();
             let late = view.late.as_ref().map(|_| of(&View::late_rows(&view.name)));
@@ -214,8 +221,25 @@ impl Line {
         doors.collect()
     }
 
+    /// What the state of these views, and the event time of sources, is made for.
+    fn meant(&self, views: &[PlannedView]) -> BTreeMap<String, String> {
+        let mut meanings = Meanings::default();
+        let timed = self.blueprint.sources.iter();
+        let timed = timed.filter_map(|feed| Some((feed, feed.event_time.as_ref()?)));
+        let mut made_for: BTreeMap<String, String> = timed
+            .map(|(feed, time)| (feed.name.clone(), meanings.source(&feed.name, time)))
+            .collect();
+        let file: BTreeMap<&str, &View> =
+            self.blueprint.views.iter().map(|view| (view.name.as_str(), view)).collect();
+        for view in views {
+            let text = meanings.view(view, file.get(view.name.as_str()).copied());
+            made_for.extend(text.map(|text| (view.name.clone(), text)));
+        }
+        made_for
+    }
+
     /// What each of these views reads, through other views too.
-    fn reads<'a>(
+    pub(crate) fn reads<'a>(
         &self,
         of: impl Iterator<Item = &'a str>,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, Vec<ViewError>> {
@@ -277,6 +301,11 @@ impl Line {
     /// Sinks with the schema of their rows; `None` while columns are missing.
     pub(crate) fn sinks(&self) -> impl Iterator<Item = (&str, Option<&SchemaRef>)> {
         self.doors.iter().map(|d| (d.name.as_str(), d.schema.as_ref()))
+    }
+
+    /// Whether there is a view of this name that keeps state, or may turn out to once it is planned.
+    pub(crate) fn may_have_state(&self, name: &str) -> bool {
+        self.made_for.contains_key(name) || self.waiting.contains_key(name)
     }
 
     /// Views with their inputs and plans.

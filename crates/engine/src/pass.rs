@@ -147,6 +147,21 @@ impl Mills {
         }
     }
 
+    /// Sets how far views have come: each to what is given for it, knowing where it stands; else to where what it reads stands.
+    pub(crate) fn settle_reaches(&mut self, given: impl Fn(&str, Reach) -> Option<Reach>) {
+        for index in 0..self.mills.len() {
+            let Some(mill) = self.mills.get(index) else { continue };
+            let Some(now) = mill.timing.reach else { continue };
+            let reach = given(&mill.name, now).unwrap_or_else(|| {
+                let feeds = mill.timing.feeds.iter().filter_map(|feed| self.reach_of(feed));
+                Reach::of_all(Reach::BEGIN, feeds)
+            });
+            if let Some(mill) = self.mills.get_mut(index) {
+                mill.timing.reach = Some(reach);
+            }
+        }
+    }
+
     /// The sources that feed a view, straight or through others.
     pub(crate) fn feeding(&self, view: &str) -> impl Iterator<Item = &str> {
         let index = self.mills.iter().position(|m| m.name.as_ref() == view);

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_core::codec::{Columns, Decoded, RefusedRecord};
-use millstream_core::operator::ViewError;
+use millstream_core::operator::{Chunks, ViewError};
 use millstream_core::queue::Slab;
 use millstream_core::record::{Block, Body, Frame, Offset};
 use millstream_core::{Error, Result};
 
+use crate::aside::remember;
 use crate::line::view_errors;
 use crate::process::Processor;
 
@@ -142,29 +143,30 @@ impl Processor {
         self.line.fits(source, columns)?;
         self.line.pin(source, columns.clone()).map_err(|e| after_pin(source, &e))?;
         // Views are planned anew, with more columns at hand: they go on from where they stood.
-        self.line.restore(&self.state).map(drop)
+        let changed = self.line.restore(&self.state)?;
+        self.line.begin_anew(&changed.views, &mut BTreeMap::new()).map(drop)
     }
 
     /// Takes down what changed of the views' state, for the epoch that is being made.
     pub(crate) fn snapshot(&mut self) -> Result<()> {
+        for (view, chunks) in self.changes()? {
+            self.work.chunks.entry(view).or_default().extend(chunks);
+        }
+        Ok(())
+    }
+
+    /// What changed of the views' state.
+    pub(crate) fn changes(&mut self) -> Result<BTreeMap<String, Chunks>> {
+        self.line.mark(self.next, self.shared.queue.status().first);
         let changed = self.line.snapshot()?;
         let planned = self.line.unpinned().is_empty();
         if planned {
             self.state.clear();
         }
-        for (view, chunks) in changed {
-            if !planned {
-                let state = self.state.entry(view.clone()).or_default();
-                for (key, bytes) in &chunks {
-                    match bytes {
-                        Some(bytes) => drop(state.insert(key.clone(), bytes.clone())),
-                        None => drop(state.remove(key)),
-                    }
-                }
-            }
-            self.work.chunks.entry(view).or_default().extend(chunks);
+        for (view, chunks) in changed.iter().filter(|_| !planned) {
+            remember(self.state.entry(view.clone()).or_default(), chunks.clone());
         }
-        Ok(())
+        Ok(changed)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::lanes::{Lanes, Way};
 use crate::line::Line;
 use crate::lookup::Lookups;
 use crate::pins::Wait;
+use crate::rebuild::{Rebuild, Remade};
 use crate::remember::State;
 use crate::seal::{self, Book, Rendezvous, Sealed, Shared, Work};
 use crate::status::Doing;
@@ -94,6 +95,9 @@ pub(crate) struct Processor {
     pub(crate) own: Offset,
     /// The views' state, while views may still be planned anew.
     pub(crate) state: State,
+    /// What is to be built anew before the run goes on, and what came of that.
+    pub(crate) rebuild: Option<Rebuild>,
+    pub(crate) remade: Remade,
     /// A sink that is given up: the run ends.
     pub(crate) broken: Option<Error>,
     pub(crate) news: mpsc::Receiver<News>,
@@ -123,6 +127,7 @@ impl Processor {
 
     /// Turns until it is told to finish.
     async fn turn(&mut self, start: Offset, repeats: Vec<Checkpoint>) -> Result<()> {
+        self.rebuild().await?;
         self.repeat(start, repeats).await?;
         self.shared.status.set_doing(Doing::Processing);
         loop {
@@ -253,7 +258,8 @@ impl Processor {
 
     /// Whether the epoch must be sealed before more is taken.
     pub(crate) fn full(&self) -> bool {
-        self.bytes > EPOCH_BYTES_MAX || self.line.changed() > EPOCH_CHANGES_MAX
+        // State that was taken over from other threads has changed although nothing was processed yet.
+        self.bytes > EPOCH_BYTES_MAX || (self.dirty && self.line.changed() > EPOCH_CHANGES_MAX)
     }
 
     /// Whether an empty epoch is due as soon as nothing else is.

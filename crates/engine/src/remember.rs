@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use millstream_core::clock::Timestamp;
 use millstream_core::operator::Chunks;
+use millstream_core::record::Offset;
 use millstream_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Station;
-use crate::line::Line;
+use crate::line::{Explained, Line};
+use crate::marks::Marks;
+use crate::meaning::{same, same_rows};
 use crate::status::{Kind, Status};
 use crate::time::{Reach, SourceState};
 
@@ -22,14 +25,26 @@ const TIME: &str = ":time";
 /// Its one chunk: a commit makes each chunk durable by itself.
 const ALL: &str = "all";
 
+/// And one that changes seldom: how far it had come before.
+const MARKS: &str = "marks";
+
 /// How far event time has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Times {
-    sources: BTreeMap<String, SourceState>,
-    views: BTreeMap<String, Reach>,
+    pub(crate) sources: BTreeMap<String, SourceState>,
+    pub(crate) views: BTreeMap<String, Reach>,
 }
 
-/// In place of a view: what the state of each view was made for.
+/// What has no state that it can go on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// Views that keep state.
+    pub(crate) views: BTreeSet<String>,
+    /// Sources with event time.
+    pub(crate) sources: BTreeSet<String>,
+}
+
+/// In place of a view: what the state of each view, and the event time of each source, was made for.
 pub(crate) const MADE_FOR: &str = ":made_for";
 
 impl Line {
@@ -50,6 +65,11 @@ impl Line {
             changed.insert(TIME.to_owned(), Chunks::from([(ALL.to_owned(), Some(bytes.into()))]));
             self.told = times;
         }
+        if std::mem::take(&mut self.marked) {
+            let marks = self.marks.encode()?;
+            let chunks = changed.entry(TIME.to_owned()).or_default();
+            chunks.insert(MARKS.to_owned(), Some(marks));
+        }
         if self.told_for != self.made_for {
             let text = |text: &String| Some(Bytes::from(text.clone()));
             let gone = self.told_for.keys().map(|view| (view.clone(), None));
@@ -60,11 +80,28 @@ impl Line {
         Ok(changed)
     }
 
-    /// The views whose state in there was not made for what they are now.
+    /// Rows of a source have gone by unseen, none of them later than this.
+    pub(crate) fn unseen(&mut self, source: &str, latest: Timestamp) {
+        if let Some(time) = self.stations.get_mut(source).and_then(|s| s.time.as_mut()) {
+            time.unseen(latest);
+        }
+    }
+
+    /// All frames before this have gone through, of which the queue still has those from `first` on: keeps how far time has come.
+    pub(crate) fn mark(&mut self, at: Offset, first: Offset) {
+        let mut marks = std::mem::take(&mut self.marks);
+        if self.stations.values().any(|station| station.time.is_some()) {
+            self.marked |= marks.add(at, first, || self.times());
+        }
+        self.marks = marks;
+    }
+
+    /// Views and sources whose state in there was not made for what they are now.
     pub(crate) fn made_otherwise(&self, state: &State) -> BTreeSet<String> {
         let told = texts(state);
-        let made = self.made_for.iter().filter(|(view, text)| told.get(*view) != Some(*text));
-        made.map(|(view, _)| view.clone()).collect()
+        let told = |part: &str| told.get(part).map(String::as_str);
+        let made = self.made_for.iter().filter(|(part, text)| !same(told(part), text));
+        made.map(|(part, _)| part.clone()).collect()
     }
 
     fn times(&self) -> Times {
@@ -75,23 +112,37 @@ impl Line {
         Times { sources: self.stations.iter().filter_map(source).collect(), views: views.collect() }
     }
 
-    fn go_back_in_time(&mut self, bytes: &[u8]) -> Result<()> {
-        let Times { sources, views } = postcard::from_bytes(bytes).map_err(|e| {
-            Error::stop("the event time in the checkpoint was written by another version")
-                .because(e)
-        })?;
-        for (source, state) in sources {
-            let station = self.stations.get_mut(&source);
-            if let Some(time) = station.and_then(|station| station.time.as_mut()) {
-                time.go_back(state);
-                self.mills.set_source(&source, time.reach());
+    /// Goes back to where sources and views had come. Says which sources had come nowhere that they can go on from.
+    fn go_back_in_time(&mut self, times: Times) -> BTreeSet<String> {
+        let Times { mut sources, views } = times;
+        let mut changed = BTreeSet::new();
+        for (name, station) in &mut self.stations {
+            let Some(time) = &mut station.time else { continue };
+            let told = self.told_for.get(name).map(String::as_str);
+            let made = self.made_for.get(name).map_or("", String::as_str);
+            match sources.remove(name) {
+                // Older versions did not say what it was made for.
+                Some(state) if told.is_none_or(|told| told == made) => time.go_back(state),
+                other => {
+                    changed.insert(name.clone());
+                    let state = other.filter(|_| same_rows(told, made));
+                    self.marked = true;
+                    self.marks.each(|times| match (&state, times.sources.get_mut(name)) {
+                        (Some(_), Some(mark)) => mark.for_delay(time.delay()),
+                        (Some(_), None) => {}
+                        (None, _) => drop(times.sources.remove(name)),
+                    });
+                    if let Some(state) = state {
+                        time.go_back_for(state);
+                    }
+                }
             }
+            self.mills.set_source(name, time.reach());
         }
         for (view, reach) in views {
             self.mills.set_reach(&view, reach);
         }
-        self.told = self.times();
-        Ok(())
+        changed
     }
 
     /// Tells people how far event time has come.
@@ -106,30 +157,83 @@ impl Line {
         }
     }
 
-    /// Sets every view to a state, by view and key. Returns the views that have none there, or one that was made for
-    /// another query, each with the event time from which on its windows are whole.
-    pub(crate) fn restore(&mut self, state: &State) -> Result<Vec<(String, Timestamp)>> {
-        if let Some(bytes) = state.get(TIME).and_then(|times| times.get(ALL)) {
-            self.go_back_in_time(bytes)?;
-        }
+    /// Sets every view and source to a state, by view and key, as far as it was made for what they are now. The others stay as
+    /// if nothing had come: they are to be rebuilt, or to begin anew.
+    pub(crate) fn restore(&mut self, state: &State) -> Result<Changed> {
         self.told_for = texts(state);
-        let mut anew = BTreeMap::new();
-        for view in self.made_otherwise(state) {
+        let chunk = |key: &str| state.get(TIME).and_then(|times| times.get(key));
+        if let Some(bytes) = chunk(MARKS) {
+            self.marks = Marks::decode(bytes)?;
+        }
+        let times = match chunk(ALL) {
+            Some(bytes) => postcard::from_bytes(bytes).map_err(|e| {
+                Error::stop("the event time in the checkpoint was written by another version")
+                    .because(e)
+            })?,
+            None => Times::default(),
+        };
+        self.told = times.clone();
+        let sources = self.go_back_in_time(times);
+        let mut views = self.made_otherwise(state);
+        views.retain(|name| !self.stations.contains_key(name));
+        for (view, operator) in self.mills.operators() {
+            let kept = self.made_for.contains_key(view) && !views.contains(view);
+            if let (true, Some(chunks)) = (kept, state.get(view)) {
+                operator.restore(chunks).map_err(|e| e.at(format!("views.{view}")))?;
+            }
+        }
+        if !views.is_empty() {
+            let kept = self.under_state(&views);
+            self.mills.settle_reaches(|view, reach| kept.contains(view).then_some(reach));
+        }
+        Ok(Changed { views, sources })
+    }
+
+    /// Views with state other than these, and all that they read.
+    pub(crate) fn under_state(&self, but: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut kept: BTreeSet<String> =
+            self.made_for.keys().filter(|name| !but.contains(*name)).cloned().collect();
+        for view in self.explained().iter().rev() {
+            if kept.contains(&view.name) {
+                kept.extend(view.inputs.iter().cloned());
+            }
+        }
+        kept
+    }
+
+    /// Views begin where frames have come to: rows before that have gone by unseen. Says from when on their windows are whole;
+    /// `gives` has from when on the rows of views that lack some are all there.
+    pub(crate) fn begin_anew(
+        &mut self,
+        views: &BTreeSet<String>,
+        gives: &mut BTreeMap<String, Timestamp>,
+    ) -> Result<BTreeMap<String, Timestamp>> {
+        let of = |view: &Explained| (view.name.clone(), view.inputs.clone());
+        let all: Vec<(String, Vec<String>)> = self.explained().iter().map(of).collect();
+        let mut begun = BTreeMap::new();
+        for (view, inputs) in all {
+            let given = inputs.iter().filter_map(|input| gives.get(input).copied()).max();
+            if !views.contains(&view) {
+                // A view without state passes on what it lacks.
+                if let Some(given) = given {
+                    gives.entry(view).or_insert(given);
+                }
+                continue;
+            }
             let latest = |source: &str| Some(self.stations.get(source)?.time.as_ref()?.latest());
             let latest = self.mills.feeding(&view).filter_map(latest).max();
-            let latest = latest.filter(|at| *at != Timestamp::BEGIN);
-            let whole_from = latest.map_or(Timestamp::BEGIN, |at| Timestamp(at.0 + 1));
-            anew.insert(view, whole_from);
+            let seen = latest.filter(|at| *at != Timestamp::BEGIN).map(|at| Timestamp(at.0 + 1));
+            let whole_from = given.max(seen).unwrap_or(Timestamp::BEGIN);
+            if whole_from != Timestamp::BEGIN
+                && let Some(operator) = self.mills.operator(&view)
+            {
+                let given =
+                    operator.begin(whole_from).map_err(|e| e.at(format!("views.{view}")))?;
+                gives.insert(view.clone(), given);
+            }
+            begun.insert(view, whole_from);
         }
-        for (view, operator) in self.mills.operators() {
-            let done = match (anew.get(view), state.get(view)) {
-                (Some(whole_from), _) => operator.begin(*whole_from),
-                (None, Some(chunks)) => operator.restore(chunks),
-                (None, None) => Ok(()),
-            };
-            done.map_err(|e| e.at(format!("views.{view}")))?;
-        }
-        Ok(anew.into_iter().collect())
+        Ok(begun)
     }
 }
 

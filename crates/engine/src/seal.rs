@@ -135,6 +135,8 @@ pub(crate) struct Work {
     pub(crate) pins: BTreeMap<String, String>,
     /// Changed state by view, as it was at the epoch's end.
     pub(crate) chunks: BTreeMap<String, Chunks>,
+    /// Views of which this is all the state there is.
+    pub(crate) replaced: BTreeSet<String>,
     /// What lookups answered in it, by side stream.
     pub(crate) records: BTreeMap<String, Vec<Bytes>>,
 }
@@ -167,7 +169,8 @@ pub(crate) async fn seal(
     lanes: Vec<Rendezvous>,
 ) -> Result<Sealed> {
     let before = (book.epoch, book.next);
-    let Work { ledger, mut letters, drained, arrivals, told, pins, chunks, records } = work;
+    let Work { ledger, mut letters, drained, arrivals, told, pins, chunks, records, replaced } =
+        work;
     for (edge, account) in &ledger.0 {
         book.ledger.account(edge.stage, &edge.part).add(account);
     }
@@ -175,6 +178,7 @@ pub(crate) async fn seal(
     for drained in &drained {
         settle(&mut book.ledger, drained);
     }
+    book.chunks.retain(|(view, _), _| !replaced.contains(view));
     put_chunks(&shared, &mut book, chunks).await?;
     let mut go = Vec::new();
     for lane in lanes {

@@ -12,7 +12,7 @@ use crate::grind::Progress;
 use crate::line::{Ground, view_errors};
 use crate::lookup::Fetched;
 use crate::process::Processor;
-use crate::seal::{self, Work};
+use crate::seal;
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,13 +152,13 @@ impl Processor {
             let Some(book) = self.book.as_mut() else { continue };
             self.asked |= seal::sent_nothing(book, &checkpoint, &silent);
             self.asked |= seal::repeat(&self.shared, book, &checkpoint, lanes, &live).await?;
-            // The state at this point is in the checkpoint.
-            self.line.snapshot()?;
+            let changed = self.changes()?;
+            self.remade.keep(changed);
         }
         assert_eq!(self.next, upto, "repeats end where the last checkpoint does");
         self.lookups.recalled_all().await;
         // Accounts, letters and pins of these epochs are in the checkpoint already.
-        self.work = Work::default();
+        self.work = std::mem::take(&mut self.remade).into_work();
         Ok(())
     }
 

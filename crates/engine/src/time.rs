@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
@@ -76,6 +77,20 @@ struct Split {
     idle: bool,
 }
 
+impl SourceState {
+    /// What it would be if rows could always have come so late.
+    pub(crate) fn for_delay(&mut self, delay: Duration) {
+        if self.reach.upto() != Timestamp::END {
+            let least = self.splits.values().map(|split| split.most.before(delay)).min();
+            let least = least.unwrap_or(Timestamp::BEGIN);
+            self.reach = match self.reach {
+                Reach::Upto(_) => Reach::Upto(least),
+                Reach::Idle(_) => Reach::Idle(least),
+            };
+        }
+    }
+}
+
 impl SourceTime {
     /// Before the first frame.
     pub(crate) fn new(options: EventTime) -> Self {
@@ -87,6 +102,11 @@ impl SourceTime {
     /// The column of event time.
     pub(crate) fn column(&self) -> &str {
         &self.options.column
+    }
+
+    /// How late rows may come.
+    pub(crate) fn delay(&self) -> Duration {
+        self.options.delay.0
     }
 
     /// How far the source has come.
@@ -204,6 +224,18 @@ impl SourceTime {
     /// Goes back to what a checkpoint kept.
     pub(crate) fn go_back(&mut self, state: SourceState) {
         self.state = state;
+    }
+
+    /// The same, where rows could come earlier or later then than they can now.
+    pub(crate) fn go_back_for(&mut self, mut state: SourceState) {
+        state.for_delay(self.options.delay.0);
+        self.state = state;
+        self.settle();
+    }
+
+    /// Rows have gone by unseen, the latest of them at this moment.
+    pub(crate) fn unseen(&mut self, latest: Timestamp) {
+        self.state.latest = self.state.latest.max(latest);
     }
 
     fn times<'a>(&self, batch: &'a RecordBatch) -> Option<&'a TimestampMicrosecondArray> {

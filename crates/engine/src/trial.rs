@@ -22,6 +22,7 @@ use millstream_core::plugin::Registry;
 use millstream_core::record::{Block, Body, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
+use crate::aside::remember;
 use crate::config::{Given, Pipeline, SourcePart, TestPart};
 use crate::dead_letters::DeadLetter;
 use crate::grind::Progress;
@@ -145,7 +146,7 @@ pub fn play(
     for (offset, frame) in (0..).zip(cast.frames(manner, test.ends)?) {
         step(&mut line, Offset(offset), &frame, &tables, &mut played)?;
         if manner.restarts {
-            remember(&mut state, line.snapshot()?);
+            remember_all(&mut state, line.snapshot()?);
             threads = threads % Manner::THREADS_MAX + 1;
             line = build(threads)?;
             line.restore(&state)?;
@@ -186,15 +187,9 @@ fn step(
     Ok(())
 }
 
-fn remember(state: &mut State, changed: BTreeMap<String, Chunks>) {
+fn remember_all(state: &mut State, changed: BTreeMap<String, Chunks>) {
     for (part, chunks) in changed {
-        let kept = state.entry(part).or_default();
-        for (key, bytes) in chunks {
-            match bytes {
-                Some(bytes) => drop(kept.insert(key, bytes)),
-                None => drop(kept.remove(&key)),
-            }
-        }
+        remember(state.entry(part).or_default(), chunks);
     }
 }
 

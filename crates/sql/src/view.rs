@@ -182,10 +182,20 @@ impl Operator for ViewOperator {
         Ok(())
     }
 
-    fn begin(&mut self, whole_from: Timestamp) -> Result<()> {
+    fn begin(&mut self, whole_from: Timestamp) -> Result<Timestamp> {
         self.whole_from = Some((whole_from, false));
-        self.nodes.iter_mut().for_each(|node| node.aggregator.begin(whole_from));
-        Ok(())
+        let mut begins = vec![whole_from; self.nodes.len()];
+        let mut gives = whole_from;
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            let own = begins.get(number).copied().unwrap_or(whole_from);
+            let given = node.aggregator.begin(own);
+            // An aggregation over another one lacks what that one does not give.
+            match node.chain.to.map(|to| begins.get_mut(to)) {
+                Some(Some(above)) => *above = given.max(*above),
+                _ => gives = given.max(gives),
+            }
+        }
+        Ok(gives)
     }
 
     fn changed(&self) -> usize {

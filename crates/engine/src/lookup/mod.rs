@@ -103,6 +103,11 @@ impl Lookups {
         Self(Arc::default(), Arc::new(rows))
     }
 
+    /// The names of all.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.0.iter().map(|l| l.name.clone()).collect()
+    }
+
     /// The names of those whose answers are not kept for rows that are made again.
     pub(crate) fn live(&self) -> BTreeSet<String> {
         let live = self.0.iter().filter(|l| l.mode == LookupMode::Live);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the stage")]
 
+pub(crate) mod days;
 pub(crate) mod expect;
 
 use std::path::Path;

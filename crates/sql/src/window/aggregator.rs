@@ -218,13 +218,18 @@ impl Aggregator {
         self.give(lagging(watermark, self.spec.lag))
     }
 
-    /// It begins amid a stream, of which rows before this have gone by unseen.
-    pub(crate) fn begin(&mut self, whole_from: Timestamp) {
-        self.spec.whole_from = match self.spec.window {
+    /// It begins amid a stream, of which rows before this have gone by unseen. Says from which event time on what it gives is all
+    /// there, whether that goes by the start of windows or by their end: but for a session that was longer than its gap.
+    pub(crate) fn begin(&mut self, whole_from: Timestamp) -> Timestamp {
+        let (wait, length) = match self.spec.window {
             // What it sees of a session may be its end.
-            Window::Session { gap } => whole_from.0.saturating_add(gap),
-            _ => whole_from.0,
+            Window::Session { gap } => (gap, gap),
+            Window::Tumble { size, .. }
+            | Window::Hop { size, .. }
+            | Window::Cumulate { size, .. } => (0, size),
         };
+        self.spec.whole_from = whole_from.0.saturating_add(wait);
+        Timestamp(self.spec.whole_from.saturating_add(length))
     }
 
     /// How many groups a snapshot would have to write.

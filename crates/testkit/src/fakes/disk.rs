@@ -78,6 +78,10 @@ pub struct Disk {
     pub(super) state: Arc<Mutex<State>>,
     pub(super) world: World,
     pub(super) recovery: Recovery,
+    /// So many frames are kept beyond what is needed.
+    pub(super) kept: u64,
+    /// This frame cannot be read.
+    pub(super) damaged: Option<u64>,
     folder: Option<std::path::PathBuf>,
 }
 
@@ -94,13 +98,28 @@ impl Disk {
         let log = LogId(u128::from(world.below(u64::MAX)) + 1);
         let state = State { log, ..State::default() };
         let state = Arc::new(Mutex::new(state));
-        Self { state, world: world.clone(), recovery: |checkpoints| checkpoints, folder: None }
+        let recovery: Recovery = |checkpoints| checkpoints;
+        Self { state, world: world.clone(), recovery, kept: 0, damaged: None, folder: None }
     }
 
     /// The same disk, whose queue lies about its checkpoints.
     #[must_use]
     pub fn lying(mut self, recovery: Recovery) -> Self {
         self.recovery = recovery;
+        self
+    }
+
+    /// The same disk, whose queue keeps so many frames beyond what is needed.
+    #[must_use]
+    pub fn keeping(mut self, frames: u64) -> Self {
+        self.kept = frames;
+        self
+    }
+
+    /// The same disk, of which one frame cannot be read any more.
+    #[must_use]
+    pub fn damaged(mut self, at: u64) -> Self {
+        self.damaged = Some(at);
         self
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Int64Array, RecordBatch};
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use millstream_core::clock::Timestamp;
@@ -34,6 +34,10 @@ impl Planner for Chain {
                 (t.name.clone(), missing.into_iter().collect())
             })
             .collect();
+        // What has event time beside its value.
+        let timed =
+            tables.iter().filter(|t| t.schema.as_ref().is_some_and(|s| s.fields().len() > 1));
+        let mut timed: BTreeSet<String> = timed.map(|t| t.name.clone()).collect();
         for view in views {
             let step = match Step::parse(&view.sql) {
                 Ok(step) => step,
@@ -54,7 +58,13 @@ impl Planner for Chain {
                 Some(Finder { answers: table.lookup.clone()?, inner: *inner })
             });
             if waiting.is_empty() {
-                let schema = Lines::columns().schema();
+                let has_time =
+                    step.lookup.is_none() && step.tables.iter().all(|t| timed.contains(t));
+                let columns = if has_time { Lines::with_time() } else { Lines::columns() };
+                if has_time || matches!(step.rule, Rule::Tumble(_)) {
+                    timed.insert(view.name.clone());
+                }
+                let schema = columns.schema();
                 let operator: Box<dyn Operator> = match (lookup, step.rule) {
                     (Some(finder), _) => Box::new(finder),
                     (None, Rule::Tumble(size)) => Box::new(Tumbler::new(size)),
@@ -117,9 +127,15 @@ impl Operator for Mill {
                 }
             }
         }
-        let batch =
-            RecordBatch::try_new(self.schema.clone(), vec![Arc::new(Int64Array::from(made))])
-                .map_err(|e| Error::stop("rows of another shape").because(e))?;
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(made))];
+        if self.schema.fields().len() > 1 {
+            let times = input.batch.column(1).as_primitive::<TimestampMicrosecondType>();
+            let times = kept.iter().map(|i| times.is_valid(*i).then(|| times.value(*i)));
+            let times: TimestampMicrosecondArray = times.collect();
+            columns.push(Arc::new(times.with_timezone("UTC")));
+        }
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)
+            .map_err(|e| Error::stop("rows of another shape").because(e))?;
         out.rows.push(Rows { batch, origin: input.origin.take(kept.into_iter()) });
         Ok(())
     }
@@ -133,6 +149,9 @@ impl Operator for Mill {
     }
 
     fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
+        if let Some(other) = chunks.keys().find(|key| *key != "count") {
+            return Err(Error::stop(format!("`{other}` is no count")));
+        }
         let bytes = match chunks.get("count") {
             Some(bytes) => <[u8; 8]>::try_from(bytes.as_ref())
                 .map_err(|e| Error::stop("a count is not 8 bytes long").because(e))?,

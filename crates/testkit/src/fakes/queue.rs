@@ -151,8 +151,14 @@ impl Queue for DiskQueue {
         }
         let mut slab = Slab { frames: Vec::new(), next: from };
         let mut bytes = 0;
+        if self.disk.damaged == Some(from.0) {
+            return Err(Error::stop(format!("the frame at offset {from} is damaged")));
+        }
         for frame in view.frames.iter().skip(usize::try_from(from.0).unwrap_or(usize::MAX)) {
             if !slab.frames.is_empty() && bytes + frame.bytes() > bytes_max {
+                break;
+            }
+            if self.disk.damaged == Some(slab.next.0) {
                 break;
             }
             bytes += frame.bytes();
@@ -230,6 +236,7 @@ impl Queue for DiskQueue {
 
     async fn trim(&self, before: Offset, epoch: Epoch) -> Result<()> {
         self.begin("queue.trim").await?;
+        let before = Offset(before.0.saturating_sub(self.disk.kept));
         self.view.lock().trim(before, epoch);
         self.log(Entry::Trim(before, epoch), "queue.trim").await?;
         let named: BTreeSet<u64> =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use millstream_core::clock::Timestamp;
@@ -19,8 +19,8 @@ use super::Lines;
 /// What the start of a window counts for in its row.
 pub(super) const START: i64 = 1_000_000;
 
-/// `tumble N`: for each window of N microseconds its start times 1,000,000, plus the sum of its values. One row at a time,
-/// so that there are often more.
+/// `tumble N`: for each window of N microseconds its start times 1,000,000, plus the sum of its values, at its last
+/// microsecond. One row at a time, so that there are often more.
 pub(super) struct Tumbler {
     pub(super) size: i64,
     panes: BTreeMap<i64, i64>,
@@ -36,7 +36,7 @@ impl Tumbler {
 
 impl Operator for Tumbler {
     fn schema(&self) -> SchemaRef {
-        Lines::columns().schema()
+        Lines::with_time().schema()
     }
 
     fn process(&mut self, _: usize, input: Rows, _: Timestamp, out: &mut Output) -> Result<()> {
@@ -75,7 +75,9 @@ impl Operator for Tumbler {
         let (start, sum) = first.remove_entry();
         self.changed = true;
         let values = Int64Array::from(vec![start * START + sum]);
-        let batch = RecordBatch::try_new(self.schema(), vec![Arc::new(values)])
+        let times = TimestampMicrosecondArray::from(vec![start + self.size - 1]);
+        let columns: [ArrayRef; 2] = [Arc::new(values), Arc::new(times.with_timezone("UTC"))];
+        let batch = RecordBatch::try_new(self.schema(), columns.to_vec())
             .map_err(|e| Error::stop("rows of another shape").because(e))?;
         let origin = Origin::of_time(Offset(0), 0, 1, watermark);
         out.rows.push(Rows { batch, origin });
@@ -84,9 +86,9 @@ impl Operator for Tumbler {
         Ok(())
     }
 
-    fn begin(&mut self, whole_from: Timestamp) -> Result<()> {
+    fn begin(&mut self, whole_from: Timestamp) -> Result<Timestamp> {
         (self.whole_from, self.changed) = (whole_from.0, true);
-        Ok(())
+        Ok(Timestamp(whole_from.0.saturating_add(self.size)))
     }
 
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
@@ -100,6 +102,9 @@ impl Operator for Tumbler {
     }
 
     fn restore(&mut self, chunks: &BTreeMap<String, Bytes>) -> Result<()> {
+        if let Some(other) = chunks.keys().find(|key| *key != "panes") {
+            return Err(Error::stop(format!("`{other}` is no chunk of panes")));
+        }
         let bytes = chunks.get("panes").map_or(&[] as &[u8], AsRef::as_ref);
         let (numbers, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() || numbers.len() % 2 != 0 {
