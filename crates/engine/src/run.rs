@@ -207,16 +207,16 @@ fn possible(options: &Options, sources: &[SourcePart], queue: &dyn QueueOpener) 
     if options.once && options.only != Only::Process && finite(sources) == 0 {
         return Err(no_source_ends());
     }
-    if options.only != Only::All && !queue.shared() {
-        return Err(not_shared());
+    if options.only != Only::All && !queue.shared() && queue.folder().is_none() {
+        return Err(forgotten());
     }
     Ok(())
 }
 
-/// The error of a process that shall do a part of what one process does as a whole.
-fn not_shared() -> Error {
-    Error::stop("`--only` is for a queue that several processes can share, and this one is held by one process")
-        .fix("leave `--only` out, or use `queue: { redis: { url: … } }`")
+/// The error of a process that shall do a part of what is forgotten with it.
+fn forgotten() -> Error {
+    Error::stop("`--only` is for a queue that other processes can go on with, and this one ends with the process")
+        .fix("leave `--only` out, or use `queue: { log: { path: ./data } }`, or one on Redis")
 }
 
 /// How a collector ended, and whether its source was to end by itself.

@@ -20,7 +20,7 @@ pub struct Pipeline {
     plan: Plan,
     http: Option<HttpOptions>,
     finite: bool,
-    shared: bool,
+    lasts: bool,
 }
 
 /// Reads pipelines that are made of a registry's parts.
@@ -110,9 +110,9 @@ impl Pipeline {
     /// address that must not be listened on.
     pub fn check_options(&mut self) -> Result<()> {
         let options = self.engine.options_mut();
-        if options.only != Only::All && !self.shared {
-            return Err(Error::stop("`--only` is for a queue that several processes can share, and that of this file is held by one")
-                .fix("leave `--only` out, or use `queue: { redis: { url: … } }`"));
+        if options.only != Only::All && !self.lasts {
+            return Err(Error::stop("`--only` is for a queue that other processes can go on with, and that of this file ends with the process")
+                .fix("leave `--only` out, or use `queue: { log: { path: ./data } }`, or one on Redis"));
         }
         if options.once && options.only != Only::Process && !self.finite {
             return Err(Error::stop("no source of this file ends by itself, so `--once` would never end")
@@ -218,9 +218,10 @@ impl Loaded {
         let plan = plan::plan(&pipeline, &registry)?;
         let http = pipeline.http.clone();
         let finite = pipeline.sources.iter().any(|s| s.source.finite());
-        let shared = pipeline.queue.opener.shared();
+        let opener = &pipeline.queue.opener;
+        let lasts = opener.shared() || opener.folder().is_some();
         let engine = Engine::new(pipeline, registry, Options::default(), status, clock);
-        Ok(Pipeline { engine, plan, http, finite, shared })
+        Ok(Pipeline { engine, plan, http, finite, lasts })
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) struct Run {
     #[arg(long)]
     once: bool,
     /// Do only a part: collect, or process. Several processes can share a queue on Redis: they divide the sources
-    /// among them, and one of them processes while the others stand by. With `--once`, `process` ends when what the
-    /// queue held at its start is delivered.
+    /// among them, and one of them processes while the others stand by; a log is held by one process after the other.
+    /// With `--once`, `process` ends when what the queue held at its start is delivered.
     #[arg(long, value_enum, value_name = "PART")]
     only: Option<Part>,
     /// Serve /metrics, /healthz, /readyz and /status here, such as `127.0.0.1:9464`; port 0 takes a free one.

@@ -203,10 +203,22 @@ fn check_says_who_can_take_over_and_opens_nothing() {
 }
 
 #[test]
-fn one_process_alone_cannot_do_a_part() {
+fn one_process_can_do_a_part_after_another_where_the_queue_outlives_it() {
     let bench = Bench::new();
-    bench.write("p.yaml", "sources: { a: { from: { generate: { rows: 1, fields: { id: { sequence: {} } } } } } }\nqueue: { log: { path: data } }\nsinks: { b: { rows: a, to: discard } }\n");
+    let file = |queue: &str| {
+        format!(
+            "sources: {{ a: {{ from: {{ generate: {{ rows: 100, fields: {{ id: {{ sequence: {{}} }} }} }} }} }} }}\nqueue: {queue}\nsinks: {{ b: {{ rows: a, to: discard }} }}\n"
+        )
+    };
+    bench.write("p.yaml", &file("{ memory: {} }"));
     let done = bench.run(&["run", "p.yaml", "--only", "collect"]).with_code(2);
-    assert!(done.stderr.contains("`--only` is for a queue that several processes can share"));
+    assert!(done.stderr.contains("`--only` is for a queue that other processes can go on with"));
     assert_eq!(bench.everything(), ["p.yaml"]);
+    bench.write("p.yaml", &file("{ log: { path: data } }"));
+    bench.run(&["run", "p.yaml", "--once", "--only", "collect"]).with_code(0);
+    for _ in 0..2 {
+        // The second has nothing left to do; the ledger stays.
+        let done = bench.run(&["run", "p.yaml", "--once", "--json", "--only", "process"]);
+        assert_eq!(edge(&done.with_code(0).closed(), "sink", "b", "out"), 100);
+    }
 }

@@ -226,7 +226,8 @@ impl Aggregator {
             Window::Session { gap } => (gap, gap),
             Window::Tumble { size, .. }
             | Window::Hop { size, .. }
-            | Window::Cumulate { size, .. } => (0, size),
+            | Window::Cumulate { size, .. }
+            | Window::Again { size, .. } => (0, size),
         };
         self.spec.whole_from = whole_from.0.saturating_add(wait);
         Timestamp(self.spec.whole_from.saturating_add(length))

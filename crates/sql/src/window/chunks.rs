@@ -16,7 +16,7 @@ use super::bytes::{Reader, put, put_bytes, put_sized, short};
 use super::groups::{Groups, Shape};
 use super::panes::{self, Panes};
 use super::part::{Part, State};
-use super::saved::VERSION;
+use super::saved::{VERSION, chunk};
 use super::sessions;
 
 /// Chunks of one part, by their names in it.
@@ -94,7 +94,7 @@ impl Part {
                 for (pane, groups) in &mut panes.panes {
                     let mut saved = std::mem::take(&mut groups.saved);
                     let name = |run| panes::name(*pane, run);
-                    saved.write(next, name, &mut out, |group, to| groups.save(group, to));
+                    saved.write(next, name, &mut out, |some, to| groups.save(some, to));
                     groups.saved = saved;
                 }
                 for end in panes.ready_new.split_off(&i64::MIN) {
@@ -107,7 +107,11 @@ impl Part {
             State::Sessions(sessions) => {
                 out.extend(sessions.gone.drain(..).map(|name| (name, None)));
                 let mut saved = std::mem::take(&mut sessions.saved);
-                let save = |number, to: &mut Vec<u8>| sessions.save(number, to);
+                let save = |numbers: &[u32], to: &mut Vec<u8>| {
+                    for number in numbers {
+                        put_sized(to, |to| sessions.save(*number, to));
+                    }
+                };
                 saved.write(next, sessions::name, &mut out, save);
                 sessions.saved = saved;
             }
@@ -205,12 +209,8 @@ fn place(name: &str) -> Option<(Option<i64>, u32)> {
 
 /// All groups as one chunk.
 fn whole(groups: &Groups) -> Bytes {
-    let mut chunk = vec![VERSION];
-    for group in 0..short(groups.len()) {
-        chunk.extend_from_slice(&group.to_le_bytes());
-        put_sized(&mut chunk, |chunk| groups.save(group, chunk));
-    }
-    Bytes::from(chunk)
+    let all: Vec<_> = (0..short(groups.len())).collect();
+    chunk(&all, &mut |some, to| groups.save(some, to))
 }
 
 fn read_whole(shape: &Arc<Shape>, chunk: &[u8]) -> Option<Groups> {

@@ -265,22 +265,31 @@ impl Groups {
         capacity * (widths + 12) + buckets * 5
     }
 
-    pub(super) fn save(&self, group: u32, out: &mut Vec<u8>) {
-        put_sized(out, |out| self.key(group).put(out));
+    /// Appends what is kept of these: their keys, and their states by aggregate.
+    pub(super) fn save(&self, groups: &[u32], out: &mut Vec<u8>) {
+        for group in groups {
+            put_sized(out, |out| self.key(*group).put(out));
+        }
         for states in &self.states {
-            states.save(group as usize, out);
+            states.save_all(groups, out);
         }
     }
 
     /// The groups that were written in these chunks.
     pub(super) fn read(shape: &Arc<Shape>, chunks: &BTreeMap<u32, &[u8]>) -> Option<Self> {
-        let (saved, entries) = Saved::read(chunks)?;
+        let (saved, mut runs) = Saved::read(chunks)?;
         let mut groups = Self::new(shape);
-        groups.capacity = entries.len();
+        groups.capacity = saved.len();
         groups.keys.reserve(groups.capacity);
-        for entry in &entries {
+        let mut keys: Vec<&[u8]> = vec![&[]; saved.len()];
+        for run in &mut runs {
+            for group in &run.groups {
+                *keys.get_mut(*group as usize)? = run.states.bytes()?;
+            }
+        }
+        for key in keys {
             let before = groups.len;
-            groups.number(shape.keys.parse(Reader(entry).bytes()?)?);
+            groups.number(shape.keys.parse(key)?);
             if groups.len == before {
                 return None;
             }
@@ -288,13 +297,11 @@ impl Groups {
         for states in &mut groups.states {
             states.grow(groups.len, groups.capacity);
         }
-        for (group, entry) in entries.iter().enumerate() {
-            let mut reader = Reader(entry);
-            reader.bytes()?;
+        for run in &mut runs {
             for states in &mut groups.states {
-                states.load(group, &mut reader)?;
+                states.load_all(&run.groups, &mut run.states)?;
             }
-            if !reader.is_empty() {
+            if !run.states.is_empty() {
                 return None;
             }
         }

@@ -1,7 +1,7 @@
 //! Which chunk has which group's state, so that a snapshot writes only what changed.
 //!
-//! A run is one chunk: the states of some groups as they were when it was written. A group's state is in the latest
-//! run that has it; what older runs have of it is outdated. Runs of which little still counts are written anew, a
+//! A run is one chunk: the numbers of some groups, and their states as they were when it was written, one column after
+//! the other, so that the processor fetches many at a time from all over the memory. A group's state is in the latest run that has it; what older runs have of it is outdated. Runs of which little still counts are written anew, a
 //! bounded number of groups with each snapshot.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use millstream_core::operator::Chunks;
 
-use super::bytes::{Reader, put_sized, short};
+use super::bytes::{Reader, short};
 
 /// The most groups of one run.
 const RUN: usize = 1 << 16;
@@ -22,7 +22,7 @@ const MANY: usize = 12;
 /// About the bytes of a small entry.
 const ENTRY: usize = 48;
 /// The first byte of every chunk.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 /// In place of a run: the group's state has changed since it was written, or never was.
 const CHANGED: u32 = u32::MAX;
 
@@ -34,6 +34,24 @@ pub(super) struct Saved {
     runs: BTreeMap<u32, Run>,
     /// Groups of all runs, outdated ones too.
     entries: usize,
+}
+
+/// What a chunk has.
+pub(super) struct Written<'a> {
+    pub groups: Vec<u32>,
+    pub states: Reader<'a>,
+}
+
+/// A chunk of these groups.
+pub(super) fn chunk(groups: &[u32], save: &mut impl FnMut(&[u32], &mut Vec<u8>)) -> Bytes {
+    let mut chunk = Vec::with_capacity(groups.len() * ENTRY);
+    chunk.push(VERSION);
+    chunk.extend_from_slice(&short(groups.len()).to_le_bytes());
+    for group in groups {
+        chunk.extend_from_slice(&group.to_le_bytes());
+    }
+    save(groups, &mut chunk);
+    Bytes::from(chunk)
 }
 
 #[derive(Default)]
@@ -79,7 +97,7 @@ impl Saved {
         next: &mut u32,
         name: impl Fn(u32) -> String,
         out: &mut Chunks,
-        mut save: impl FnMut(u32, &mut Vec<u8>),
+        mut save: impl FnMut(&[u32], &mut Vec<u8>),
     ) {
         if self.changed.is_empty() {
             return;
@@ -101,14 +119,8 @@ impl Saved {
         }
         groups.sort_unstable();
         for groups in groups.chunks(RUN) {
-            let mut chunk = Vec::with_capacity(groups.len() * ENTRY);
-            chunk.push(VERSION);
-            for group in groups {
-                chunk.extend_from_slice(&group.to_le_bytes());
-                put_sized(&mut chunk, |chunk| save(*group, chunk));
-            }
             self.place(*next, groups);
-            out.insert(name(*next), Some(Bytes::from(chunk)));
+            out.insert(name(*next), Some(chunk(groups, &mut save)));
             *next = next.wrapping_add(1) % CHANGED;
         }
     }
@@ -171,32 +183,35 @@ impl Saved {
         self.runs.keys().copied()
     }
 
-    /// What was written, from the chunks of all runs: the latest entry of each group.
-    pub(super) fn read<'a>(chunks: &BTreeMap<u32, &'a [u8]>) -> Option<(Self, Vec<&'a [u8]>)> {
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.runs_of.len()
+    }
+
+    /// What was written, from the chunks of all runs, of which a later one has what is newer.
+    pub(super) fn read<'a>(chunks: &BTreeMap<u32, &'a [u8]>) -> Option<(Self, Vec<Written<'a>>)> {
         let mut saved = Self::default();
-        let mut entries: Vec<Option<&[u8]>> = vec![];
+        let mut all = vec![];
         for (number, chunk) in chunks {
             let mut reader = Reader(chunk);
             if reader.u8()? != VERSION {
                 return None;
             }
             let mut groups = vec![];
-            while !reader.is_empty() {
+            for _ in 0..reader.u32()? {
                 let group = reader.u32()?;
                 let at = usize::try_from(group).ok()?;
-                if entries.len() <= at {
-                    entries.resize(at + 1, None);
+                if saved.runs_of.len() <= at {
                     saved.runs_of.resize(at + 1, CHANGED);
                 }
-                *entries.get_mut(at)? = Some(reader.bytes()?);
                 if let Some(before) = saved.runs.get_mut(saved.runs_of.get(at)?) {
                     before.live -= 1;
                 }
                 groups.push(group);
             }
             saved.place(*number, &groups);
+            all.push(Written { groups, states: reader });
         }
-        let entries = entries.into_iter().collect::<Option<Vec<_>>>()?;
-        Some((saved, entries))
+        saved.runs_of.iter().all(|run| *run != CHANGED).then_some((saved, all))
     }
 }

@@ -409,7 +409,14 @@ impl Sessions {
 
     /// Takes back what was written in these chunks.
     pub(super) fn read(&mut self, chunks: &BTreeMap<u32, &[u8]>) -> Option<()> {
-        let (saved, entries) = Saved::read(chunks)?;
+        let (saved, runs) = Saved::read(chunks)?;
+        let mut entries: Vec<&[u8]> = vec![&[]; saved.len()];
+        for mut run in runs {
+            for number in &run.groups {
+                *entries.get_mut(*number as usize)? = run.states.bytes()?;
+            }
+            run.states.is_empty().then_some(())?;
+        }
         self.load(entries.into_iter())?;
         self.saved = saved;
         Some(())

@@ -38,6 +38,16 @@ pub(super) trait States: Any + Send {
     /// Takes a group's state back, exactly as it was.
     fn load(&mut self, group: usize, from: &mut Reader<'_>) -> Option<()>;
 
+    /// Appends the states of these groups.
+    fn save_all(&self, groups: &[u32], out: &mut Vec<u8>) {
+        groups.iter().for_each(|group| self.save(*group as usize, out));
+    }
+
+    /// Takes these groups' states back.
+    fn load_all(&mut self, groups: &[u32], from: &mut Reader<'_>) -> Option<()> {
+        groups.iter().try_for_each(|group| self.load(*group as usize, from))
+    }
+
     /// Makes a group's state that of no rows.
     fn clear(&mut self, group: usize);
 
