@@ -143,14 +143,18 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
         let again = run(inputs, &mut planned, size);
         same(&planned, &all, again, &last, way);
     }
-    for size in [1, usize::MAX].into_iter().filter(|_| stateful) {
-        let way = Way { restarts: true, ..Way::of(size) };
-        for threads in [[1, 1], [3, 3], [1, 3]] {
-            let mut turns = threads.into_iter().cycle();
-            let mut fresh = || plan(inputs, &shared(views, turns.next().unwrap()), &[]);
-            let again = run_so(inputs, &mut fresh(), way, &mut fresh);
-            same(&planned, &all, again, &last, way);
+    // Straight on three threads; and stopped after every batch, on one thread and then on three in turns.
+    for (size, restarts, threads) in
+        [(1, false, [3, 3]), (usize::MAX, true, [1, 1]), (1, true, [1, 3])]
+    {
+        if !stateful {
+            break;
         }
+        let way = Way { restarts, ..Way::of(size) };
+        let mut turns = threads.into_iter().cycle();
+        let mut fresh = || plan(inputs, &shared(views, turns.next().unwrap()), &[]);
+        let again = run_so(inputs, &mut fresh(), way, &mut fresh);
+        same(&planned, &all, again, &last, way);
     }
     let Some(planned) = planned.views.iter().find(|v| v.name == last) else {
         return format!("-- waiting {:?}", planned.waiting);
