@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use millstream_core::Error;
@@ -192,6 +192,10 @@ pub struct Status {
     pub queue_bytes: Gauge,
     /// Epochs committed in this run.
     pub epochs: Counter,
+    /// How long processing stands still to begin the seal of an epoch: lanes are told, changed state is copied.
+    pub checkpoint_pause_seconds: Histogram,
+    /// Bytes of state that checkpoints wrote.
+    pub checkpoint_bytes: Counter,
     ledger: Mutex<(Epoch, Ledger)>,
     queue: Mutex<QueueStatus>,
     doing: Mutex<Doing>,
@@ -216,7 +220,27 @@ struct Families {
 
 /// From 50 µs, doubling, to about 26 s.
 fn buckets() -> Histogram {
-    Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(0.000_05, 2.0, 20))
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 20))
+}
+
+/// What is told of checkpoints: how long processing stands still for one, and the bytes of state they wrote.
+fn register_checkpoints(r: &mut Registry) -> (Histogram, Counter) {
+    // From 0.5 ms by a quarter to 1 s: pauses are held against a bound of some milliseconds.
+    let pause = Histogram::new(exponential_buckets(0.000_5, 1.25, 35));
+    let bytes = Counter::default();
+    r.register_with_unit(
+        "checkpoint_pause",
+        "How long processing stands still to begin the seal of an epoch",
+        Unit::Seconds,
+        pause.clone(),
+    );
+    r.register_with_unit(
+        "checkpoint",
+        "Bytes of state that checkpoints wrote",
+        Unit::Bytes,
+        bytes.clone(),
+    );
+    (pause, bytes)
 }
 
 impl Status {
@@ -271,6 +295,7 @@ impl Status {
         r.register("lag_frames", "Frames appended and not yet processed", lag.clone());
         r.register_with_unit("queue", "Bytes in the queue", Unit::Bytes, queue_bytes.clone());
         r.register("epochs", "Epochs committed", epochs.clone());
+        let (pause, checkpoint_bytes) = register_checkpoints(&mut r);
         Arc::new(Self {
             started: clock.now(),
             clock,
@@ -282,6 +307,8 @@ impl Status {
             lag_frames: lag,
             queue_bytes,
             epochs,
+            checkpoint_pause_seconds: pause,
+            checkpoint_bytes,
             ledger: Mutex::default(),
             queue: Mutex::default(),
             doing: Mutex::new(Doing::Opening),
