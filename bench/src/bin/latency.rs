@@ -47,6 +47,8 @@ const RING: u64 = 2_000_000;
 const BLOCK: usize = 64 << 10;
 const FSYNCS: usize = 500;
 const LOOK: Duration = Duration::from_millis(1);
+/// How long half load goes on before it is measured.
+const WARM_UP: Duration = Duration::from_secs(5);
 
 fn main() -> Result<(), Fault> {
     let (rows, seconds) = (option("rows", 10_000_000)?, option("seconds", 20)?);
@@ -68,6 +70,8 @@ fn main() -> Result<(), Fault> {
         0 => most / 2.0,
         rate => count(rate),
     };
+    // What the rush left behind (files to be checkpointed and removed) is not of half load.
+    let full = full + ring.pace(&mut input, full, rate, WARM_UP, |_| {})?;
     let (before, cpu) = (live.metrics()?, live.process.cpu_seconds()?);
     let time = Duration::from_secs(seconds);
     let (tell, told) = std::sync::mpsc::channel();

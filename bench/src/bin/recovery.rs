@@ -1,26 +1,26 @@
 //! How long a crash takes to recover from, per GiB of log: rows with windows, killed in the middle.
 //!
-//! A log is filled without being processed; a run processes some of it and is killed (SIGKILL), so that a backlog and the
-//! state of windows remain; all of the log is retained. Then, on copies of what is left: the log alone is opened, and
-//! the pipeline is run again until it goes on. Both with the files in the page cache, and not.
+//! A run collects faster than it processes, and is killed (SIGKILL) once its log is so long, so that a backlog and the state
+//! of windows remain; all of the log is retained. Then, on copies of what is left: the log alone is opened, and the
+//! pipeline is run again until it goes on. Both with the files in the page cache, and not. What is left to process then
+//! takes as long as it takes without a crash.
 //!
 //! ```text
-//! cargo run --release -p millstream-bench --bin recovery -- [--rows 45_000_000] [--keys 1_000_000] [--pairs 3]
+//! cargo run --release -p millstream-bench --bin recovery -- [--gib 2] [--keys 1_000_000] [--pairs 3]
 //! ```
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use tokio::time::Instant;
 
 use millstream_bench::live::{Live, until};
-use millstream_bench::once::{count, on_core};
-use millstream_bench::table::print;
+use millstream_bench::once::count;
+use millstream_bench::table::{print, thousands};
 use millstream_bench::{Fault, option};
 use millstream_core::fields::{Bytes, Span};
 use millstream_core::plugin::{Env, QueueOpener as _};
@@ -56,34 +56,25 @@ struct Recovered {
     ready: f64,
     first: f64,
     sealed: f64,
-    all: f64,
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
 fn main() -> Result<(), Fault> {
-    let (rows, keys) = (option("rows", 45_000_000)?, option("keys", 1_000_000)?);
+    let (log, keys) = (option("gib", 2)? << 30, option("keys", 1_000_000)?);
     let pairs = option("pairs", 3)?;
     let folder = tempfile::tempdir_in(".")?;
     let folder = folder.path();
     let file = folder.join("recovery.yaml");
     std::fs::write(&file, PIPELINE)?;
-    write_rows(&folder.join("rows.ndjson"), rows, keys)?;
-    let collected = on_core(None)?
-        .args(["run", "--once", "--only", "collect"])
-        .arg(&file)
-        .stderr(Stdio::null())
-        .status()?;
-    if !collected.success() {
-        return Err(format!("collecting ended with {collected}").into());
-    }
-    let done = kill_in_the_middle(&file, rows)?;
+    write_rows(&folder.join("rows.ndjson"), log, keys)?;
+    let (rows, lag) = kill_in_the_middle(&file, log)?;
     let (data, left) = (folder.join("data"), folder.join("left"));
     std::fs::rename(&data, &left)?;
     let gib = gib(&left)?;
     println!(
-        "log of {gib:.2} GiB, {:.2} GiB of chunks among it; killed after {:.0} % of {rows} rows, {keys} groups",
-        self::gib(&left.join("chunks")).unwrap_or(0.0),
-        done / count(rows) * 100.0
+        "{gib:.2} GiB in the log's folder; killed after {} rows in {} groups, with {lag} frames to process",
+        thousands(rows),
+        thousands(count(keys).min(rows)),
     );
     let mut runs = Vec::new();
     for _ in 0..pairs {
@@ -106,7 +97,6 @@ fn main() -> Result<(), Fault> {
                 s(run.first),
                 s(run.sealed),
                 s(run.sealed / gib),
-                s(run.all),
             ]
         })
         .collect();
@@ -126,45 +116,45 @@ fn main() -> Result<(), Fault> {
     Ok(())
 }
 
-fn write_rows(path: &Path, rows: u64, keys: u64) -> Result<(), Fault> {
+/// Rows for a log that is a little longer than it has to become.
+fn write_rows(path: &Path, log: u64, keys: u64) -> Result<(), Fault> {
     let mut file = std::io::BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut line = String::new();
-    for n in 0..rows {
+    let (mut n, mut bytes) = (0_u64, 0);
+    while bytes < log + log / 8 {
         line.clear();
         let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
         let (key, value) = (mixed % keys, mixed % 1_000);
         let ts = 1_790_000_000_000 + n / 1_000;
         writeln!(line, r#"{{"key":{key},"value":{}.{},"ts":{ts}}}"#, value / 10, value % 10)?;
         file.write_all(line.as_bytes())?;
+        (n, bytes) = (n + 1, bytes + line.len() as u64);
     }
     file.flush()?;
     Ok(())
 }
 
-/// Processes about half of the rows; says how many.
-fn kill_in_the_middle(file: &Path, rows: u64) -> Result<f64, Fault> {
+/// Runs until the log is so long; says how many rows were processed, and how many frames were not.
+fn kill_in_the_middle(file: &Path, log: u64) -> Result<(f64, f64), Fault> {
     let live = Live::start(file, &[])?;
     live.until_ready()?;
-    let seen = live.until(|m| m.of(ROWS) > count(rows) / 2.0, LOOK)?;
+    let seen = live.until(|m| m.of("queue_bytes") > count(log), LOOK)?;
     // Dropped, it is killed.
     drop(live);
-    Ok(seen.of(ROWS))
+    Ok((seen.of(ROWS), seen.of("lag_frames")))
 }
 
 /// Starts it again and looks how far it comes.
 fn recover(file: &Path, name: &'static str) -> Result<Recovered, Fault> {
     let began = Instant::now();
-    let live = Live::start(file, &["--once"])?;
+    let live = Live::start(file, &[])?;
     let since = || began.elapsed().as_secs_f64();
     until(|| Ok(live.ready().then_some(())), LOOK)?;
     let ready = since();
     live.until(|m| m.of(ROWS) > 0.0, LOOK)?;
     let first = since();
     live.until(|m| m.of("epochs_total") > 0.0, LOOK)?;
-    let sealed = since();
-    let Live { process, .. } = live;
-    process.wait()?;
-    Ok(Recovered { name, opened: 0.0, ready, first, sealed, all: since() })
+    Ok(Recovered { name, opened: 0.0, ready, first, sealed: since() })
 }
 
 /// Opens the log and closes it; says how many seconds opening took.
