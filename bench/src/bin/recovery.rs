@@ -109,7 +109,6 @@ fn main() -> Result<(), Fault> {
             "to the first new row",
             "to its checkpoint",
             "per GiB",
-            "to the end of the backlog",
         ],
         &table,
     );
