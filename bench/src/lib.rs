@@ -1,9 +1,14 @@
-//! What the benchmarks share: processes under measurement, a table, the API that is polled.
+//! What the benchmarks share: processes under measurement, a table, the API that is polled, Nexmark's bids.
 //!
 //! Each benchmark is one command, `cargo run --release -p millstream-bench --bin NAME`, and prints a table.
 //! They compare within one run, since the machine they run on is shared.
 
 pub mod api;
+pub mod live;
+pub mod metrics;
+pub mod nexmark;
+pub mod once;
+pub mod paced;
 pub mod process;
 pub mod table;
 

@@ -1,7 +1,7 @@
 //! A process under measurement: its CPU time and peak memory, read from `/proc`.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdin, Command};
 use std::time::Duration;
 
 use crate::Fault;
@@ -42,10 +42,27 @@ impl Process {
     /// # Errors
     /// It is gone.
     pub fn peak_mib(&self) -> Result<f64, Fault> {
+        self.memory_mib("VmHWM:")
+    }
+
+    /// Resident memory now, in MiB.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn resident_mib(&self) -> Result<f64, Fault> {
+        self.memory_mib("VmRSS:")
+    }
+
+    fn memory_mib(&self, what: &str) -> Result<f64, Fault> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find(|l| l.starts_with("VmHWM:")).ok_or("no VmHWM")?;
+        let line = status.lines().find(|l| l.starts_with(what)).ok_or("no such memory")?;
         let kib: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
         Ok(kib / 1024.0)
+    }
+
+    /// The other end of its standard input, if that is a pipe and was not taken before.
+    pub fn input(&mut self) -> Option<ChildStdin> {
+        self.0.stdin.take()
     }
 
     /// Asks it to stop (SIGINT) and waits.

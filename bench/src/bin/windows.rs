@@ -1,15 +1,16 @@
 //! Windows from NDJSON through the log: rows per second of CPU, beside the same rows without a window in the same run.
 //!
 //! ```text
-//! cargo run --release -p millstream-bench --bin windows -- [--rows 5_000_000] [--pairs 3]
+//! cargo run --release -p millstream-bench --bin windows -- [--rows 5_000_000] [--pairs 3] [--growth 0]
 //! ```
+//!
+//! `--growth 3_000_000` measures the mean over 100,000 keys also over so many rows and ten times as many.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use millstream_bench::process::{Process, millstream};
+use millstream_bench::once::{HEADINGS, Took, count, growth, median, once};
 use millstream_bench::table::{print, thousands};
 use millstream_bench::{Fault, option};
 
@@ -59,7 +60,6 @@ const CASES: &[Case] = &[
     },
 ];
 
-#[expect(clippy::cast_precision_loss, reason = "numbers of rows are small")]
 fn main() -> Result<(), Fault> {
     let (rows, pairs) = (option("rows", 5_000_000)?, option("pairs", 3)?);
     let folder = tempfile::tempdir_in(".")?;
@@ -68,28 +68,21 @@ fn main() -> Result<(), Fault> {
     for keys in keys {
         write_rows(&folder.path().join(format!("{keys}.ndjson")), rows, keys)?;
     }
-    let mut runs: Vec<Vec<(f64, f64, f64)>> = CASES.iter().map(|_| Vec::new()).collect();
+    let mut runs: Vec<Vec<Took>> = CASES.iter().map(|_| Vec::new()).collect();
     for _ in 0..pairs {
         for (case, runs) in CASES.iter().zip(&mut runs) {
-            let started = tokio::time::Instant::now();
-            let (cpu, peak) = run(folder.path(), case)?;
-            runs.push((cpu, started.elapsed().as_secs_f64(), peak));
+            let file = format!("{}.ndjson", case.keys);
+            runs.push(once(folder.path(), &pipeline(&file, case.sql), None)?);
         }
     }
-    let mut table = Vec::new();
-    for (case, runs) in CASES.iter().zip(&mut runs) {
-        runs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let Some((cpu, seconds, peak)) = runs.get(runs.len() / 2) else { continue };
-        table.push(vec![
-            case.name.to_owned(),
-            thousands(rows as f64 / seconds),
-            thousands(rows as f64 / cpu),
-            format!("{:.3}", cpu / rows as f64 * 1e6),
-            format!("{peak:.0}"),
-        ]);
+    let lines = CASES.iter().zip(&runs);
+    let table: Vec<_> =
+        lines.filter_map(|(case, runs)| Some(median(runs)?.cells(case.name, rows))).collect();
+    print(&HEADINGS, &table);
+    match option("growth", 0)? {
+        0 => Ok(()),
+        rows => grow(folder.path(), rows, pairs),
     }
-    print(&["", "rows/s", "rows/CPU s", "CPU s/M rows", "peak MiB"], &table);
-    Ok(())
 }
 
 fn write_rows(path: &Path, rows: u64, keys: u64) -> Result<(), Fault> {
@@ -113,24 +106,33 @@ fn write_rows(path: &Path, rows: u64, keys: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-fn run(folder: &Path, case: &Case) -> Result<(f64, f64), Fault> {
-    drop(std::fs::remove_dir_all(folder.join("data")));
-    let file = folder.join("windows.yaml");
-    std::fs::write(
-        &file,
-        format!(
-            "sources:\n  readings:\n    from:\n      file: {{ path: {}.ndjson }}\n    \
-             columns: {{ key: int64, value: float64, ts: timestamp_ms }}\n    event_time: {{ column: ts, delay: 1s, ahead: 36500d }}\n\
-             queue:\n  log: {{ path: ./data }}\nviews:\n  v: \"{}\"\nsinks:\n  nowhere:\n    rows: v\n    to:\n      discard: {{}}\n",
-            case.keys, case.sql
-        ),
-    )?;
-    Process::start(
-        Command::new(millstream()?)
-            .args(["run", "--once"])
-            .arg(&file)
-            .stderr(Stdio::null())
-            .stdout(Stdio::null()),
-    )?
-    .wait()
+fn pipeline(file: &str, sql: &str) -> String {
+    format!(
+        "sources:\n  readings:\n    from:\n      file: {{ path: {file} }}\n    \
+         columns: {{ key: int64, value: float64, ts: timestamp_ms }}\n    event_time: {{ column: ts, delay: 1s, ahead: 36500d }}\n\
+         queue:\n  log: {{ path: ./data }}\nviews:\n  v: \"{sql}\"\nsinks:\n  nowhere:\n    rows: v\n    to:\n      discard: {{}}\n"
+    )
+}
+
+/// The mean over so many keys of some rows, and of ten times as many.
+#[expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
+fn grow(folder: &Path, rows: u64, pairs: u64) -> Result<(), Fault> {
+    let sizes = [0, rows, rows * 10];
+    for size in sizes {
+        write_rows(&folder.join(format!("rows{size}.ndjson")), size, 100_000)?;
+    }
+    let mut runs = sizes.map(|_| Vec::new());
+    for _ in 0..pairs {
+        for (size, runs) in sizes.iter().zip(&mut runs) {
+            runs.push(once(folder, &pipeline(&format!("rows{size}.ndjson"), MEAN), None)?);
+        }
+    }
+    if let [Some(none), Some(small), Some(large)] = runs.map(|runs| median(&runs)) {
+        let (whole, net) = growth(rows, none, small, large);
+        println!(
+            "tumbling mean, 100 k keys, CPU per row at ten times {} rows: {whole:.2} times, less the start {net:.2}",
+            thousands(count(rows))
+        );
+    }
+    Ok(())
 }

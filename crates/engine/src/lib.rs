@@ -50,6 +50,7 @@ mod step;
 mod tasks;
 mod time;
 pub mod trial;
+mod troubles;
 
 pub use config::Pipeline;
 pub use run::{Closing, Engine, Only, Options};

@@ -292,6 +292,7 @@ impl Processor {
 
     async fn begin_seal(&mut self) -> Result<()> {
         let Some(book) = self.book.take() else { return Ok(()) };
+        let began = Instant::now();
         self.epoch = self.epoch.next();
         let half = self.away.is_some();
         let mark = self.mark(self.epoch, if half { self.begun } else { self.next });
@@ -310,6 +311,8 @@ impl Processor {
         self.asked = false;
         self.sealed_at = Some(Instant::now());
         self.sealing = Some(Child::spawn(seal::seal(self.shared.clone(), book, mark, work, lanes)));
+        let pause = began.elapsed();
+        self.shared.status.checkpoint_pause_seconds.observe(pause.as_secs_f64());
         Ok(())
     }
 

@@ -265,6 +265,7 @@ async fn put_chunks(
                 Some(bytes) => {
                     let put = || shared.queue.put_chunk(&view, &key, bytes.clone());
                     let chunk = shared.retry("state", put).await?;
+                    shared.status.checkpoint_bytes.inc_by(chunk.bytes);
                     book.chunks.insert(place, chunk);
                 }
                 None => drop(book.chunks.remove(&place)),

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use millstream_core::Error;
@@ -20,6 +20,7 @@ use millstream_core::plugin::{Act, Report};
 use millstream_core::queue::{Epoch, QueueStatus};
 
 use crate::config::Secrets;
+use crate::troubles::Troubles;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -142,38 +143,6 @@ impl PartStatus {
     }
 }
 
-/// What fails, and what was said of it.
-#[derive(Debug, Default)]
-struct Troubles {
-    now: BTreeMap<String, Trouble>,
-    /// When each was last told, for as long as it is not told again.
-    told: BTreeMap<String, Timestamp>,
-}
-
-#[derive(Debug)]
-struct Trouble {
-    text: String,
-    told: bool,
-}
-
-/// What fails at every other try is told once in this time.
-const QUIET: Duration = Duration::from_secs(60);
-
-impl Troubles {
-    /// Keeps a trouble, and says whether to tell it: once when it begins, and not when the one before of the same
-    /// place was told just now; then when it has lasted. All others are only counted.
-    fn begin(&mut self, what: &str, text: String, now: Timestamp) -> bool {
-        self.told.retain(|_, at| now.since(*at) < QUIET);
-        let before = self.now.get(what).is_some_and(|trouble| trouble.told);
-        let tell = !before && !self.told.contains_key(what);
-        if tell {
-            self.told.insert(what.to_owned(), now);
-        }
-        self.now.insert(what.to_owned(), Trouble { text, told: before || tell });
-        tell
-    }
-}
-
 impl Report for PartStatus {
     fn trouble(&self, what: &str, error: &Error) {
         self.errors.inc();
@@ -223,6 +192,10 @@ pub struct Status {
     pub queue_bytes: Gauge,
     /// Epochs committed in this run.
     pub epochs: Counter,
+    /// How long processing stands still to begin the seal of an epoch: lanes are told, changed state is copied.
+    pub checkpoint_pause_seconds: Histogram,
+    /// Bytes of state that checkpoints wrote.
+    pub checkpoint_bytes: Counter,
     ledger: Mutex<(Epoch, Ledger)>,
     queue: Mutex<QueueStatus>,
     doing: Mutex<Doing>,
@@ -247,7 +220,27 @@ struct Families {
 
 /// From 50 µs, doubling, to about 26 s.
 fn buckets() -> Histogram {
-    Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(0.000_05, 2.0, 20))
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 20))
+}
+
+/// What is told of checkpoints: how long processing stands still for one, and the bytes of state they wrote.
+fn register_checkpoints(r: &mut Registry) -> (Histogram, Counter) {
+    // From 0.5 ms by a quarter to 1 s: pauses are held against a bound of some milliseconds.
+    let pause = Histogram::new(exponential_buckets(0.000_5, 1.25, 35));
+    let bytes = Counter::default();
+    r.register_with_unit(
+        "checkpoint_pause",
+        "How long processing stands still to begin the seal of an epoch",
+        Unit::Seconds,
+        pause.clone(),
+    );
+    r.register_with_unit(
+        "checkpoint",
+        "Bytes of state that checkpoints wrote",
+        Unit::Bytes,
+        bytes.clone(),
+    );
+    (pause, bytes)
 }
 
 impl Status {
@@ -302,6 +295,7 @@ impl Status {
         r.register("lag_frames", "Frames appended and not yet processed", lag.clone());
         r.register_with_unit("queue", "Bytes in the queue", Unit::Bytes, queue_bytes.clone());
         r.register("epochs", "Epochs committed", epochs.clone());
+        let (pause, checkpoint_bytes) = register_checkpoints(&mut r);
         Arc::new(Self {
             started: clock.now(),
             clock,
@@ -313,6 +307,8 @@ impl Status {
             lag_frames: lag,
             queue_bytes,
             epochs,
+            checkpoint_pause_seconds: pause,
+            checkpoint_bytes,
             ledger: Mutex::default(),
             queue: Mutex::default(),
             doing: Mutex::new(Doing::Opening),
@@ -466,35 +462,5 @@ impl Status {
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Status").field("elapsed", &self.elapsed()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_fails_at_every_other_try_is_told_once_a_minute_and_what_lasts_is_told() {
-        let mut troubles = Troubles::default();
-        let mut told = Vec::new();
-        for second in 0..200 {
-            let now = Timestamp(second * 1_000_000);
-            if second % 2 == 0 && troubles.begin("a", "429".into(), now) {
-                told.push(second);
-            }
-            if second % 2 == 1 {
-                troubles.now.remove("a");
-            }
-        }
-        assert_eq!(told, [0, 60, 120, 180]);
-        // Down for good soon after it was told and worked again: not silent for ever, and told once.
-        let lasting =
-            (200..400).filter(|s| troubles.begin("a", "503".into(), Timestamp(s * 1_000_000)));
-        assert_eq!(lasting.collect::<Vec<_>>(), [240]);
-        assert!(troubles.begin(
-            "b",
-            "another place is told at once".into(),
-            Timestamp(400_000_000)
-        ));
     }
 }

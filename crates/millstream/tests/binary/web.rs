@@ -60,6 +60,8 @@ fn metrics_and_health_are_served_when_asked_for() {
         "millstream_lag_frames ",
         "millstream_step_seconds_bucket",
         "millstream_end_to_end_seconds_bucket",
+        "millstream_checkpoint_pause_seconds_bucket",
+        "millstream_checkpoint_bytes_total ",
         "millstream_fsync_seconds_count{queue=\"queue\"}",
         "millstream_flush_seconds_count{sink=\"nowhere\"}",
         "millstream_view_seconds_count{view=\"some\"}",
@@ -69,6 +71,7 @@ fn metrics_and_health_are_served_when_asked_for() {
     }
     for moved in [
         "millstream_fsync_seconds_count{queue=\"queue\"} 0",
+        "millstream_checkpoint_pause_seconds_count 0",
         "millstream_view_seconds_count{view=\"some\"} 0",
         "millstream_flush_seconds_count{sink=\"nowhere\"} 0",
     ] {
