@@ -62,6 +62,20 @@ pub fn median(runs: &[Took]) -> Option<Took> {
 /// It cannot be started, or does not end well.
 pub fn once(folder: &Path, pipeline: &str, core: Option<u64>) -> Result<Took, Fault> {
     drop(std::fs::remove_dir_all(folder.join("data")));
+    run(folder, pipeline, core, &[])
+}
+
+/// Fills the queue (in `data`) with all that the sources have, and then runs the pipeline over what is there.
+///
+/// # Errors
+/// As [`once`].
+pub fn from_log(folder: &Path, pipeline: &str, core: Option<u64>) -> Result<Took, Fault> {
+    drop(std::fs::remove_dir_all(folder.join("data")));
+    run(folder, pipeline, None, &["--only", "collect"])?;
+    run(folder, pipeline, core, &["--only", "process"])
+}
+
+fn run(folder: &Path, pipeline: &str, core: Option<u64>, part: &[&str]) -> Result<Took, Fault> {
     let file = folder.join("once.yaml");
     std::fs::write(&file, pipeline)?;
     let told = folder.join("once.told");
@@ -69,6 +83,7 @@ pub fn once(folder: &Path, pipeline: &str, core: Option<u64>) -> Result<Took, Fa
     let process = Process::start(
         on_core(core)?
             .args(["run", "--once", "--json"])
+            .args(part)
             .arg(&file)
             .stderr(std::fs::File::create(&told)?)
             .stdout(Stdio::null()),

@@ -99,6 +99,7 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
         asked: false,
         bytes: 0,
         sealed_at: None,
+        copied_within: std::time::Duration::ZERO,
         settle: false,
         pinning: None,
         away: None,

@@ -44,6 +44,9 @@ const WHY_WITHIN: Duration = Duration::from_millis(50);
 /// Epochs begin no closer than this, so that a trickle from many sources does not become a commit per block.
 const EPOCH_PACE: Duration = Duration::from_millis(5);
 
+/// Epochs are so many times the time apart that it took to copy state for the last one.
+const COPIES_APART: u32 = 5;
+
 /// What the engine asks of the loop while it runs.
 pub(crate) enum Ask {
     /// Commit entries to the dead letters (what was dropped or replayed), and say when that is done.
@@ -85,6 +88,8 @@ pub(crate) struct Processor {
     pub(crate) asked: bool,
     pub(crate) bytes: usize,
     pub(crate) sealed_at: Option<Instant>,
+    /// How long it took to copy what had changed of the state in the last epoch.
+    pub(crate) copied_within: Duration,
     /// A sink that keeps no track got rows in the last epoch: an empty epoch after it keeps a restart from repeating them.
     pub(crate) settle: bool,
     /// Rows that wait until the columns of some source are known.
@@ -273,8 +278,15 @@ impl Processor {
         self.away.is_some() && finish.upto.is_some() && !finish.outboxes
     }
 
+    /// How long the next epoch has to wait: so that a small part of the time is spent on copying state, but not while the
+    /// epoch takes no more.
     fn pace_left(&self) -> Duration {
-        self.sealed_at.map_or(Duration::ZERO, |at| EPOCH_PACE.saturating_sub(at.elapsed()))
+        let pace = if self.full() {
+            EPOCH_PACE
+        } else {
+            EPOCH_PACE.max(self.copied_within * COPIES_APART)
+        };
+        self.sealed_at.map_or(Duration::ZERO, |at| pace.saturating_sub(at.elapsed()))
     }
 
     /// Begins to seal the epoch, if the one before is sealed and there is something in it.
@@ -301,7 +313,9 @@ impl Processor {
         if !half {
             lanes = self.meet(mark).await?;
             self.settle = self.lanes.untracked(&lanes);
+            let copying = Instant::now();
             self.snapshot()?;
+            self.copied_within = copying.elapsed();
             work = std::mem::take(&mut self.work);
             work.records = self.lookups.take_record(self.epoch)?;
             self.dirty = false;
