@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,11 +154,14 @@ pub struct Windows {
     pub state_bytes: u64,
     /// So many threads share the keys. No row depends on it.
     pub threads: usize,
+    /// State that is more than `state_bytes` is spilled to files in this folder, which may not be there yet; without
+    /// one the view stops at the bound.
+    pub spill: Option<Arc<Path>>,
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { allowed_lateness: Duration::ZERO, state_bytes: 1 << 30, threads: 1 }
+        Self { allowed_lateness: Duration::ZERO, state_bytes: 1 << 30, threads: 1, spill: None }
     }
 }
 

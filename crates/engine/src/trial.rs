@@ -27,6 +27,7 @@ use crate::dead_letters::DeadLetter;
 use crate::grind::Progress;
 use crate::line::{Blueprint, Ground, Line, view_errors};
 use crate::lookup::{GivenRows, Lookups};
+use crate::opening::own_spill_folder;
 use crate::remember::State;
 
 /// How a test is played.
@@ -40,6 +41,8 @@ pub struct Manner {
     pub order: Option<u64>,
     /// So many threads share the keys of windows; when the line is built anew, another number from 1 to [`Manner::THREADS_MAX`].
     pub threads: usize,
+    /// Views that may spill have no room, so that nearly all their state lies on disk.
+    pub spill: bool,
 }
 
 impl Manner {
@@ -47,7 +50,8 @@ impl Manner {
     pub const THREADS_MAX: usize = 3;
 
     /// All of a source in one block, on one thread.
-    pub const PLAIN: Self = Self { cut: None, restarts: false, order: None, threads: 1 };
+    pub const PLAIN: Self =
+        Self { cut: None, restarts: false, order: None, threads: 1, spill: false };
 }
 
 /// What came out.
@@ -105,7 +109,13 @@ pub fn play(
     let tables: Vec<String> = test.expect.iter().map(|(table, _)| table.clone()).collect();
     let build = |threads: usize| {
         let mut views = pipeline.views.clone();
-        views.iter_mut().for_each(|view| view.windows.threads = threads);
+        for view in &mut views {
+            view.windows.threads = threads;
+            if let Some(folder) = &mut view.windows.spill {
+                *folder = own_spill_folder().into();
+                view.windows.state_bytes = if manner.spill { 1 } else { view.windows.state_bytes };
+            }
+        }
         let blueprint = Blueprint {
             sources: cast.feeds(pipeline),
             lookups: Lookups::of_rows(cast.lookups.clone()),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use millstream_core::fields::{Bytes, Span};
 use millstream_core::operator::{View, Windows};
@@ -20,12 +22,26 @@ pub(super) struct ViewOptions {
     /// place of the one before.
     #[serde(default)]
     allowed_lateness: Span,
-    /// The most bytes of state that the windows of this view may hold; at the bound the pipeline stops and says so.
+    /// The most bytes of state that the windows of this view may hold in memory.
     #[serde(default = "state_bytes")]
     state_bytes: Bytes,
+    /// What happens at that bound: the pipeline stops and says so, or what is more is spilled to disk.
+    #[serde(default)]
+    at_bound: AtBound,
 }
 
-const FIELDS: &[&str] = &["sql", "allowed_lateness", "state_bytes"];
+/// What happens when state would be more than its bound.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AtBound {
+    /// The pipeline stops, and goes on once there is room.
+    #[default]
+    Stop,
+    /// State goes to files, and comes back when it is needed. Rows of a window come out in another order.
+    Spill,
+}
+
+const FIELDS: &[&str] = &["sql", "allowed_lateness", "state_bytes", "at_bound"];
 
 fn state_bytes() -> Bytes {
     Bytes(1 << 30)
@@ -36,11 +52,12 @@ fn state_bytes() -> Bytes {
 pub(super) struct ViewShape(ViewOptions);
 
 impl ViewShape {
-    /// The view.
-    pub(super) fn named(self, name: String, threads: usize) -> View {
-        let ViewOptions { sql, allowed_lateness, state_bytes } = self.0;
+    /// The view. What it spills goes to this folder.
+    pub(super) fn named(self, name: String, threads: usize, folder: &Arc<Path>) -> View {
+        let ViewOptions { sql, allowed_lateness, state_bytes, at_bound } = self.0;
         let (allowed_lateness, state_bytes) = (allowed_lateness.0, state_bytes.0);
-        let windows = Windows { allowed_lateness, state_bytes, threads };
+        let spill = matches!(at_bound, AtBound::Spill).then(|| folder.clone());
+        let windows = Windows { allowed_lateness, state_bytes, threads, spill };
         View { name, sql, windows }
     }
 }
@@ -60,6 +77,7 @@ impl<'de> Deserialize<'de> for ViewShape {
                     sql: sql.to_owned(),
                     allowed_lateness: Span::default(),
                     state_bytes: state_bytes(),
+                    at_bound: AtBound::default(),
                 };
                 Ok(ViewShape(options))
             }

@@ -17,6 +17,7 @@ mod examples;
 mod kill;
 mod lookups;
 mod redis;
+mod spill;
 mod transcripts;
 mod web;
 mod windows;

@@ -91,16 +91,9 @@ impl Saved {
         }
         groups.sort_unstable();
         for groups in groups.chunks(RUN) {
-            let mut chunk = vec![VERSION];
-            let mut entry = vec![];
-            for group in groups {
-                entry.clear();
-                save(*group, &mut entry);
-                chunk.extend_from_slice(&group.to_le_bytes());
-                put_bytes(&mut chunk, &entry);
-            }
+            let chunk = chunk_of(groups, &mut save);
             self.place(*next, groups);
-            out.insert(name(*next), Some(Bytes::from(chunk)));
+            out.insert(name(*next), Some(chunk));
             *next = next.wrapping_add(1) % CHANGED;
         }
     }
@@ -163,6 +156,16 @@ impl Saved {
         self.runs.keys().copied()
     }
 
+    /// A run as a chunk again. Of a group that a later run has too the state is another than it was, and does not count.
+    pub(super) fn again(
+        &self,
+        number: u32,
+        mut save: impl FnMut(u32, &mut Vec<u8>),
+    ) -> Option<Bytes> {
+        let groups = &self.runs.get(&number)?.groups;
+        Some(chunk_of(groups, &mut save))
+    }
+
     /// What was written, from the chunks of all runs: the latest entry of each group.
     pub(super) fn read<'a>(chunks: &BTreeMap<u32, &'a [u8]>) -> Option<(Self, Vec<&'a [u8]>)> {
         let mut saved = Self::default();
@@ -191,4 +194,16 @@ impl Saved {
         let entries = entries.into_iter().collect::<Option<Vec<_>>>()?;
         Some((saved, entries))
     }
+}
+
+fn chunk_of(groups: &[u32], save: &mut impl FnMut(u32, &mut Vec<u8>)) -> Bytes {
+    let mut chunk = vec![VERSION];
+    let mut entry = vec![];
+    for group in groups {
+        entry.clear();
+        save(*group, &mut entry);
+        chunk.extend_from_slice(&group.to_le_bytes());
+        put_bytes(&mut chunk, &entry);
+    }
+    Bytes::from(chunk)
 }
