@@ -112,8 +112,8 @@ impl Aggregator {
         let mut asides = asides.into_iter().collect::<Result<Vec<_>>>()?;
         taken.absorbed = came as u64;
         for (number, batch) in batches.iter().enumerate() {
-            let mut late = waited.get_mut(number).map(std::mem::take).unwrap_or_default();
-            let mut refused = vec![];
+            let Aside { mut late, mut refused } =
+                waited.get_mut(number).map(std::mem::take).unwrap_or_default();
             for aside in asides.iter_mut().filter_map(|part| part.get_mut(number)) {
                 late.append(&mut aside.late);
                 refused.append(&mut aside.refused);

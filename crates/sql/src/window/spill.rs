@@ -17,7 +17,7 @@ use super::batch::Batch;
 use super::bytes::{Reader, put_bytes};
 use super::chunks;
 use super::keys::unfit;
-use super::part::{Part, State};
+use super::part::{Aside, Part, State};
 use super::saved::VERSION;
 use super::spec::Aggregation;
 use super::waiting::{Encoded, Form, are_rows};
@@ -72,21 +72,22 @@ impl Aggregator {
         self.parts.iter().map(|part| part.waiting.bytes()).sum()
     }
 
-    /// Makes room for rows, and takes those for parts that lie in files out of the shares: they wait. Returns which of
-    /// these are late, by batch. When it fails, none of them is taken.
+    /// Makes room for rows, and takes some out of the shares: those for parts that lie in files wait, and those with
+    /// which a sum may overflow go into their parts, one part after the other. Returns what was not taken of these, by batch.
     pub(super) fn make_room(
         &mut self,
         batches: &[Batch],
         shares: &mut [Vec<Vec<u32>>],
-    ) -> Result<Vec<Vec<u32>>> {
+    ) -> Result<Vec<Aside>> {
         let bound = self.bound();
         if self.waiting_bytes() > bound / WAITING {
             self.work_off(bound / WAITING / 2)?;
         }
         self.warm(shares);
+        let mut asides: Vec<_> = batches.iter().map(|_| Aside::default()).collect();
         for part in 0..self.parts.len() {
-            if self.is_away(part) && !self.may_wait(part, batches, shares) {
-                self.load(part, true)?;
+            if !self.may_wait(part, batches, shares) {
+                self.take_now(part, batches, shares, &mut asides)?;
             }
         }
         let mut encoded: Option<Vec<Encoded>> = None;
@@ -116,7 +117,8 @@ impl Aggregator {
             worked_off = true;
             self.work_off(0)?;
         }
-        Ok(self.hold(batches, shares, encoded.as_deref().unwrap_or_default()))
+        self.hold(batches, shares, encoded.as_deref().unwrap_or_default(), &mut asides);
+        Ok(asides)
     }
 
     fn encode(&self, batches: &[Batch]) -> Result<Option<Vec<Encoded>>> {
@@ -144,6 +146,9 @@ impl Aggregator {
         let Some(own) = self.parts.get(part) else { return false };
         let State::Panes(panes) = &own.state else { return false };
         let held = own.away.as_ref().map_or(panes.sums_max, |away| away.sums_max);
+        if shares.iter().filter_map(|shares| shares.get(part)).all(Vec::is_empty) {
+            return true;
+        }
         let adds = batches.iter().zip(shares).map(|(batch, shares)| {
             batch.addend_max() * shares.get(part).map_or(0, Vec::len) as u128
         });
@@ -180,24 +185,22 @@ impl Aggregator {
         if held + growth(false) <= bound { 0 } else { (held + growth(true)).saturating_sub(bound) }
     }
 
-    /// Has rows wait whose part lies in a file; which of them are late, by batch.
+    /// Has rows wait whose part lies in a file, but for those that are late.
     fn hold(
         &mut self,
         batches: &[Batch],
         shares: &mut [Vec<Vec<u32>>],
         encoded: &[Encoded],
-    ) -> Vec<Vec<u32>> {
-        let mut late: Vec<Vec<u32>> = batches.iter().map(|_| vec![]).collect();
-        for ((batch, encoded), (shares, late)) in
-            batches.iter().zip(encoded).zip(shares.iter_mut().zip(&mut late))
-        {
+        asides: &mut [Aside],
+    ) {
+        let batches = batches.iter().zip(encoded);
+        for ((batch, encoded), (shares, aside)) in batches.zip(shares.iter_mut().zip(asides)) {
             for (part, rows) in self.parts.iter_mut().zip(shares) {
                 if part.away.is_some() {
-                    part.wait(batch, encoded, &std::mem::take(rows), late);
+                    part.wait(batch, encoded, &std::mem::take(rows), &mut aside.late);
                 }
             }
         }
-        late
     }
 
     /// Reads back the parts for which the most rows wait, until no more than `left` bytes of rows do.
@@ -210,6 +213,10 @@ impl Aggregator {
                 .max_by_key(|part| self.parts.get(*part).map_or(0, |part| part.waiting.bytes()));
             let Some(fullest) = fullest.filter(|part| self.is_away(*part)) else { break };
             self.load(fullest, true)?;
+            if self.held() > self.bound() {
+                // The rows have become more in it than they were.
+                self.relieve(1, vec![fullest], |part| part)?;
+            }
         }
         Ok(())
     }
@@ -248,10 +255,11 @@ impl Aggregator {
     /// Reads a part back, with the rows that wait for it, where others may have to make room. It fails when the part
     /// alone is too much, if more rows are to come.
     pub(super) fn load(&mut self, part: usize, more: bool) -> Result<()> {
-        let bound = self.bound();
-        let Some(own) = self.parts.get(part) else { return Ok(()) };
+        let Some(own) = self.parts.get(part).filter(|part| part.away.is_some()) else {
+            return Ok(());
+        };
         let needed = own.away.as_ref().map_or(0, |away| away.held) + own.waiting.bytes();
-        if more && needed > bound.max(ALONE) {
+        if more && needed > self.bound().max(ALONE) {
             return Err(self.full());
         }
         self.make_room_beside(part, needed)?;
@@ -263,10 +271,32 @@ impl Aggregator {
         own.catch_up(&self.spec, &spill.form, waiting.all())?;
         own.waiting = waiting;
         own.waiting.clear();
-        self.make_room_beside(part, 0)?;
-        if more && self.held() > bound {
-            // The rows have become more in it than they were: it waits for others, which will be told.
-            self.relieve(1, vec![part], |part| part)?;
+        self.make_room_beside(part, 0)
+    }
+
+    /// Takes the rows of one part in.
+    fn take_now(
+        &mut self,
+        part: usize,
+        batches: &[Batch],
+        shares: &mut [Vec<Vec<u32>>],
+        asides: &mut [Aside],
+    ) -> Result<()> {
+        self.load(part, true)?;
+        let rows: Vec<_> =
+            shares.iter_mut().filter_map(|s| s.get_mut(part).map(std::mem::take)).collect();
+        let own: Vec<_> = rows.iter().map(Vec::as_slice).collect();
+        let values: usize = batches.iter().map(Batch::bytes).sum();
+        let growth = self.parts.get(part).map_or(0, |p| p.growth(batches, &own, true)) + values;
+        self.make_room_beside(part, growth)?;
+        if self.held() + growth > self.bound().max(ALONE) {
+            return Err(self.full());
+        }
+        let Some(part) = self.parts.get_mut(part) else { return Ok(()) };
+        for ((batch, rows), aside) in batches.iter().zip(own).zip(asides) {
+            let mut more = part.add(batch, rows)?;
+            aside.late.append(&mut more.late);
+            aside.refused.append(&mut more.refused);
         }
         Ok(())
     }

@@ -191,9 +191,9 @@ fn spilling(spec: &Aggregation, frames: &[Frame], whole: &Ran, cut: usize, what:
     let mut spilled = 0;
     for (bound, cut, restored, threads) in [
         (1, STRAIGHT.cut, false, &[1][..]),
-        (1, cut, true, &[2]),
-        (3000, 1, true, &[1, 3, 2]),
-        (10_000, cut, false, &[1]),
+        (1, 1, true, &[2]),
+        (3000, cut, true, &[1, 3, 2]),
+        (10_000, cut, true, &[2, 1]),
     ] {
         let ran = run(spec, frames, Way { cut, restored, threads, bound: Some(bound) });
         spilled = spilled.max(ran.spilled);

@@ -116,6 +116,39 @@ fn rows_that_wait_are_in_the_checkpoint_until_they_are_in_their_part() {
 }
 
 #[test]
+fn a_row_with_which_a_sum_would_overflow_is_refused_where_state_spills_too() {
+    let rng = &mut fastrand::Rng::with_seed(3);
+    for window in [
+        TUMBLE,
+        Window::Hop { size: 20, slide: 10, offset: 0 },
+        Window::Cumulate { size: 30, step: 10, offset: 0 },
+    ] {
+        let spec = spilling(window, &["sum i", "count"], 1);
+        let plain = Aggregation { spill: None, state_bytes: 1 << 30, ..spec.clone() };
+        let mut operators =
+            [&spec, &plain].map(|s| Aggregator::new(s.clone(), Arc::default()).unwrap());
+        let mut refused = 0;
+        for _ in 0..60 {
+            let huge = rng.u8(..3) == 0;
+            let value = |rng: &mut fastrand::Rng| if huge { rng.i64(..) } else { rng.i64(-9..9) };
+            let some: Vec<_> =
+                (0..20).map(|_| (rng.i64(0..30), rng.i64(0..40), value(rng))).collect();
+            let taken = operators.each_mut().map(|o| o.take(&rows(&some, 0)).unwrap());
+            let ids = taken.each_ref().map(|taken| {
+                let ids = taken.refused.iter().map(|(rows, why)| (rows.origin.id(0), why.clone()));
+                ids.collect::<Vec<_>>()
+            });
+            assert_eq!(ids[0], ids[1], "{window:?}");
+            assert_eq!(taken[0].absorbed, taken[1].absorbed);
+            refused += ids[0].len();
+        }
+        assert!(refused > 20 && operators[0].spilled() > 0, "{window:?}: {refused}");
+        let [given, wanted] = operators.each_mut().map(|o| sorted(&all_due(o, i64::MAX)));
+        assert!(given == wanted && given.len() > 100, "{window:?}");
+    }
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_an_error_and_state_is_as_it_was() {
     let mut spec = spilling(TUMBLE, &["count"], 200_000);
     spec.spill = Some(Arc::from(std::path::Path::new("/dev/null/spill")));
