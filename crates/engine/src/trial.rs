@@ -141,6 +141,8 @@ pub fn play(
             line.restore(&state)?;
         }
     }
+    // Whatever was spilled there has no name, so that it is empty, if it is there.
+    drop(std::fs::remove_dir(own_spill_folder()));
     Ok(played)
 }
 
