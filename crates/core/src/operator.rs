@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,6 +181,9 @@ pub struct Windows {
     pub threads: usize,
     /// What becomes of rows that come later than that.
     pub late: Late,
+    /// State that is more than `state_bytes` is spilled to files in this folder, which may not be there yet; without
+    /// one the view stops at the bound.
+    pub spill: Option<Arc<Path>>,
 }
 
 /// What becomes of rows that come too late for their windows.
@@ -200,6 +204,7 @@ impl Default for Windows {
             state_bytes: 1 << 30,
             threads: 1,
             late: Late::default(),
+            spill: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Opens the queue of a run, and waits a little for what holds it only for a moment.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,33 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest wait between two tries.
 const WAIT_MAX: Duration = Duration::from_millis(400);
 
+/// Where state of windows is spilled to. Nothing that lies there outlives the process.
+pub(crate) fn spill_folder(opener: &dyn QueueOpener) -> PathBuf {
+    match opener.folder() {
+        Some(folder) => folder.join("spill"),
+        None => own_spill_folder(),
+    }
+}
+
+/// The same where there is no folder of a queue.
+pub(crate) fn own_spill_folder() -> PathBuf {
+    std::env::temp_dir().join(format!("millstream-spill-{}", std::process::id()))
+}
+
+/// Empties that: a process that ended amid making a file may have left it.
+pub(crate) fn sweep(opener: &dyn QueueOpener) -> Result<()> {
+    let folder = spill_folder(opener);
+    match std::fs::remove_dir_all(&folder) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::stop(format!(
+            "`{}` cannot be emptied",
+            folder.display()
+        ))
+        .fix("remove it: state of windows is spilled there, and nobody needs what is left of it")
+        .because(e)),
+        _ => Ok(()),
+    }
+}
+
 /// The queue, opened for a run.
 pub(crate) async fn open(opener: &dyn QueueOpener, pipeline: &str) -> Result<Arc<dyn Queue>> {
     let mut back_off = BackOff::new(pipeline, WAIT_MAX);
@@ -24,6 +53,7 @@ pub(crate) async fn open(opener: &dyn QueueOpener, pipeline: &str) -> Result<Arc
         let held = match opener.open().await {
             // Several processes may have it at once, so that nobody holds it; and a server that is away is told of.
             Err(error) if error.remedy() == Remedy::Retry && !opener.shared() => error,
+            Ok(queue) => return sweep(opener).map(|()| queue),
             other => return other,
         };
         if began.elapsed() >= PATIENCE || runs_already(opener).await {
@@ -64,7 +94,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use async_trait::async_trait;

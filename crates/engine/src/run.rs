@@ -193,7 +193,7 @@ impl Engine {
             within: limits.stop_within.0,
         })
         .await;
-        drop(counting);
+        drop((counting, opening::sweep(opener.as_ref())));
         let closing = closing(ended, &shared, &queue).await;
         if let Err(e) = queue.close().await {
             tracing::warn!(error = %e, "queue did not close well");

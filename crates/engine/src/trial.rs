@@ -28,6 +28,7 @@ use crate::dead_letters::DeadLetter;
 use crate::grind::Progress;
 use crate::line::{Blueprint, Ground, Line, view_errors};
 use crate::lookup::{GivenRows, Lookups};
+use crate::opening::own_spill_folder;
 use crate::remember::State;
 
 /// How a test is played.
@@ -41,6 +42,8 @@ pub struct Manner {
     pub order: Option<u64>,
     /// So many threads share the keys of windows; when the line is built anew, another number from 1 to [`Manner::THREADS_MAX`].
     pub threads: usize,
+    /// Views that may spill have no room, so that nearly all their state lies on disk.
+    pub spill: bool,
 }
 
 impl Manner {
@@ -48,7 +51,8 @@ impl Manner {
     pub const THREADS_MAX: usize = 3;
 
     /// All of a source in one block, on one thread.
-    pub const PLAIN: Self = Self { cut: None, restarts: false, order: None, threads: 1 };
+    pub const PLAIN: Self =
+        Self { cut: None, restarts: false, order: None, threads: 1, spill: false };
 }
 
 /// What came out.
@@ -129,7 +133,13 @@ pub fn play(
     tables.extend(late);
     let build = |threads: usize| {
         let mut views = pipeline.views.clone();
-        views.iter_mut().for_each(|view| view.windows.threads = threads);
+        for view in &mut views {
+            view.windows.threads = threads;
+            if let Some(folder) = &mut view.windows.spill {
+                *folder = own_spill_folder().into();
+                view.windows.state_bytes = if manner.spill { 1 } else { view.windows.state_bytes };
+            }
+        }
         let blueprint = Blueprint {
             sources: cast.feeds(pipeline),
             lookups: Lookups::of_rows(cast.lookups.clone()),
@@ -152,6 +162,8 @@ pub fn play(
             line.restore(&state)?;
         }
     }
+    // Whatever was spilled there has no name, so that it is empty, if it is there.
+    drop(std::fs::remove_dir(own_spill_folder()));
     Ok(played)
 }
 

@@ -334,6 +334,12 @@ fn ready(
         let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
         return Err(vec![Complaint::new(None, error)]);
     }
+    if view.windows.spill.is_some() && !grown.iter().any(|g| g.spec.spills()) {
+        let what =
+            "the view has `at_bound: spill`, and no windows with keys whose state could be spilled";
+        let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
+        return Err(vec![Complaint::new(None, error)]);
+    }
     let complain = |e: DataFusionError| vec![Complaint::new(None, translate(&e, None))];
     let last = chains.iter().find(|c| c.to.is_none());
     let schema = last.map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());

@@ -89,7 +89,7 @@ impl ViewOperator {
         let Some(node) = upto.last_mut() else { return Ok(false) };
         let rows = match node.left.take() {
             Some(left) => left,
-            None => match node.aggregator.due(watermark).map_err(|e| stop(&e))? {
+            None => match node.aggregator.due(watermark).map_err(stop)? {
                 Some(batch) => {
                     // A window that ends only now ends after all that closed before, so no row of it is late for
                     // the next aggregation, whatever the watermark before was.
@@ -208,7 +208,7 @@ impl Operator for ViewOperator {
             out.insert(WHOLE_FROM.into(), Some(Bytes::copy_from_slice(&at.0.to_le_bytes())));
         }
         for (number, node) in self.nodes.iter_mut().enumerate() {
-            node.aggregator.snapshot(&format!("{number}/"), out);
+            node.aggregator.snapshot(&format!("{number}/"), out)?;
         }
         Ok(())
     }
@@ -282,8 +282,7 @@ fn deliver(
         return Ok(());
     };
     for rows in made {
-        let Taken { absorbed, late, refused } =
-            node.aggregator.take(&rows).map_err(|e| stop(&e))?;
+        let Taken { absorbed, late, refused } = node.aggregator.take(&rows).map_err(stop)?;
         out.account.absorbed += absorbed;
         for rows in late {
             out.account.late += rows.len() as u64;
@@ -300,8 +299,9 @@ fn deliver(
 }
 
 /// An error of an aggregation as one of the view: it is no row's alone.
-fn stop(e: &DataFusionError) -> Error {
-    if let DataFusionError::External(inner) = crate::complain::root(e)
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn stop(e: DataFusionError) -> Error {
+    if let DataFusionError::External(inner) = crate::complain::root(&e)
         && let Some(own) = inner.downcast_ref::<Error>()
     {
         let error = Error::new(own.remedy(), own.what());
@@ -310,7 +310,7 @@ fn stop(e: &DataFusionError) -> Error {
             None => error,
         };
     }
-    Error::stop(reason(e))
+    Error::stop(reason(&e))
 }
 
 impl Port {

@@ -19,6 +19,7 @@ use super::{
     LookupMode, LookupPart, OnFailure, Pipeline, Place, QueuePart, Role, SinkPart, SourcePart,
     Surroundings,
 };
+use crate::opening::spill_folder;
 
 struct Building<'a> {
     tree: &'a Tree,
@@ -107,7 +108,9 @@ fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: Fil
         part.wanted = options.promise.map(Into::into);
     }
     let threads = shape.limits.threads();
-    let views = shape.views.0.into_iter().map(|(name, view)| view.named(name, threads)).collect();
+    let spill = spill_folder(queue.opener.as_ref()).into();
+    let views = shape.views.0.into_iter();
+    let views = views.map(|(name, view)| view.named(name, threads, &spill)).collect();
     Pipeline {
         name,
         file: None,

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use millstream_core::fields::{Bytes, Span};
 use millstream_core::operator::{Late, View, Windows};
@@ -24,12 +26,26 @@ pub(super) struct ViewOptions {
     /// the sinks with `rows: VIEW.late`, as they came, with all columns of what the view reads.
     #[serde(default)]
     late: Late,
-    /// The most bytes of state that the windows of this view may hold; at the bound the pipeline stops and says so.
+    /// The most bytes of state that the windows of this view may hold in memory.
     #[serde(default = "state_bytes")]
     state_bytes: Bytes,
+    /// What happens at that bound: the pipeline stops and says so, or what is more is spilled to disk.
+    #[serde(default)]
+    at_bound: AtBound,
 }
 
-const FIELDS: &[&str] = &["sql", "allowed_lateness", "late", "state_bytes"];
+/// What happens when state would be more than its bound.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AtBound {
+    /// The pipeline stops, and goes on once there is room.
+    #[default]
+    Stop,
+    /// State goes to files, and comes back when it is needed. Rows of a window come out in another order.
+    Spill,
+}
+
+const FIELDS: &[&str] = &["sql", "allowed_lateness", "late", "state_bytes", "at_bound"];
 
 fn state_bytes() -> Bytes {
     Bytes(1 << 30)
@@ -40,11 +56,12 @@ fn state_bytes() -> Bytes {
 pub(super) struct ViewShape(ViewOptions);
 
 impl ViewShape {
-    /// The view.
-    pub(super) fn named(self, name: String, threads: usize) -> View {
-        let ViewOptions { sql, allowed_lateness, late, state_bytes } = self.0;
+    /// The view. What it spills goes to this folder.
+    pub(super) fn named(self, name: String, threads: usize, folder: &Arc<Path>) -> View {
+        let ViewOptions { sql, allowed_lateness, late, state_bytes, at_bound } = self.0;
         let (allowed_lateness, state_bytes) = (allowed_lateness.0, state_bytes.0);
-        let windows = Windows { allowed_lateness, state_bytes, threads, late };
+        let spill = matches!(at_bound, AtBound::Spill).then(|| folder.clone());
+        let windows = Windows { allowed_lateness, state_bytes, threads, late, spill };
         View { name, sql, windows }
     }
 }
@@ -65,6 +82,7 @@ impl<'de> Deserialize<'de> for ViewShape {
                     allowed_lateness: Span::default(),
                     late: Late::default(),
                     state_bytes: state_bytes(),
+                    at_bound: AtBound::default(),
                 };
                 Ok(ViewShape(options))
             }

@@ -16,6 +16,7 @@ use super::keys::Keys;
 use super::part::{Aside, Part, part_of};
 use super::spans::{MOMENT_MAX, SPAN_MAX};
 use super::spec::{Aggregation, Window};
+use super::spill::{ALONE, PARTS, Spill};
 use super::states::Plan;
 use super::workers::Workers;
 use crate::complain::reason;
@@ -47,6 +48,8 @@ pub(crate) struct Aggregator {
     pub(super) layout: String,
     /// Chunks of parts that there are no more.
     pub(super) gone: Vec<String>,
+    /// Where state may lie in files.
+    pub(super) spill: Option<Spill>,
 }
 
 /// Fewer rows are worked on by one thread: to call others would take longer.
@@ -68,10 +71,15 @@ impl Aggregator {
         let keys = Keys::new(spec.keys.iter().map(|(_, field)| field.clone()).collect())?;
         let plans = spec.aggregates.iter().map(|a| Plan::new(a, &spec.input));
         let shape = Arc::new(Shape { keys, plans: plans.collect::<Result<_>>()? });
-        let count = if spec.keys.is_empty() { 1 } else { spec.threads.max(1) };
+        let spill = Spill::new(&spec)?;
+        let count = match (&spill, spec.keys.is_empty()) {
+            (Some(_), _) => PARTS,
+            (None, true) => 1,
+            (None, false) => spec.threads.max(1),
+        };
         let parts = (0..count).map(|_| Part::new(&spec, &shape)).collect();
         let layout = layout(&spec);
-        Ok(Self { spec, shape, parts, workers, giving: None, layout, gone: vec![] })
+        Ok(Self { spec, shape, parts, workers, giving: None, layout, gone: vec![], spill })
     }
 
     /// Takes rows in. When the bound of state would be passed, it fails before any of them is taken.
@@ -82,9 +90,15 @@ impl Aggregator {
         }
         let mut taken = Taken::default();
         let read = self.read(rows, &mut taken)?;
-        let shares: Vec<_> = read.iter().map(|(batch, skip)| self.share(batch, skip)).collect();
+        let mut shares: Vec<_> = read.iter().map(|(batch, skip)| self.share(batch, skip)).collect();
         let batches: Vec<_> = read.into_iter().map(|(batch, _)| batch).collect();
-        self.bounded(&batches, &shares)?;
+        let came = shares.iter().flatten().map(Vec::len).sum::<usize>();
+        let mut waited = vec![];
+        if self.spill.is_some() {
+            waited = self.make_room(&batches, &mut shares)?;
+        } else {
+            self.bounded(&batches, &shares)?;
+        }
         let worked = shares.iter().flatten().map(Vec::len).sum::<usize>();
         let batches = Arc::new(batches);
         let lent = batches.clone();
@@ -97,9 +111,10 @@ impl Aggregator {
             asides.collect::<Result<Vec<_>>>()
         });
         let mut asides = asides.into_iter().collect::<Result<Vec<_>>>()?;
-        taken.absorbed = worked as u64;
+        taken.absorbed = came as u64;
         for (number, batch) in batches.iter().enumerate() {
-            let (mut late, mut refused) = (vec![], vec![]);
+            let Aside { mut late, mut refused } =
+                waited.get_mut(number).map(std::mem::take).unwrap_or_default();
             for aside in asides.iter_mut().filter_map(|part| part.get_mut(number)) {
                 late.append(&mut aside.late);
                 refused.append(&mut aside.refused);
@@ -124,8 +139,16 @@ impl Aggregator {
         spread: bool,
         act: impl Fn(usize, &mut Part) -> T + Send + Sync + 'static,
     ) -> Vec<T> {
-        if spread && self.parts.len() > 1 {
-            return self.workers.each(&mut self.parts, act);
+        if spread && self.parts.len() > 1 && self.spec.threads > 1 {
+            let each = self.parts.len().div_ceil(self.spec.threads);
+            let mut all = std::mem::take(&mut self.parts).into_iter().enumerate();
+            let lists = std::iter::from_fn(|| Some(all.by_ref().take(each).collect::<Vec<_>>()));
+            let mut lists: Vec<_> = lists.take_while(|list| !list.is_empty()).collect();
+            let done = self.workers.each(&mut lists, move |_, list| {
+                list.iter_mut().map(|(number, part)| act(*number, part)).collect::<Vec<_>>()
+            });
+            self.parts = lists.into_iter().flatten().map(|(_, part)| part).collect();
+            return done.into_iter().flatten().collect();
         }
         self.parts.iter_mut().enumerate().map(|(number, part)| act(number, part)).collect()
     }
@@ -180,7 +203,7 @@ impl Aggregator {
     fn bounded(&self, batches: &[Batch], shares: &[Vec<Vec<u32>>]) -> Result<()> {
         let values: usize = batches.iter().map(Batch::bytes).sum();
         let held = self.held() + values;
-        let bound = usize::try_from(self.spec.state_bytes).unwrap_or(usize::MAX);
+        let bound = self.bound();
         let own = |part: usize| shares.iter().filter_map(move |shares| shares.get(part));
         let parts = || self.parts.iter().enumerate();
         let most = parts().map(|(n, part)| part.growth_max(own(n).map(Vec::len).sum()));
@@ -197,6 +220,12 @@ impl Aggregator {
         if held + growth(false) <= bound || held + growth(true) <= bound {
             return Ok(());
         }
+        Err(self.full())
+    }
+
+    /// What is said at the bound.
+    pub(super) fn full(&self) -> DataFusionError {
+        let bound = self.spec.state_bytes;
         let groups = self.parts.iter().map(Part::len).sum::<usize>();
         let panes = self.parts.iter().flat_map(Part::panes).collect::<BTreeSet<_>>().len();
         let (windows, kind) = match self.spec.window {
@@ -209,13 +238,20 @@ impl Aggregator {
              are open, keys: {}",
             self.shape.keys.names()
         );
+        let spills = match &self.spill {
+            Some(_) => format!(
+                ", and one {PARTS}th of the keys, which has to be in memory at once, is too much alone"
+            ),
+            None => String::new(),
+        };
         let fix = "raise `state_bytes`, or make windows shorter or keys fewer";
-        Err(DataFusionError::External(Box::new(Error::stop(what).fix(fix))))
+        DataFusionError::External(Box::new(Error::stop(what + &spills).fix(fix)))
     }
 
     /// The next rows that are due at this watermark, until there are none.
     pub(crate) fn due(&mut self, watermark: Timestamp) -> Result<Option<RecordBatch>> {
-        self.give(lagging(watermark, self.spec.lag))
+        let watermark = lagging(watermark, self.spec.lag);
+        if self.spill.is_some() { self.give_some(watermark) } else { self.give(watermark) }
     }
 
     /// It begins amid a stream, of which rows before this have gone by unseen. Says from which event time on what it gives is all
@@ -238,12 +274,24 @@ impl Aggregator {
         self.parts.iter().map(Part::changed).sum()
     }
 
-    fn held(&self) -> usize {
-        let giving = self.giving.as_ref().map_or(0, Giving::bytes);
-        self.parts.iter().map(Part::bytes).sum::<usize>() + giving
+    pub(super) fn bound(&self) -> usize {
+        let bound = usize::try_from(self.spec.state_bytes).unwrap_or(usize::MAX);
+        // Some for what a part turns out to need beyond what was expected: where state spills it is at its bound for long.
+        match (&self.spill, &self.spec.spill) {
+            (Some(_), _) => bound - bound / 32,
+            // What has no keys stays in memory.
+            (None, Some(_)) => bound.max(ALONE),
+            (None, None) => bound,
+        }
     }
 
-    /// The bytes of state held now.
+    pub(super) fn held(&self) -> usize {
+        let giving = self.giving.as_ref().map_or(0, Giving::bytes);
+        let parts = self.parts.iter().map(|part| part.bytes() + part.waiting.bytes());
+        parts.sum::<usize>() + giving
+    }
+
+    /// The bytes of state held now, in memory.
     #[cfg_attr(not(test), expect(dead_code, reason = "no seam asks yet how much a view holds"))]
     pub(crate) fn bytes(&self) -> u64 {
         self.held() as u64

@@ -2,7 +2,8 @@
 //!
 //! `m` has what the state is for, the number of the next chunk, up to where windows were given, and what is to be given anew; `p<pane>.<run>` and
 //! `s.<run>` the states of some groups; `r<end>` a window that is closed and not yet given. Where several parts share the
-//! keys, the names begin with `<part>of<parts>/`.
+//! keys, the names begin with `<part>of<parts>/`. `b<number>` has rows that wait for parts which lie in files, and `b` says
+//! which of these still do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,21 +19,28 @@ use super::panes::{self, Panes};
 use super::part::{Part, State};
 use super::saved::{VERSION, chunk};
 use super::sessions;
+use super::spill::{Left, is_waiting};
+use crate::view::stop;
 
 /// Chunks of one part, by their names in it.
 type Named<'a> = BTreeMap<&'a str, &'a Bytes>;
 
 impl Aggregator {
     /// Chunks that changed since the last time, under names that begin with `prefix`.
-    pub(crate) fn snapshot(&mut self, prefix: &str, out: &mut Chunks) {
+    ///
+    /// # Errors
+    /// A part that lies in a file cannot be read.
+    pub(crate) fn snapshot(&mut self, prefix: &str, out: &mut Chunks) -> Result<()> {
         out.extend(self.gone.drain(..).map(|name| (format!("{prefix}{name}"), None)));
         let layout = self.layout.clone();
-        let chunks = self.each(true, move |_, part| part.snapshot(&layout));
+        let chunks = self.each(true, move |_, part| part.tell(&layout));
         let count = chunks.len();
         for (number, chunks) in chunks.into_iter().enumerate() {
             let prefix = format!("{prefix}{}", prefix_of(number, count));
-            out.extend(chunks.into_iter().map(|(name, chunk)| (format!("{prefix}{name}"), chunk)));
+            out.extend(chunks?.into_iter().map(|(name, chunk)| (format!("{prefix}{name}"), chunk)));
         }
+        self.tell_waiting(prefix, out);
+        Ok(())
     }
 
     /// Goes back to the state that these chunks have, by their names behind the prefix.
@@ -41,12 +49,19 @@ impl Aggregator {
         chunks: impl Iterator<Item = (&'a str, &'a Bytes)>,
     ) -> Result<()> {
         let mut parts: BTreeMap<(usize, usize), Named<'_>> = BTreeMap::new();
+        let mut waiting = Named::new();
         for (name, chunk) in chunks {
+            if is_waiting(name) {
+                waiting.insert(name, chunk);
+                continue;
+            }
             let (part, own) = part_named(name).ok_or_else(|| unfit(name))?;
             parts.entry(part).or_default().insert(own, chunk);
         }
+        let mut left = Left::read(&waiting).map_err(|e| unfit("b").because(e))?;
         self.giving = None;
-        self.gone.clear();
+        self.gone = std::mem::take(&mut left.names);
+        self.forget_waiting(left.next);
         for part in &mut self.parts {
             *part = Part::new(&self.spec, &self.shape);
         }
@@ -55,19 +70,24 @@ impl Aggregator {
             for ((number, _), chunks) in parts {
                 let part = self.parts.get_mut(number).ok_or_else(|| unfit("m"))?;
                 part.restore(&self.layout, &self.shape, &chunks)?;
+                part.had_waiting(&self.spec, &mut left, number)?;
+                self.make_room_beside(number, 0).map_err(stop)?;
             }
-            return Ok(());
+            return left.is_empty();
         }
         // As many threads shared the keys as there are no more.
         let mut before = vec![];
         for ((number, of), chunks) in parts {
             let mut part = Part::new(&self.spec, &self.shape);
             part.restore(&self.layout, &self.shape, &chunks)?;
+            part.had_waiting(&self.spec, &mut left, number)?;
             before.push(part);
             let prefix = prefix_of(number, of);
             self.gone.extend(chunks.keys().map(|name| format!("{prefix}{name}")));
         }
-        self.share_out(before).map_err(|e| unfit("m").because(e))
+        left.is_empty()?;
+        self.share_out(before).map_err(|e| unfit("m").because(e))?;
+        self.make_room_beside(0, 0).map_err(stop)
     }
 }
 
@@ -85,7 +105,7 @@ fn part_named(name: &str) -> Option<((usize, usize), &str)> {
 
 impl Part {
     /// Chunks that changed since the last time.
-    fn snapshot(&mut self, layout: &str) -> Chunks {
+    pub(super) fn snapshot(&mut self, layout: &str) -> Chunks {
         let mut out = Chunks::new();
         let next = &mut self.next_run;
         match &mut self.state {
@@ -139,7 +159,12 @@ impl Part {
         notes
     }
 
-    fn restore(&mut self, layout: &str, shape: &Arc<Shape>, chunks: &Named<'_>) -> Result<()> {
+    pub(super) fn restore(
+        &mut self,
+        layout: &str,
+        shape: &Arc<Shape>,
+        chunks: &Named<'_>,
+    ) -> Result<()> {
         let mut runs: BTreeMap<Option<i64>, BTreeMap<u32, &[u8]>> = BTreeMap::new();
         for (name, chunk) in chunks {
             let fits = match name.split_at_checked(1) {
@@ -201,14 +226,14 @@ impl Part {
 }
 
 /// The pane and the run of a chunk.
-fn place(name: &str) -> Option<(Option<i64>, u32)> {
+pub(super) fn place(name: &str) -> Option<(Option<i64>, u32)> {
     let (pane, run) = name.split_once('.')?;
     let pane = if pane.is_empty() { None } else { Some(pane.parse().ok()?) };
     Some((pane, u32::from_str_radix(run, 16).ok()?))
 }
 
 /// All groups as one chunk.
-fn whole(groups: &Groups) -> Bytes {
+pub(super) fn whole(groups: &Groups) -> Bytes {
     let all: Vec<_> = (0..short(groups.len())).collect();
     chunk(&all, &mut |some, to| groups.save(some, to))
 }
@@ -228,7 +253,7 @@ impl Panes {
     }
 }
 
-fn unfit(name: &str) -> Error {
+pub(super) fn unfit(name: &str) -> Error {
     Error::stop(format!(
         "the chunk of state `{name}` was not made by this view, or by another version"
     ))

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use arrow::compute::cast;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::interleave::interleave;
 use datafusion_common::Result;
 
 use super::Column;
 use super::aggregator::Aggregator;
+use super::bytes::short;
 use super::groups::Groups;
 use super::keys::unfit;
 use super::part::{Part, State};
@@ -21,6 +23,9 @@ use crate::step::batch_of;
 /// The most rows that are made at once, and about the most bytes.
 const ROWS_MAX: usize = 8192;
 const BYTES_MAX: usize = 4 << 20;
+/// Rows of several parts are put together while there are fewer than these.
+const FEW_ROWS: usize = 1024;
+const FEW_BYTES: usize = 1 << 20;
 /// Windows of fewer groups are put together on one thread.
 const SPREAD_FROM: usize = 4096;
 
@@ -84,17 +89,39 @@ impl Aggregator {
                 }
                 self.given(&giving.of);
             }
-            self.giving = self.open(watermark)?;
+            self.giving = if self.spill.is_some() {
+                self.open_part(watermark)?
+            } else {
+                self.open(watermark)?
+            };
             if self.giving.is_none() {
-                for part in &mut self.parts {
-                    match &mut part.state {
-                        State::Panes(panes) => panes.end(watermark),
-                        State::Sessions(sessions) => sessions.forget(),
+                for number in 0..self.parts.len() {
+                    if self.parts.get(number).is_some_and(|part| part.goes(watermark)) {
+                        self.load(number, false)?;
+                    }
+                    match self.parts.get_mut(number).map(|part| &mut part.state) {
+                        Some(State::Panes(panes)) => panes.end(watermark),
+                        Some(State::Sessions(sessions)) => sessions.forget(),
+                        None => {}
                     }
                 }
                 return Ok(None);
             }
         }
+    }
+
+    /// The same where parts are given one by one: so many rows that it is worth it.
+    pub(super) fn give_some(&mut self, watermark: i64) -> Result<Option<RecordBatch>> {
+        let Some(first) = self.give(watermark)? else { return Ok(None) };
+        let (mut rows, mut bytes) = (first.num_rows(), first.get_array_memory_size());
+        let mut all = vec![first];
+        while rows < FEW_ROWS && bytes < FEW_BYTES {
+            let Some(next) = self.give(watermark)? else { break };
+            rows += next.num_rows();
+            bytes += next.get_array_memory_size();
+            all.push(next);
+        }
+        Ok(Some(concat_batches(&self.spec.schema, &all)?))
     }
 
     /// Finds what is to be given next.
@@ -121,6 +148,30 @@ impl Aggregator {
         let key = |place: Place| Some(groups(&self.parts, &of, place.part)?.key(place.group));
         let order = in_order(orders, key);
         Ok(Some(Giving { order, at: 0, of }))
+    }
+
+    /// Finds what is to be given next, of one part: windows come one after the other, and their rows part by part.
+    fn open_part(&mut self, watermark: i64) -> Result<Option<Giving>> {
+        loop {
+            let next = self.parts.iter().enumerate();
+            let next = next.filter_map(|(number, part)| Some((part.next(watermark)?, number)));
+            let Some((end, number)) = next.min() else { return Ok(None) };
+            let Some(part) = self.parts.get_mut(number) else { return Ok(None) };
+            if part.away.is_some() {
+                // Once the rows that wait for it are in, its next window may be a later one.
+                self.load(number, false)?;
+                continue;
+            }
+            let (source, order) = part.open(end)?;
+            let place = |group| Place { part: short(number), group };
+            let order = order.into_iter().map(place).collect();
+            let mut sources: Vec<_> = self.parts.iter().map(|_| None).collect();
+            if let Some(own) = sources.get_mut(number) {
+                *own = source;
+            }
+            self.make_room_beside(number, 0)?;
+            return Ok(Some(Giving { order, at: 0, of: Of::Window { end, sources } }));
+        }
     }
 
     /// As many rows as should be made at once.

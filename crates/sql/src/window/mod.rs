@@ -8,9 +8,14 @@
 //! Time is cut into panes, each wholly in a window or wholly outside of it (`spans`). A row goes into one pane, where its
 //! key has a number (`keys`, `groups`), and each aggregate a column of states by that number (`states`). A window is its
 //! panes put together (`tree`), always in the same way, so that floats come out the same. Sessions, which rows make, are
-//! kept apart (`sessions`). Keys are shared among parts, each looked after by a thread (`part`, `workers`). A snapshot has the groups that changed (`saved`, `chunks`).
+//! kept apart (`sessions`). Keys are shared among parts, each looked after by a thread (`part`, `workers`). A snapshot has
+//! the groups that changed (`saved`, `chunks`).
+//!
+//! Where the view may spill, parts that do not fit into memory lie in files (`away`, `scratch`), and rows for them wait
+//! until there are many (`waiting`, `spill`).
 
 mod aggregator;
+mod away;
 mod batch;
 mod bytes;
 mod chunks;
@@ -21,12 +26,15 @@ mod lane;
 mod panes;
 mod part;
 mod saved;
+mod scratch;
 mod sessions;
 mod share_out;
 mod spans;
 mod spec;
+mod spill;
 mod states;
 mod tree;
+mod waiting;
 mod workers;
 
 pub(crate) use aggregator::{Aggregator, Taken};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 
+use super::away::{Away, Store};
 use super::batch::Batch;
 use super::emit::Source;
 use super::groups::{Groups, Shape};
@@ -13,6 +14,7 @@ use super::panes::Panes;
 use super::sessions::Sessions;
 use super::spans::Spans;
 use super::spec::{Aggregation, Window};
+use super::waiting::Waiting;
 
 pub(super) struct Part {
     pub state: State,
@@ -20,6 +22,12 @@ pub(super) struct Part {
     pub next_run: u32,
     /// What the last snapshot had beside groups.
     pub notes: Vec<u8>,
+    /// It lies in a file; `state` has no groups then, and says up to where windows were given.
+    pub away: Option<Away>,
+    /// Its chunks that a checkpoint does not have yet, and its file.
+    pub store: Store,
+    /// Rows that wait for it to come back.
+    pub waiting: Waiting,
 }
 
 pub(super) enum State {
@@ -52,7 +60,8 @@ impl Part {
             }
             (_, None) => State::Sessions(Box::new(Sessions::new(1, lateness, shape))),
         };
-        Self { state, next_run: 0, notes: vec![] }
+        let (store, waiting) = (Store::default(), Waiting::default());
+        Self { state, next_run: 0, notes: vec![], away: None, store, waiting }
     }
 
     /// Takes rows in.
@@ -116,15 +125,19 @@ impl Part {
 
     /// How many groups there are.
     pub(super) fn len(&self) -> usize {
+        if let Some(away) = &self.away {
+            return away.groups;
+        }
         match &self.state {
             State::Panes(panes) => panes.panes.values().map(Groups::len).sum(),
             State::Sessions(sessions) => sessions.len(),
         }
     }
 
+    /// What it holds in memory.
     pub(super) fn bytes(&self) -> usize {
         match &self.state {
-            State::Panes(panes) => panes.bytes(),
+            State::Panes(panes) => panes.bytes() + self.away.as_ref().map_or(0, Away::bytes),
             State::Sessions(sessions) => sessions.bytes(),
         }
     }
@@ -139,6 +152,9 @@ impl Part {
 
     /// The first moments of panes; none of sessions.
     pub(super) fn panes(&self) -> BTreeSet<i64> {
+        if let Some(away) = &self.away {
+            return away.panes.keys().copied().collect();
+        }
         match &self.state {
             State::Panes(panes) => panes.panes.keys().copied().collect(),
             State::Sessions(_) => BTreeSet::new(),

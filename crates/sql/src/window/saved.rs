@@ -188,6 +188,15 @@ impl Saved {
         self.runs_of.len()
     }
 
+    /// A run as a chunk again. Of a group that a later run has too the state is another than it was, and does not count.
+    pub(super) fn again(
+        &self,
+        number: u32,
+        mut save: impl FnMut(&[u32], &mut Vec<u8>),
+    ) -> Option<Bytes> {
+        Some(chunk(&self.runs.get(&number)?.groups, &mut save))
+    }
+
     /// What was written, from the chunks of all runs, of which a later one has what is newer.
     pub(super) fn read<'a>(chunks: &BTreeMap<u32, &'a [u8]>) -> Option<(Self, Vec<Written<'a>>)> {
         let mut saved = Self::default();

@@ -1,5 +1,6 @@
 //! What a windowed aggregation does.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::{FieldRef, SchemaRef};
@@ -88,4 +89,13 @@ pub(crate) struct Aggregation {
     pub whole_from: i64,
     /// Keys are shared among so many threads.
     pub threads: usize,
+    /// What does not fit into `state_bytes` goes to files in this folder; without one it fails there.
+    pub spill: Option<Arc<Path>>,
+}
+
+impl Aggregation {
+    /// Whether state may lie in files: the groups of some keys together, so that there have to be keys.
+    pub(crate) fn spills(&self) -> bool {
+        self.spill.is_some() && !self.keys.is_empty()
+    }
 }

@@ -55,6 +55,7 @@ impl Lower<'_> {
         };
         if session {
             self.keyed_by_session(aggregate, &facts, &cut)?;
+            self.stays_in_memory()?;
         }
         let before = std::mem::replace(&mut self.grouped, !in_place);
         let window = if again { cut.window.again() } else { cut.window };
@@ -86,6 +87,7 @@ impl Lower<'_> {
             state_bytes: self.windows.state_bytes,
             whole_from: i64::MIN,
             threads: self.windows.threads,
+            spill: self.windows.spill.clone(),
         };
         let (explain, state) = (made.explain(&spec, &between.times), made.state(&spec)?);
         self.grown.push(Grown { spec, explain, state, names: made.names() });
@@ -224,6 +226,17 @@ impl Lower<'_> {
             return Err(said_at(what, fix, AT));
         }
         Ok(())
+    }
+
+    /// Refuses to spill sessions.
+    fn stays_in_memory(&self) -> Result<()> {
+        if self.windows.spill.is_none() {
+            return Ok(());
+        }
+        let what = "sessions cannot be spilled to disk: whether a row is late for its session depends on all rows of its key, so that no row could wait until its key is read back";
+        let fix =
+            "leave out `at_bound: spill`, and give `state_bytes` the room that open sessions need";
+        Err(said_at(what, fix, AT))
     }
 
     /// Refuses answers that may be others when rows are made again: state is made of them.

@@ -270,9 +270,14 @@ impl Made {
             0 => String::new(),
             late => format!(" and {} of `allowed_lateness` more", span::show(late)),
         };
+        let bytes = millstream_core::fields::Bytes(spec.state_bytes);
+        let bound = if spec.spills() {
+            format!("{bytes} at most in memory (`state_bytes`), more on disk (`at_bound: spill`)")
+        } else {
+            format!("{bytes} at most (`state_bytes`)")
+        };
         lines.push(format!(
-            "keep a state for each {group} until event time has passed the window's end{late}, {} at most (`state_bytes`)",
-            millstream_core::fields::Bytes(spec.state_bytes)
+            "keep a state for each {group} until event time has passed the window's end{late}, {bound}"
         ));
         let all = self.aggregates.iter().filter(|a| a.keeps_all()).map(|a| a.shown.as_str());
         let all = all.collect::<Vec<_>>();

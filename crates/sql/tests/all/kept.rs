@@ -1,6 +1,7 @@
 //! What a view says of the state it keeps: what it is made for, and by which columns a row takes another's place.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,6 +115,30 @@ fn the_bound_of_state_may_change_and_is_told() {
     let planned = planned(bound);
     assert_eq!(planned.state.unwrap(), state(MINUTES));
     assert!(planned.explain.contains("5 MiB at most"), "{}", planned.explain);
+}
+
+#[test]
+fn what_spills_is_told_and_only_windows_with_keys_that_are_no_sessions_can() {
+    let spilling = |sql: &str| {
+        let mut spills = view("v", sql);
+        spills.windows.spill = Some(Path::new("/nowhere").into());
+        spills
+    };
+    let windows = planned(spilling(MINUTES));
+    assert_eq!(windows.state.unwrap(), state(MINUTES));
+    let told = "1 GiB at most in memory (`state_bytes`), more on disk (`at_bound: spill`)";
+    assert!(windows.explain.contains(told), "{}", windows.explain);
+    let session = "SELECT window_start, window_end, sensor, count(*) AS n \
+        FROM SESSION(readings, ts, INTERVAL '1 minute', sensor) GROUP BY window_start, window_end, sensor";
+    let none = "SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start";
+    for (sql, why) in [
+        (session, "sessions cannot be spilled to disk"),
+        (none, "no windows with keys whose state could be spilled"),
+        ("SELECT id FROM readings", "no windows with keys whose state could be spilled"),
+    ] {
+        let errors = plan(&inputs(), &[spilling(sql)], &[]).errors;
+        assert!(errors[0].error.to_string().contains(why), "{sql}: {:?}", errors[0].error);
+    }
 }
 
 #[test]

@@ -101,7 +101,8 @@ impl Test {
         test: &TestPart,
     ) -> Result<Verdict, Failure> {
         let mut verdict = Verdict { name: test.name.clone(), played: 0, failed: None };
-        for manner in self.manners(trial::expects_late(pipeline, test)) {
+        let spills = pipeline.views.iter().any(|view| view.windows.spill.is_some());
+        for manner in self.manners(trial::expects_late(pipeline, test), spills) {
             let played = trial::play(pipeline, registry, plain, test, manner)?;
             verdict.played += 1;
             let differences = compare::all(test, &played, manner.order.is_none())?;
@@ -114,19 +115,25 @@ impl Test {
     }
 
     /// As it stands first, so that what is wrong anyway is told in the plainest way.
-    fn manners(&self, late: bool) -> Vec<Manner> {
+    fn manners(&self, late: bool, spills: bool) -> Vec<Manner> {
         let mut manners = vec![Manner::PLAIN];
         manners.extend([2, 3].map(|threads| Manner { threads, ..Manner::PLAIN }));
         for (cut, threads) in [(1, 1), (2, 2), (7, 3)] {
             let plain = Manner { cut: Some(cut), threads, ..Manner::PLAIN };
             manners.extend([false, true].map(|restarts| Manner { restarts, ..plain }));
         }
+        if spills {
+            let plain = Manner { spill: true, ..Manner::PLAIN };
+            manners.extend([plain, Manner { cut: Some(2), ..plain }]);
+            manners.push(Manner { cut: Some(3), restarts: true, threads: 2, ..plain });
+        }
         // Rows that are late by intent would not be so in another order.
         if !late {
             for seed in self.seed..self.seed + ORDERS {
                 let order = Some(seed);
                 manners.push(Manner { order, ..Manner::PLAIN });
-                manners.push(Manner { cut: Some(3), restarts: true, order, threads: 2 });
+                let cut = Some(3);
+                manners.push(Manner { cut, restarts: true, order, threads: 2, spill: spills });
             }
         }
         manners
@@ -157,6 +164,7 @@ impl Verdict {
                 "restarts": manner.restarts,
                 "seed": manner.order,
                 "threads": manner.threads,
+                "spill": manner.spill,
                 "differences": differences.iter().map(Difference::to_json).collect::<Vec<_>>(),
             })
         });
@@ -178,6 +186,9 @@ fn told(manner: &Manner) -> String {
     }
     if manner.threads > 1 {
         words.push(format!("on {} threads", manner.threads));
+    }
+    if manner.spill {
+        words.push("with state on disk".to_owned());
     }
     if words.is_empty() { "as it stands".to_owned() } else { words.join(", ") }
 }

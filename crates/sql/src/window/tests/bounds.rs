@@ -17,7 +17,7 @@ use super::super::{Aggregation, Aggregator, Taken, Window};
 use super::{aggregation, input};
 
 /// Rows with a time, a key and a number, the watermark before all of them being the same.
-fn rows(of: &[(i64, i64, i64)], watermark: i64) -> Rows {
+pub(super) fn rows(of: &[(i64, i64, i64)], watermark: i64) -> Rows {
     let input = input();
     let columns = input.fields().iter().map(|field| match field.name().as_str() {
         "ts" => Arc::new(of.iter().map(|r| Some(r.0)).collect::<TimestampMicrosecondArray>()) as _,
@@ -30,12 +30,12 @@ fn rows(of: &[(i64, i64, i64)], watermark: i64) -> Rows {
     Rows { batch, origin: origin.with_watermarks(vec![Timestamp(watermark); of.len()].into()) }
 }
 
-fn all_due(operator: &mut Aggregator, watermark: i64) -> Vec<RecordBatch> {
+pub(super) fn all_due(operator: &mut Aggregator, watermark: i64) -> Vec<RecordBatch> {
     std::iter::from_fn(|| operator.due(Timestamp(watermark)).unwrap()).collect()
 }
 
 /// The first row of what is due: start, keys and results as numbers.
-fn due(operator: &mut Aggregator, watermark: i64) -> Vec<Vec<Option<i64>>> {
+pub(super) fn due(operator: &mut Aggregator, watermark: i64) -> Vec<Vec<Option<i64>>> {
     let mut found = vec![];
     for batch in all_due(operator, watermark) {
         for row in 0..batch.num_rows() {
@@ -129,7 +129,7 @@ fn at_the_bound_of_state_nothing_of_a_batch_is_taken() {
         assert!(error.contains(&format!("{taken} groups")), "{error}");
         assert!(error.contains("keys: `k`") && error.contains("raise `state_bytes`"), "{error}");
         let mut chunks = Chunks::new();
-        operator.snapshot("", &mut chunks);
+        operator.snapshot("", &mut chunks).unwrap();
         spec.state_bytes = 1 << 20;
         let mut operator = Aggregator::new(spec, Arc::default()).unwrap();
         operator.restore(chunks.iter().map(|(n, c)| (n.as_str(), c.as_ref().unwrap()))).unwrap();
@@ -158,13 +158,13 @@ fn rows_come_in_pieces_by_key() {
 
 /// A store of chunks, as a checkpoint has them.
 #[derive(Default)]
-struct Store(BTreeMap<String, Bytes>);
+pub(super) struct Store(pub BTreeMap<String, Bytes>);
 
 impl Store {
     /// Takes a snapshot; gives the bytes written.
-    fn snapshot(&mut self, operator: &mut Aggregator) -> usize {
+    pub(super) fn snapshot(&mut self, operator: &mut Aggregator) -> usize {
         let mut chunks = Chunks::new();
-        operator.snapshot("", &mut chunks);
+        operator.snapshot("", &mut chunks).unwrap();
         let mut written = 0;
         for (name, chunk) in chunks {
             match chunk {
@@ -182,7 +182,7 @@ impl Store {
         self.0.values().map(Bytes::len).sum()
     }
 
-    fn restored(&self, spec: &Aggregation) -> Aggregator {
+    pub(super) fn restored(&self, spec: &Aggregation) -> Aggregator {
         let mut operator = Aggregator::new(spec.clone(), Arc::default()).unwrap();
         operator.restore(self.0.iter().map(|(n, c)| (n.as_str(), c))).unwrap();
         operator

@@ -5,8 +5,10 @@ mod log;
 mod model;
 mod random;
 mod speed;
+mod spill;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
@@ -113,6 +115,7 @@ pub(super) fn aggregation(window: Window, keys: &[&str], aggregates: &[&str]) ->
         state_bytes: 1 << 30,
         whole_from: i64::MIN,
         threads: 1,
+        spill: None,
     }
 }
 
@@ -123,6 +126,8 @@ pub(super) struct Ran {
     pub rows: Vec<RecordBatch>,
     pub late: Vec<String>,
     pub refused: Vec<(String, String)>,
+    /// The most bytes that lay in files.
+    pub spilled: u64,
 }
 
 /// How frames are run.
@@ -134,20 +139,34 @@ pub(super) struct Way<'a> {
     pub restored: bool,
     /// How many threads share the keys: the first at first, the next after it was restored.
     pub threads: &'a [usize],
+    /// State may spill, at this bound.
+    pub bound: Option<u64>,
 }
 
 /// Frames as they are, on one thread.
-pub(super) const STRAIGHT: Way<'_> = Way { cut: usize::MAX / 2, restored: false, threads: &[1] };
+pub(super) const STRAIGHT: Way<'_> =
+    Way { cut: usize::MAX / 2, restored: false, threads: &[1], bound: None };
+
+/// Where state is spilled to.
+pub(super) fn folder() -> Arc<Path> {
+    std::env::temp_dir().join("millstream-window-tests").into()
+}
 
 /// Runs frames.
 pub(super) fn run(spec: &Aggregation, frames: &[Frame], way: Way<'_>) -> Ran {
+    let mut spec = spec.clone();
+    if let Some(bound) = way.bound {
+        (spec.state_bytes, spec.spill) = (bound, Some(folder()));
+    }
     let mut threads = way.threads.iter().cycle().copied();
     let mut next = || Aggregation { threads: threads.next().unwrap(), ..spec.clone() };
     let (cut, restored) = (way.cut, way.restored);
     let mut operator = Aggregator::new(next(), Arc::default()).unwrap();
     let mut state: BTreeMap<String, Bytes> = BTreeMap::new();
-    let mut ran = Ran { rows: vec![], late: vec![], refused: vec![] };
-    for frame in frames {
+    let mut ran = Ran { rows: vec![], late: vec![], refused: vec![], spilled: 0 };
+    for (number, frame) in frames.iter().enumerate() {
+        // A file outlives snapshots, and not a restart.
+        let back = way.bound.is_none() || cut == 1 || number % 3 == 2;
         let mut rows = frame.rows.len();
         let mut absorbed = 0;
         for part in frame.cut(cut) {
@@ -162,9 +181,10 @@ pub(super) fn run(spec: &Aggregation, frames: &[Frame], way: Way<'_>) -> Ran {
                 ran.refused.push((refused.origin.id(0).to_string(), why));
             }
         }
+        ran.spilled = ran.spilled.max(operator.spilled());
         assert_eq!(absorbed, rows as u64, "every row is absorbed, late or refused");
         if restored {
-            operator = again(next(), operator, &mut state);
+            operator = again(next(), operator, &mut state, back);
         }
         let mut made = vec![];
         while let Some(watermark) = frame.after {
@@ -175,26 +195,30 @@ pub(super) fn run(spec: &Aggregation, frames: &[Frame], way: Way<'_>) -> Ran {
         }
         ran.rows.push(arrow_select::concat::concat_batches(&spec.schema, &made).unwrap());
         if restored {
-            operator = again(next(), operator, &mut state);
+            operator = again(next(), operator, &mut state, back);
         }
     }
     ran.refused.sort();
     ran
 }
 
-/// The operator that goes on with what a snapshot of this one has.
+/// The operator that goes on with what a snapshot of this one has, or this one after it.
 fn again(
     spec: Aggregation,
     mut operator: Aggregator,
     state: &mut BTreeMap<String, Bytes>,
+    back: bool,
 ) -> Aggregator {
     let mut chunks = Chunks::new();
-    operator.snapshot("w/", &mut chunks);
+    operator.snapshot("w/", &mut chunks).unwrap();
     for (name, chunk) in chunks {
         match chunk {
             Some(chunk) => state.insert(name, chunk),
             None => Some(state.remove(&name).expect("a chunk that is there goes")),
         };
+    }
+    if !back {
+        return operator;
     }
     let mut operator = Aggregator::new(spec, Arc::default()).unwrap();
     let chunks = state.iter().map(|(n, c)| (n.strip_prefix("w/").unwrap(), c));
@@ -215,5 +239,20 @@ pub(super) fn same(a: &Ran, b: &Ran, what: &str) {
     assert_eq!(a.refused, b.refused, "{what}");
     for (frame, (a, b)) in a.rows.iter().zip(&b.rows).enumerate() {
         assert_eq!(bits(a), bits(b), "{what}, frame {frame}\n{a:?}\n{b:?}");
+    }
+}
+
+/// The same rows for each window, in whatever order those of one are.
+pub(super) fn same_windows(a: &Ran, b: &Ran, what: &str) {
+    assert_eq!(a.late, b.late, "{what}");
+    assert_eq!(a.refused, b.refused, "{what}");
+    for (frame, (a, b)) in a.rows.iter().zip(&b.rows).enumerate() {
+        for column in [0, 1] {
+            assert_eq!(a.column(column), b.column(column), "{what}, frame {frame}");
+        }
+        let (mut of_a, mut of_b) = (bits(a), bits(b));
+        of_a.sort();
+        of_b.sort();
+        assert_eq!(of_a, of_b, "{what}, frame {frame}\n{a:?}\n{b:?}");
     }
 }

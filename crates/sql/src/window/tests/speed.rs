@@ -11,8 +11,8 @@ use millstream_core::codec::{Origin, Rows};
 use millstream_core::operator::Chunks;
 use millstream_core::record::Offset;
 
-use super::super::{Aggregator, Window};
-use super::{aggregation, input};
+use super::super::{Aggregation, Aggregator, Window};
+use super::{aggregation, folder, input};
 
 const SECOND: i64 = 1_000_000;
 /// A snapshot is taken before so many groups have changed, as the engine does.
@@ -82,7 +82,7 @@ fn speed(case: &Case, full: bool, threads: usize) {
         if number % 1000 == 999 || operator.changed() > CHANGES {
             let at = std::time::Instant::now();
             let mut chunks = Chunks::new();
-            operator.snapshot("", &mut chunks);
+            operator.snapshot("", &mut chunks).unwrap();
             written += chunks.values().flatten().map(bytes::Bytes::len).sum::<usize>();
             let took = at.elapsed().as_secs_f64();
             snapshots += took;
@@ -113,6 +113,50 @@ fn speed(case: &Case, full: bool, threads: usize) {
         pause(50),
         pause(99)
     );
+}
+
+/// Rows through a window whose state is four times its bound, beside the same without a bound.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "this measures")]
+fn speed_of_state_that_spills() {
+    let full = std::env::var("WINDOW_SPEED").is_ok();
+    let keys = if full { 2_000_000 } else { 20_000 };
+    let window = Window::Tumble { size: 3600 * SECOND, offset: 0 };
+    let (what, rate, aggregates) = ("spill", 10_000, &["avg f", "sum i"][..]);
+    let rows = usize::try_from(keys * 4).unwrap();
+    let case = Case { what, window, keys, rate, rows, aggregates };
+    let batches = batches(&case, rows);
+    let run = |spec: Aggregation| {
+        let bound = spec.state_bytes >> 10;
+        let mut operator = Aggregator::new(spec, Arc::default()).unwrap();
+        let begin = std::time::Instant::now();
+        let (mut held, mut spilled, mut out) = (0, 0, 0);
+        for batch in &batches {
+            operator.take(batch).unwrap();
+            (held, spilled) = (held.max(operator.bytes()), spilled.max(operator.spilled()));
+        }
+        let taken = begin.elapsed().as_secs_f64();
+        while let Some(rows) = operator.due(Timestamp::END).unwrap() {
+            out += rows.num_rows();
+        }
+        let all = begin.elapsed().as_secs_f64();
+        let million = rows as f64 / 1e6;
+        println!(
+            "{keys} keys, bound {bound} KiB: {:.3} M rows/s, with the end {:.3}; out {out}, held {} KiB, spilled {} KiB",
+            million / taken,
+            million / all,
+            held >> 10,
+            spilled >> 10
+        );
+        (held, spilled, out)
+    };
+    let spec = aggregation(window, &["k"], aggregates);
+    let (held, _, out) = run(Aggregation { state_bytes: 8 << 30, ..spec.clone() });
+    for (part, spills) in [(1, false), (2, true), (4, true), (16, true)] {
+        let state_bytes = if spills { held / part } else { 8 << 30 };
+        let ran = run(Aggregation { state_bytes, spill: Some(folder()), ..spec.clone() });
+        assert_eq!((ran.1 > 0, ran.2), (spills, out));
+    }
 }
 
 #[test]
