@@ -13,8 +13,10 @@ use super::bytes::{Reader, short};
 
 /// The most groups of one run.
 const RUN: usize = 1 << 16;
+/// There are no more runs than if each had half as many groups as this.
+const RUN_MIN: usize = 1 << 14;
 /// No more than so many are written without having changed, unless they are those of one run.
-const MOVED_MAX: usize = 1 << 14;
+const MOVED_MAX: usize = 1 << 13;
 /// States of so few groups are always written as one run.
 const SMALL: usize = 1 << 10;
 /// So many small runs are too many.
@@ -133,7 +135,7 @@ impl Saved {
         if groups <= SMALL {
             return self.runs.keys().copied().collect();
         }
-        if runs.len() >= MANY + 2 * groups / RUN {
+        if runs.len() >= MANY + 2 * groups / RUN_MIN {
             runs.sort_by_key(|(_, run)| run.live);
             return runs.into_iter().take(MANY * 2 / 3).map(|(number, _)| *number).collect();
         }

@@ -16,7 +16,7 @@ use super::{aggregation, folder, input};
 
 const SECOND: i64 = 1_000_000;
 /// A snapshot is taken before so many groups have changed, as the engine does.
-const CHANGES: usize = 50_000;
+const CHANGES: usize = 30_000;
 /// Rows of one batch.
 const BATCH: usize = 1000;
 
