@@ -32,8 +32,8 @@ use crate::tasks::{self, Child};
 const EPOCH_BYTES_MAX: usize = 32 << 20;
 
 /// Pieces of state that changed in an epoch before it must be sealed: while they are copied, nothing is processed. At some
-/// 0.1 us a piece on a machine of 2026 that is 3 ms.
-const EPOCH_CHANGES_MAX: usize = 30_000;
+/// 0.1 us a piece on a machine of 2026 that is 2 ms.
+const EPOCH_CHANGES_MAX: usize = 20_000;
 
 /// How long to go on, after a sink broke for good, to bring its siblings to the end of an epoch.
 const BROKEN_WITHIN: Duration = Duration::from_secs(5);

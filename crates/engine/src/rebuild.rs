@@ -224,7 +224,6 @@ impl Processor {
         for name in &rebuild.changed.sources {
             let whole = matches!(plan.begins, Begins::First) && plan.sources.contains(name);
             if rebuild.seen.contains(name) && !whole && !has_time(&self.line, name) {
-                // No clock is that much ahead that a row had been later than its arrival.
                 self.line.unseen(name, rebuild.at);
             }
         }

@@ -80,10 +80,10 @@ impl Line {
         Ok(changed)
     }
 
-    /// Rows of a source have gone by unseen, none of them later than this.
-    pub(crate) fn unseen(&mut self, source: &str, latest: Timestamp) {
+    /// Rows of a source have gone by unseen, which had arrived by then.
+    pub(crate) fn unseen(&mut self, source: &str, arrived: Timestamp) {
         if let Some(time) = self.stations.get_mut(source).and_then(|s| s.time.as_mut()) {
-            time.unseen(latest);
+            time.unseen(arrived);
         }
     }
 

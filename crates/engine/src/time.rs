@@ -233,9 +233,9 @@ impl SourceTime {
         self.settle();
     }
 
-    /// Rows have gone by unseen, the latest of them at this moment.
-    pub(crate) fn unseen(&mut self, latest: Timestamp) {
-        self.state.latest = self.state.latest.max(latest);
+    /// Rows have gone by unseen, which had arrived by then. Those that were further ahead than a row may be belong to no window.
+    pub(crate) fn unseen(&mut self, arrived: Timestamp) {
+        self.state.latest = self.state.latest.max(arrived.after(self.options.ahead.0));
     }
 
     fn times<'a>(&self, batch: &'a RecordBatch) -> Option<&'a TimestampMicrosecondArray> {
@@ -270,4 +270,22 @@ pub(crate) fn fits(source: &str, options: &EventTime, columns: &Columns) -> Resu
 fn is_moment(r#type: &ColumnType) -> bool {
     use ColumnType::{Timestamp, TimestampMs, TimestampS, TimestampUs};
     matches!(r#type, Timestamp | TimestampS | TimestampMs | TimestampUs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use millstream_core::fields::Span;
+
+    use super::*;
+
+    #[test]
+    fn rows_that_went_by_unseen_may_have_been_ahead_of_their_arrival() {
+        let (delay, ahead) = (Span::default(), Span(Duration::from_secs(60)));
+        let options = EventTime { column: "ts".into(), delay, idle: None, ahead };
+        let mut time = SourceTime::new(options);
+        time.unseen(Timestamp(5));
+        assert_eq!(time.latest(), Timestamp(60_000_005));
+    }
 }
