@@ -6,7 +6,7 @@
 //! itself says, and writes of 64 KiB with fdatasync to the same disk before and after.
 //!
 //! ```text
-//! cargo run --release -p millstream-bench --bin latency -- [--rows 10_000_000] [--seconds 20] [--rate 0] [--every 1]
+//! cargo run --release -p millstream-bench --bin latency -- [--rows 10_000_000] [--seconds 20] [--rate 0] [--every 1] [--segment 8]
 //! ```
 
 use std::fs::File;
@@ -31,7 +31,7 @@ sources:
     from: stdin
     columns: { id: int64, sensor: string, value: float64, ts: timestamp_ms }
 queue:
-  log: { path: data }
+  log: { path: data, segment_bytes: SEGMENTMiB }
 views:
   hot: SELECT id, sensor, value, ts FROM readings WHERE value > 100 AND id % EVERY = 0
 sinks:
@@ -53,11 +53,14 @@ const WARM_UP: Duration = Duration::from_secs(5);
 fn main() -> Result<(), Fault> {
     let (rows, seconds) = (option("rows", 10_000_000)?, option("seconds", 20)?);
     let every = option("every", 1)?.max(1);
+    // In MiB. When one is full or gone, the file system has something to do, in which nothing else gets its fsync.
+    let segment = option("segment", 8)?;
     let folder = tempfile::tempdir_in(".")?;
     let ring = Ring::new(RING, |n, out| row(out, n));
     let passed = Passed::new(every);
     let file = folder.path().join("latency.yaml");
-    std::fs::write(&file, PIPELINE.replace("EVERY", &every.to_string()))?;
+    let pipeline = PIPELINE.replace("EVERY", &every.to_string());
+    std::fs::write(&file, pipeline.replace("SEGMENT", &segment.to_string()))?;
     let mut fsyncs = fsyncs(folder.path())?;
     let mut live = Live::start(&file, &[])?;
     let mut input = live.input()?;
