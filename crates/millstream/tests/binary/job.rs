@@ -4,6 +4,22 @@ use std::time::Duration;
 
 use crate::bench::{Bench, Done, Running};
 
+/// The beginning of a file whose source `readings` makes 40,000 rows a hundredth of a second apart, over 400 s of event time.
+pub const READINGS: &str = r#"name: job
+sources:
+  readings:
+    from:
+      generate:
+        rows: 40000
+        rate: "${RATE}"
+        seed: 7
+        fields:
+          id: { sequence: { start: 0 } }
+          ms: { sequence: { start: 1790000000000, step: 10 } }
+          sensor: { choice: [a, b, c, d, e] }
+          value: { random_walk: { start: 20, step: 0.7, min: -1000, max: 1000 } }
+    columns: { id: int64, ms: timestamp_ms, sensor: string, value: float64 }"#;
+
 /// The file `job.yaml` in a folder of its own, with what it names of the environment.
 pub struct Job {
     pub bench: Bench,

@@ -6,23 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bench::{Bench, Running, edge};
+use crate::job::READINGS;
 
 /// Rows a hundredth of a second apart, over 400 s of event time.
 const JOB: &str = r#"
-name: job
-sources:
-  readings:
-    from:
-      generate:
-        rows: 40000
-        rate: "${RATE}"
-        seed: 7
-        fields:
-          id: { sequence: { start: 0 } }
-          ms: { sequence: { start: 1790000000000, step: 10 } }
-          sensor: { choice: [a, b, c, d, e] }
-          value: { random_walk: { start: 20, step: 0.7, min: -1000, max: 1000 } }
-    columns: { id: int64, ms: timestamp_ms, sensor: string, value: float64 }
     event_time: { column: ms, delay: DELAYs }
 queue: { log: { path: data, segment_bytes: SEGMENT } }
 views:
@@ -60,7 +47,7 @@ struct Form {
 const FORM: Form = Form { size: 7, delay: 2, segment: "64MiB" };
 
 fn write(bench: &Bench, form: Form) {
-    let text = JOB.replace("SIZE", &form.size.to_string());
+    let text = format!("{READINGS}{JOB}").replace("SIZE", &form.size.to_string());
     let text = text.replace("DELAY", &form.delay.to_string()).replace("SEGMENT", form.segment);
     bench.write("job.yaml", &text);
 }

@@ -1,8 +1,7 @@
 //! State of windows that is more than its bound, in the real binary: it goes to disk, and nothing shows it.
 
-use std::time::Duration;
-
-use crate::bench::{Bench, Running, edge};
+use crate::bench::{Bench, edge};
+use crate::job::{Job, random};
 
 const KILLS: u32 = 6;
 
@@ -33,16 +32,8 @@ sinks:
   out: { rows: exploding, to: { file: { path: "out/rows-{n}.ndjson" } } }
 "#;
 
-fn job() -> Bench {
-    let bench = Bench::new();
-    bench.write("job.yaml", JOB);
-    bench
-}
-
-fn start(bench: &Bench, args: &[&str], rate: &str, (state, at_bound): (&str, &str)) -> Running {
-    let mut command = bench.command(&["run", "job.yaml", "--json"]);
-    command.args(args).env("RATE", rate).env("STATE", state).env("AT_BOUND", at_bound);
-    Running::of(command)
+fn job((state, at_bound): (&str, &str)) -> Job {
+    Job::new(JOB).with("STATE", state).with("AT_BOUND", at_bound)
 }
 
 const SMALL: (&str, &str) = ("512KiB", "spill");
@@ -58,33 +49,28 @@ fn all(bench: &Bench) -> Vec<String> {
 
 #[test]
 fn state_that_spills_and_was_killed_in_its_midst_is_that_of_an_unbroken_run_without_a_bound() {
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("seed {seed}: run again with SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let whole = job();
-    let closed = start(&whole, &["--once"], "1000000/s", ("1GiB", "stop")).done().with_code(0);
-    let closed = closed.closed();
-    let wanted = all(&whole);
+    let mut random = random();
+    let whole = job(("1GiB", "stop"));
+    let closed = whole.finish().closed();
+    let wanted = all(&whole.bench);
     assert!(wanted.len() > 40_000, "{}", wanted.len());
 
-    let stopping = job();
-    let stopped = start(&stopping, &["--once"], "1000000/s", ("512KiB", "stop")).done();
+    let stopped = job(("512KiB", "stop")).start_at("1000000/s", &["--once"]).done();
     assert_ne!(stopped.code, Some(0));
     assert!(stopped.stderr.contains("state_bytes"), "{}", stopped.stderr);
 
-    let bench = job();
+    let job = job(SMALL);
     for _ in 0..KILLS {
-        let mut running = start(&bench, &[], "12000/s", SMALL);
-        std::thread::sleep(Duration::from_millis(random.u64(300..900)));
-        assert!(!running.ended(), "it ended by itself");
-        running.kill();
+        job.start_at("12000/s", &[]).kill_after(random.u64(300..900));
     }
-    let again = start(&bench, &["--once"], "1000000/s", SMALL).done().with_code(0).closed();
-    assert!(all(&bench) == wanted);
+    let again = job.finish().closed();
+    assert!(all(&job.bench) == wanted);
     for what in ["in", "out", "absorbed", "late"] {
         let of = |closed| edge(closed, "view", "exploding", what);
         assert_eq!(of(&again), of(&closed), "{what}");
     }
-    assert!(bench.everything().iter().all(|file| !file.contains("spill")), "nothing is left of it");
+    assert!(
+        job.bench.everything().iter().all(|file| !file.contains("spill")),
+        "nothing is left of it"
+    );
 }

@@ -1,26 +1,12 @@
 //! Windows in the real binary: killed in their midst, at the bound of their state, changed; and the tests that a file has.
 
 use crate::bench::{Bench, edge};
-use crate::job::{Job, random};
+use crate::job::{Job, READINGS, random};
 
 const KILLS: u32 = 15;
 
 /// Rows a hundredth of a second apart, over 400 s of event time, some behind their time.
 const JOB: &str = r#"
-name: job
-sources:
-  readings:
-    from:
-      generate:
-        rows: 40000
-        rate: "${RATE}"
-        seed: 7
-        fields:
-          id: { sequence: { start: 0 } }
-          ms: { sequence: { start: 1790000000000, step: 10 } }
-          sensor: { choice: [a, b, c, d, e] }
-          value: { random_walk: { start: 20, step: 0.7, min: -1000, max: 1000 } }
-    columns: { id: int64, ms: timestamp_ms, sensor: string, value: float64 }
     event_time: { column: ms, delay: 2s }
 views:
   tumbling:
@@ -44,7 +30,7 @@ sinks:
 "#;
 
 fn job() -> Job {
-    Job::new(JOB).with("STATE", "64MiB")
+    Job::new(&format!("{READINGS}{JOB}")).with("STATE", "64MiB")
 }
 
 /// Everything that came out, as text, in the order it came.
