@@ -34,8 +34,8 @@ pub struct Output {
     /// [`Late::Stream`] they are as they came, with the columns of [`PlannedView::late`]. For what [`Operator::advance`]
     /// makes no window is closed yet, so it gives none.
     pub late: Vec<Rows>,
-    /// Of [`Operator::advance`]: more rows are due than should be made at once. Once those have gone on, it is
-    /// called again with the same watermark.
+    /// Of [`Operator::advance`] and [`Operator::settle`]: more rows are due than should be made at once. Once those have gone on, it is
+    /// called again as before.
     pub more: bool,
     /// What became of what came in. The operator counts; the engine adds up and checks.
     pub account: Account,
@@ -77,6 +77,16 @@ pub trait Operator: Send {
         out: &mut Output,
     ) -> Result<()> {
         let _ = (watermark, arrival, out);
+        Ok(())
+    }
+
+    /// A frame ends that brought rows or time to what feeds it: rows that changed with it go out, after all that was due. Called only
+    /// of views that say [`PlannedView::settles`]. With `out.more` it is called again.
+    ///
+    /// # Errors
+    /// As `process`.
+    fn settle(&mut self, arrival: Timestamp, out: &mut Output) -> Result<()> {
+        let _ = (arrival, out);
         Ok(())
     }
 
@@ -175,6 +185,8 @@ impl View {
 pub struct Windows {
     /// For so long after its end a window takes rows that come late, and gives its row anew.
     pub allowed_lateness: Duration,
+    /// What is kept of a row, or for a key, goes once the watermark is so far past its event time.
+    pub state_ttl: Option<Duration>,
     /// The most bytes of state.
     pub state_bytes: u64,
     /// So many threads share the keys. No row depends on it.
@@ -201,6 +213,7 @@ impl Default for Windows {
     fn default() -> Self {
         Self {
             allowed_lateness: Duration::ZERO,
+            state_ttl: None,
             state_bytes: 1 << 30,
             threads: 1,
             late: Late::default(),
@@ -225,6 +238,8 @@ pub struct PlannedView {
     pub state: Option<String>,
     /// For a view that may give a row anew: the columns by which a row takes the place of one before it.
     pub updates: Option<Vec<String>>,
+    /// It has rows to give at the end of frames: [`Operator::settle`].
+    pub settles: bool,
     /// For a view that says [`Late::Stream`]: the columns of the rows that come late, which are those of what it reads. It has to
     /// be given all of them.
     pub late: Option<SchemaRef>,
@@ -235,7 +250,17 @@ impl PlannedView {
     #[must_use]
     pub fn stateless(name: String, inputs: Vec<String>, operator: Box<dyn Operator>) -> Self {
         let (schema, explain) = (operator.schema(), String::new());
-        Self { name, inputs, schema, operator, explain, state: None, updates: None, late: None }
+        Self {
+            name,
+            inputs,
+            schema,
+            operator,
+            explain,
+            state: None,
+            updates: None,
+            settles: false,
+            late: None,
+        }
     }
 }
 

@@ -140,9 +140,8 @@ impl Line {
 
     fn rise(&mut self, offset: Offset, frame: &Frame) {
         let station = self.stations.get(frame.source.as_ref());
-        if let Some(time) = station.and_then(|s| s.time.as_ref()) {
-            self.mills.rise((offset, frame.arrival), &frame.source, time.reach());
-        }
+        let reach = station.and_then(|s| s.time.as_ref()).map(SourceTime::reach);
+        self.mills.rise((offset, frame.arrival), &frame.source, reach);
     }
 }
 

@@ -36,6 +36,8 @@ impl Meanings {
         own.update(&below.to_le_bytes());
         if let Some(view) = file {
             own.update(&view.windows.allowed_lateness.as_micros().to_le_bytes());
+            let ttl = view.windows.state_ttl.map(|ttl| ttl.as_micros());
+            own.update(&ttl.unwrap_or_default().to_le_bytes());
             own.update(view.sql.as_bytes());
         }
         self.0.insert(planned.name.clone(), own.digest128());

@@ -3,13 +3,15 @@
 //! ```text
 //! frame ─ rows, all the way ─▶ its source has come further ─▶ view ─ rows that time makes, all the way ─▶ the next view …
 //! ```
+//!
+//! So does the end of a frame: a view that gives each row that changed gives it once, however often it changed with the frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_core::Result;
 use millstream_core::clock::Timestamp;
 use millstream_core::codec::{Origin, Rows};
-use millstream_core::operator::{Output, PlannedView};
+use millstream_core::operator::{Operator, Output, PlannedView};
 use millstream_core::record::Offset;
 
 use crate::grind::Mills;
@@ -44,10 +46,21 @@ pub(crate) struct Timing {
     stateful: bool,
     /// How far it has come; `None` if nothing that feeds it has event time.
     reach: Option<Reach>,
-    /// Rows that time made with this frame so far.
+    /// It has rows to give when a frame ends.
+    settles: bool,
+    /// Rows that time, or its end, made with this frame so far.
     made: u32,
     /// Rows of one source come to it by several feeds.
     kin: bool,
+}
+
+/// What a view is yet to hear of the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// How far time has come with it.
+    Time(usize),
+    /// That it ends.
+    End(usize),
 }
 
 /// How far sources have come, and who is yet to hear of it.
@@ -58,10 +71,12 @@ pub(crate) struct Passing {
     views: BTreeMap<String, (usize, bool)>,
     /// The views that a source feeds, straight or through others, in order.
     fed: BTreeMap<String, BTreeSet<usize>>,
-    /// How far the source of the frame has come with it; told once all rows have gone through.
-    rose: Option<(String, Reach)>,
-    /// Views that are yet to hear of it, the next last.
-    due: Vec<usize>,
+    /// The same of all sources, those without event time too.
+    behind: BTreeMap<String, BTreeSet<usize>>,
+    /// The source of the frame, and how far it has come with it; told once all rows have gone through.
+    came: Option<(String, Option<Reach>)>,
+    /// What views are yet to hear, the next last.
+    due: Vec<Turn>,
     frame: (Offset, Timestamp),
 }
 
@@ -92,16 +107,33 @@ impl Passing {
                 Feed::Timeless => {}
             }
         }
+        self.note_behind(index, view);
         let timed = feeds.iter().any(|feed| *feed != Feed::Timeless);
-        let behind = feeds.iter().flat_map(|feed| self.behind(feed)).collect::<Vec<_>>();
+        let behind = feeds.iter().flat_map(|feed| self.sources_of(feed)).collect::<Vec<_>>();
         let kin = behind.iter().collect::<BTreeSet<_>>().len() < behind.len();
         self.views.insert(view.name.clone(), (index, timed));
         let reach = timed.then_some(Reach::BEGIN);
-        Timing { feeds, stateful: view.state.is_some(), reach, made: 0, kin }
+        Timing { feeds, stateful: view.state.is_some(), settles: view.settles, reach, made: 0, kin }
+    }
+
+    /// Notes which sources feed a view, whether they have event time or not.
+    fn note_behind(&mut self, index: usize, view: &PlannedView) {
+        for input in &view.inputs {
+            match self.views.get(input) {
+                None => {
+                    self.behind.entry(input.clone()).or_default().insert(index);
+                }
+                Some((through, _)) => {
+                    for fed in self.behind.values_mut().filter(|fed| fed.contains(through)) {
+                        fed.insert(index);
+                    }
+                }
+            }
+        }
     }
 
     /// The sources of a feed, straight or through others.
-    fn behind(&self, feed: &Feed) -> Vec<String> {
+    fn sources_of(&self, feed: &Feed) -> Vec<String> {
         match feed {
             Feed::Source(source) => vec![source.clone()],
             Feed::View(view) => {
@@ -114,21 +146,25 @@ impl Passing {
 
     /// Whether some view is yet to hear of it.
     pub(crate) fn is_passing(&self) -> bool {
-        self.rose.is_some() || !self.due.is_empty()
+        self.came.is_some() || !self.due.is_empty()
     }
 
     pub(crate) fn clear(&mut self) {
-        self.rose = None;
+        self.came = None;
         self.due.clear();
     }
 }
 
 impl Mills {
-    /// Event time has come this far with a frame.
-    pub(crate) fn rise(&mut self, frame: (Offset, Timestamp), source: &str, reach: Reach) {
+    /// A frame of a source has come, and with it event time this far, if the source has one.
+    pub(crate) fn rise(&mut self, frame: (Offset, Timestamp), source: &str, reach: Option<Reach>) {
         self.time.frame = frame;
-        if self.time.sources.get(source).is_some_and(|before| *before != reach) {
-            self.time.rose = Some((source.to_owned(), reach));
+        let before = self.time.sources.get(source);
+        let rose = reach.is_some_and(|reach| before.is_some_and(|before| *before != reach));
+        let behind = self.time.behind.get(source).into_iter().flatten();
+        let mut mills = behind.filter_map(|index| self.mills.get(*index));
+        if rose || mills.any(|mill| mill.timing.settles) {
+            self.time.came = Some((source.to_owned(), reach.filter(|_| rose)));
         }
         for mill in &mut self.mills {
             mill.timing.made = 0;
@@ -199,36 +235,84 @@ impl Mills {
         rows
     }
 
-    /// Lets the next view hear how far time has come, if there is one.
+    /// Lets the next view hear of the frame, if there is one.
     pub(crate) fn pass(&mut self, ground: &mut Ground) -> Result<Passed> {
-        if let Some((source, reach)) = self.time.rose.take() {
-            if let Some(fed) = self.time.fed.get(&source) {
-                self.time.due = fed.iter().rev().copied().collect();
+        if let Some((source, reach)) = self.time.came.take() {
+            self.plan_turns(&source, reach.is_some());
+            if let Some(reach) = reach {
+                self.time.sources.insert(source, reach);
             }
-            self.time.sources.insert(source, reach);
         }
-        let Some(index) = self.time.due.pop() else { return Ok(Passed::All) };
+        match self.time.due.pop() {
+            Some(Turn::Time(index)) => self.pass_time(index, ground),
+            Some(Turn::End(index)) => self.end(index, ground),
+            None => Ok(Passed::All),
+        }
+    }
+
+    fn plan_turns(&mut self, source: &str, rose: bool) {
+        let fed = self.time.fed.get(source);
+        let mut due = vec![];
+        for index in self.time.behind.get(source).into_iter().flatten().rev() {
+            if self.mills.get(*index).is_some_and(|mill| mill.timing.settles) {
+                due.push(Turn::End(*index));
+            }
+            if rose && fed.is_some_and(|fed| fed.contains(index)) {
+                due.push(Turn::Time(*index));
+            }
+        }
+        self.time.due = due;
+    }
+
+    /// Lets a view hear how far time has come.
+    fn pass_time(&mut self, index: usize, ground: &mut Ground) -> Result<Passed> {
         let Some(timing) = self.mills.get(index).map(|m| &m.timing) else { return Ok(Passed::One) };
         let Some(before) = timing.reach else { return Ok(Passed::One) };
         let stateful = timing.stateful;
         let reach = Reach::of_all(before, timing.feeds.iter().filter_map(|f| self.reach_of(f)));
         let (mut more, mut waits) = (false, false);
         if stateful && reach.upto() != before.upto() {
-            let (offset, arrival) = self.time.frame;
-            let mut out = Output::default();
-            self.act(index, ground, |view| view.advance(reach.upto(), arrival, &mut out))?;
-            (more, waits) = (out.more || out.waits, out.waits);
-            let name = self.mills.get(index).map_or("", |mill| mill.name.as_ref());
-            assert!(out.late.is_empty(), "view `{name}` has rows of time come late");
-            self.name(index, offset, before.upto(), &mut out);
-            self.pass_on(index, &out, arrival, ground)?;
+            let act = |view: &mut dyn Operator, arrival, out: &mut Output| {
+                view.advance(reach.upto(), arrival, out)
+            };
+            (more, waits) = self.turn(index, before.upto(), ground, act)?;
         }
         if more {
-            self.time.due.push(index);
+            self.time.due.push(Turn::Time(index));
         } else if let Some(mill) = self.mills.get_mut(index) {
             mill.timing.reach = Some(reach);
         }
         Ok(if waits { Passed::Waits } else { Passed::One })
+    }
+
+    /// Lets a view hear that the frame ends.
+    fn end(&mut self, index: usize, ground: &mut Ground) -> Result<Passed> {
+        let reach = self.mills.get(index).and_then(|m| m.timing.reach);
+        let before = reach.map_or(Timestamp::BEGIN, Reach::upto);
+        let act = |view: &mut dyn Operator, arrival, out: &mut Output| view.settle(arrival, out);
+        let (more, waits) = self.turn(index, before, ground, act)?;
+        if more {
+            self.time.due.push(Turn::End(index));
+        }
+        Ok(if waits { Passed::Waits } else { Passed::One })
+    }
+
+    /// Lets a view give rows; whether it has more, and whether it lacks answers for them.
+    fn turn(
+        &mut self,
+        index: usize,
+        before: Timestamp,
+        ground: &mut Ground,
+        act: impl FnOnce(&mut dyn Operator, Timestamp, &mut Output) -> Result<()>,
+    ) -> Result<(bool, bool)> {
+        let (offset, arrival) = self.time.frame;
+        let mut out = Output::default();
+        self.act(index, ground, |view| act(view, arrival, &mut out))?;
+        let name = self.mills.get(index).map_or("", |mill| mill.name.as_ref());
+        assert!(out.late.is_empty(), "view `{name}` has rows of time come late");
+        self.name(index, offset, before, &mut out);
+        self.pass_on(index, &out, arrival, ground)?;
+        Ok((out.more || out.waits, out.waits))
     }
 
     /// Gives rows that time made their names.

@@ -16,6 +16,7 @@ use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_aggregate::all_default_aggregate_functions;
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
+use datafusion_functions_window::all_default_window_functions;
 
 use crate::arrival::Arrival;
 use crate::bounded;
@@ -28,11 +29,20 @@ pub(crate) struct Functions {
     by_name: BTreeMap<String, Arc<ScalarUDF>>,
     /// Those that make one value of many.
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
+    /// Those that look from a row at others beside it.
+    windowed: BTreeMap<String, Arc<WindowUDF>>,
 }
 
 impl Functions {
     pub(crate) fn standard() -> Self {
-        let mut all = Self { by_name: BTreeMap::new(), aggregates: BTreeMap::new() };
+        let mut all = Self {
+            by_name: BTreeMap::new(),
+            aggregates: BTreeMap::new(),
+            windowed: BTreeMap::new(),
+        };
+        for f in all_default_window_functions() {
+            all.windowed.insert(f.name().to_owned(), f);
+        }
         for f in all_default_aggregate_functions() {
             // It tells sets of keys apart, of which a window has one.
             if f.name() == "grouping" {
@@ -174,8 +184,8 @@ impl ContextProvider for Catalog<'_> {
         self.functions.aggregate(name).cloned()
     }
 
-    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.functions.windowed.get(name).cloned()
     }
 
     fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
@@ -199,6 +209,6 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        self.functions.windowed.keys().cloned().collect()
     }
 }

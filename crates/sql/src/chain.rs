@@ -9,11 +9,20 @@ use crate::step::Step;
 pub(crate) enum Feed {
     /// A source or view.
     Table(String),
-    /// An aggregation of the same view, by its number.
-    Window(usize),
+    /// A part of the same view with state, by its number.
+    Node(usize),
 }
 
-/// What happens to the rows of one port, or of one aggregation.
+/// Where rows go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct To {
+    /// A part of the view with state, by its number.
+    pub node: usize,
+    /// Which of its inputs.
+    pub input: usize,
+}
+
+/// What happens to the rows of one port, or of one part with state.
 pub(crate) struct Chain {
     pub from: Feed,
     /// The columns that come, with the types they were planned for.
@@ -24,6 +33,6 @@ pub(crate) struct Chain {
     pub schema: SchemaRef,
     /// The steps for people.
     pub explain: Vec<String>,
-    /// The aggregation that takes the rows in; `None` if they leave the view.
-    pub to: Option<usize>,
+    /// What takes the rows in; `None` if they leave the view.
+    pub to: Option<To>,
 }

@@ -12,9 +12,9 @@ use millstream_core::{Error, Result};
 
 use crate::chain::{Chain, Feed};
 use crate::complain::Complaint;
+use crate::grown::Grown;
 use crate::parse::Tokens;
 use crate::step::Step;
-use crate::windowed::Grown;
 
 /// The columns of rows that come late, where the view says that sinks may take these.
 pub(crate) fn columns(
@@ -34,7 +34,7 @@ pub(crate) fn columns(
     }
     let ports = chains.iter().filter(|c| c.to.is_some()).filter_map(|c| match &c.from {
         Feed::Table(name) => Some((c, name.as_str())),
-        Feed::Window(_) => None,
+        Feed::Node(_) => None,
     });
     let mut all: Option<(&str, SchemaRef)> = None;
     for (chain, name) in ports {

@@ -18,12 +18,13 @@ use millstream_core::operator::Windows;
 use crate::chain::{Chain, Feed};
 use crate::checked::{checked, constants};
 use crate::explain::{column, list, node, show};
+use crate::grown::Grown;
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
 use crate::step::Step;
 use crate::unnest::UnnestStep;
-use crate::windowed::{AssignStep, Facts, Grown, Known, WindowNode};
+use crate::windowed::{AssignStep, Facts, Known, WindowNode};
 
 /// What a plan became.
 pub(crate) struct Lowered {

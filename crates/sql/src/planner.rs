@@ -13,6 +13,7 @@ use crate::arrival::Arrival;
 use crate::catalog::Functions;
 use crate::chain::{Chain, Feed};
 use crate::complain::{Complaint, translate};
+use crate::grown::Grown;
 use crate::late;
 use crate::lookup::Lookups;
 use crate::lower::Lowered;
@@ -26,8 +27,8 @@ use crate::state;
 use crate::step::Step;
 use crate::user;
 use crate::view::ViewOperator;
-use crate::window::{Aggregator, Workers};
-use crate::windowed::{Grown, Known, Role, TableFacts};
+use crate::window::Workers;
+use crate::windowed::{Known, Role, TableFacts};
 
 /// Planning recurses as deep as the query nests; this is enough for the deepest that is let in.
 const STACK_BYTES: usize = 256 << 20;
@@ -259,7 +260,10 @@ impl<'a> Plan<'a> {
         let arrival = Arrival::default();
         let functions = self.functions.at(&arrival);
         let lateness = view.windows.allowed_lateness.as_micros();
-        Arc::make_mut(&mut self.known).lateness = i64::try_from(lateness).unwrap_or(i64::MAX);
+        let micros = |span: u128| i64::try_from(span).unwrap_or(i64::MAX);
+        let known = Arc::make_mut(&mut self.known);
+        known.lateness = micros(lateness);
+        known.ttl = view.windows.state_ttl.map(|ttl| micros(ttl.as_micros()));
         let known = self.known.clone();
         let search = Search {
             tables: &self.schemas,
@@ -329,7 +333,7 @@ fn ready(
     workers: &Arc<Workers>,
 ) -> Result<Ready, Vec<Complaint>> {
     let Lowered { chains, grown, facts } = lowered;
-    if grown.is_empty() && !view.windows.allowed_lateness.is_zero() {
+    if !grown.iter().any(|g| g.spec.is_window()) && !view.windows.allowed_lateness.is_zero() {
         let what = "the view has `allowed_lateness`, and no window that rows could be late for";
         let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
         return Err(vec![Complaint::new(None, error)]);
@@ -340,6 +344,12 @@ fn ready(
         let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
         return Err(vec![Complaint::new(None, error)]);
     }
+    if view.windows.state_ttl.is_some() && !grown.iter().any(|g| g.spec.takes_ttl()) {
+        let what =
+            "the view has `state_ttl`, and keeps nothing that would grow for ever without it";
+        let error = Error::stop(what).fix("leave it out");
+        return Err(vec![Complaint::new(None, error)]);
+    }
     let complain = |e: DataFusionError| vec![Complaint::new(None, translate(&e, None))];
     let last = chains.iter().find(|c| c.to.is_none());
     let schema = last.map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());
@@ -347,9 +357,10 @@ fn ready(
     let updates = facts.updates(&names).map_err(complain)?;
     let inputs = chains.iter().filter_map(|c| match &c.from {
         Feed::Table(name) => Some(name.clone()),
-        Feed::Window(_) => None,
+        Feed::Node(_) => None,
     });
     let (inputs, used) = (inputs.collect(), used(&chains));
+    let settles = grown.iter().any(|g| g.spec.settles());
     let explain = explain(&chains, &grown);
     let state = state::meaning(&chains, &grown).map_err(complain)?;
     let roles = facts.roles.into_iter().map(Role::behind);
@@ -359,37 +370,44 @@ fn ready(
         live: facts.live,
         is_source: false,
     };
-    let aggregators = grown.into_iter().map(|g| Aggregator::new(g.spec, workers.clone()));
-    let aggregators = aggregators.collect::<Result<Vec<_>, _>>().map_err(complain)?;
+    let parts = grown.into_iter().map(|g| g.spec.build(workers));
+    let parts = parts.collect::<Result<Vec<_>, _>>().map_err(complain)?;
     let name = view.name.clone();
-    let operator = ViewOperator::new(name, schema, arrival, chains, aggregators, late.clone());
+    let operator = ViewOperator::new(name, schema, arrival, chains, parts, late.clone());
     let planned = PlannedView::stateless(view.name.clone(), inputs, Box::new(operator));
-    Ok(Ready { planned: PlannedView { explain, state, updates, late, ..planned }, used, facts })
+    Ok(Ready {
+        planned: PlannedView { explain, state, updates, settles, late, ..planned },
+        used,
+        facts,
+    })
 }
 
 /// The plan for people: chains in order, each aggregation after those that feed it.
 fn explain(chains: &[Chain], grown: &[Grown]) -> String {
     let mut lines = vec![];
-    for (number, grown) in grown.iter().enumerate() {
-        for chain in chains.iter().filter(|c| c.to == Some(number)) {
-            say(chain, &mut lines);
+    for (number, part) in grown.iter().enumerate() {
+        for chain in chains.iter().filter(|c| c.to.is_some_and(|to| to.node == number)) {
+            say(chain, grown, &mut lines);
         }
-        let mut own = grown.explain.iter();
-        lines.extend(own.next().map(|first| format!("window {}: {first}", number + 1)));
+        let mut own = part.explain.iter();
+        lines.extend(
+            own.next().map(|first| format!("{} {}: {first}", part.spec.word(), number + 1)),
+        );
         lines.extend(own.map(|line| format!("  {line}")));
     }
     for chain in chains.iter().filter(|c| c.to.is_none()) {
-        say(chain, &mut lines);
+        say(chain, grown, &mut lines);
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn say(chain: &Chain, lines: &mut Vec<String>) {
-    if let Feed::Window(number) = chain.from {
+fn say(chain: &Chain, grown: &[Grown], lines: &mut Vec<String>) {
+    if let Feed::Node(number) = chain.from {
         if chain.explain.is_empty() && chain.to.is_none() {
             return;
         }
-        lines.push(format!("rows of window {}", number + 1));
+        let word = grown.get(number).map_or("window", |g| g.spec.word());
+        lines.push(format!("rows of {word} {}", number + 1));
         lines.extend(chain.explain.iter().map(|line| format!("  {line}")));
         return;
     }

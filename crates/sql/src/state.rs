@@ -11,8 +11,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 
 use crate::chain::{Chain, Feed};
+use crate::grown::Grown;
 use crate::step::Step;
-use crate::windowed::Grown;
 
 /// Of which version of the library the functions are, whose states may be others in the next.
 const LIBRARY: &str = "datafusion 55.2.0";
@@ -43,10 +43,10 @@ pub(crate) fn meaning(chains: &[Chain], grown: &[Grown]) -> Result<Option<String
     }
     let mut text = format!("{LIBRARY}, {OURS}\n");
     for (number, grown) in grown.iter().enumerate() {
-        for chain in chains.iter().filter(|c| c.to == Some(number)) {
+        for chain in chains.iter().filter(|c| c.to.is_some_and(|to| to.node == number)) {
             text.push_str(&feed(chain)?);
         }
-        text.push_str(&format!("window {number}: {}", grown.state));
+        text.push_str(&format!("{} {number}: {}", grown.spec.word(), grown.state));
     }
     Ok(Some(text))
 }
@@ -54,7 +54,7 @@ pub(crate) fn meaning(chains: &[Chain], grown: &[Grown]) -> Result<Option<String
 fn feed(chain: &Chain) -> Result<String> {
     let mut text = match &chain.from {
         Feed::Table(name) => format!("from {name}:"),
-        Feed::Window(number) => format!("from window {number}:"),
+        Feed::Node(number) => format!("from window {number}:"),
     };
     for field in chain.scan.fields() {
         let null = if field.is_nullable() { "?" } else { "" };
@@ -63,7 +63,7 @@ fn feed(chain: &Chain) -> Result<String> {
             Feed::Table(_) => {
                 text.push_str(&format!(" {} {}{null}", field.name(), field.data_type()));
             }
-            Feed::Window(_) => text.push_str(&format!(" {}{null}", field.data_type())),
+            Feed::Node(_) => text.push_str(&format!(" {}{null}", field.data_type())),
         }
     }
     text.push('\n');

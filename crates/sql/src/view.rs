@@ -1,8 +1,9 @@
-//! A view at work: chains of steps and aggregations as one operator.
+//! A view at work: chains of steps and parts with state as one operator.
 //!
 //! ```text
-//! port ─ steps ─▶ aggregation 0 ─ steps ─▶ aggregation 1 ─ steps ─▶ out
-//! port ─ steps ──────────────────────────────────────────────────▶ out
+//! port ─ steps ─▶ join 0 ─ steps ─▶ aggregation 1 ─ steps ─▶ out
+//! port ─ steps ─────▲
+//! port ─ steps ────────────────────────────────────────────▶ out
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,13 +18,13 @@ use millstream_core::record::Offset;
 use millstream_core::{Error, Result, Timestamp};
 
 use crate::arrival::Arrival;
-use crate::chain::{Chain, Feed};
+use crate::chain::{Chain, Feed, To};
 use crate::complain::reason;
 use crate::flow::{part, run};
 use crate::late::{Came, given};
 use crate::size::bytes;
+use crate::stateful::{Stateful, Taken};
 use crate::step::Step;
-use crate::window::{Aggregator, Taken};
 
 /// So many rows, or bytes of them, are made at once as time passes.
 const ROWS_MAX: usize = 8_192;
@@ -50,56 +51,74 @@ struct Port {
 }
 
 struct Node {
-    aggregator: Aggregator,
+    part: Box<dyn Stateful>,
     /// What happens to the rows that it gives.
     chain: Chain,
     /// Rows that it gave and that could not go on yet.
     left: Option<Rows>,
+    /// It took rows, and may have made others of them.
+    making: bool,
+}
+
+/// Why a part of a view gives rows.
+#[derive(Clone, Copy)]
+enum Why {
+    /// It was given others.
+    Made,
+    /// Event time has come so far.
+    Due(Timestamp),
+    /// The frame ends.
+    Settled,
+}
+
+impl Node {
+    fn next(&mut self, why: Why) -> Result<Option<Rows>> {
+        if self.left.is_some() {
+            return Ok(self.left.take());
+        }
+        let batch = match why {
+            Why::Made => return self.part.made().map_err(stop),
+            Why::Due(watermark) => self.part.due(watermark).map_err(stop)?,
+            Why::Settled => self.part.settled().map_err(stop)?,
+        };
+        // A window that ends only now ends after all that closed before, so no row of it is late for
+        // the next part, whatever the watermark before was.
+        let origin = |len| Origin::of_time(Offset(0), 0, len, Timestamp::BEGIN);
+        Ok(batch.map(|batch| Rows { origin: origin(batch.num_rows()), batch }))
+    }
 }
 
 /// The chunk that says where a view began that began amid a stream.
 const WHOLE_FROM: &str = "whole_from";
 
 impl ViewOperator {
-    /// An operator over chains, of which those of aggregations are for these, in order.
+    /// An operator over chains, of which those of parts with state are for these, in order.
     pub(crate) fn new(
         name: String,
         schema: SchemaRef,
         arrival: Arrival,
         chains: Vec<Chain>,
-        aggregators: Vec<Aggregator>,
+        parts: Vec<Box<dyn Stateful>>,
         late: Option<SchemaRef>,
     ) -> Self {
         let (ports, mut after): (Vec<_>, Vec<_>) =
             chains.into_iter().partition(|c| matches!(c.from, Feed::Table(_)));
         after.sort_by_key(|c| match c.from {
-            Feed::Window(number) => number,
+            Feed::Node(number) => number,
             Feed::Table(_) => 0,
         });
         let ports = ports.into_iter().map(|chain| Port { chain, seen: None }).collect();
-        let nodes = aggregators.into_iter().zip(after);
-        let nodes = nodes.map(|(aggregator, chain)| Node { aggregator, chain, left: None });
+        let nodes = parts.into_iter().zip(after);
+        let nodes = nodes.map(|(part, chain)| Node { part, chain, left: None, making: false });
         Self { name, schema, arrival, ports, nodes: nodes.collect(), whole_from: None, late }
     }
 
-    /// Takes the next rows that the aggregation gives through what comes after it; whether there were any.
-    fn give(&mut self, number: usize, watermark: Timestamp, out: &mut Output) -> Result<bool> {
+    /// Takes the next rows that a part gives through what comes after it; whether there were any.
+    fn give(&mut self, number: usize, why: Why, out: &mut Output) -> Result<bool> {
         let count = self.nodes.len();
         let (upto, beyond) = self.nodes.split_at_mut((number + 1).min(count));
         let Some(node) = upto.last_mut() else { return Ok(false) };
-        let rows = match node.left.take() {
-            Some(left) => left,
-            None => match node.aggregator.due(watermark).map_err(stop)? {
-                Some(batch) => {
-                    // A window that ends only now ends after all that closed before, so no row of it is late for
-                    // the next aggregation, whatever the watermark before was.
-                    let before = Timestamp::BEGIN;
-                    let origin = Origin::of_time(Offset(0), 0, batch.num_rows(), before);
-                    Rows { batch, origin }
-                }
-                None => return Ok(false),
-            },
-        };
+        let Some(rows) = node.next(why)? else { return Ok(false) };
         let came = out.account.r#in;
         let to = node.chain.to;
         run(
@@ -108,8 +127,8 @@ impl ViewOperator {
             out,
             |rows| Ok(rows.clone()),
             |made, _, out| {
-                // Nothing that comes of it needs a better name than it has here, and none of it is late.
-                let to = to.and_then(|to| beyond.get_mut(to - number - 1));
+                // Nothing that comes of it needs a better name than it has here.
+                let to = to.and_then(|to| Some((beyond.get_mut(to.node - number - 1)?, to)));
                 deliver(to, made, &Behind::Nothing, out)
             },
         )?;
@@ -119,6 +138,42 @@ impl ViewOperator {
         node.left = out.left.take();
         Ok(true)
     }
+
+    /// Has parts give what they made of the rows they took, those further on first; whether that was all.
+    fn pump(&mut self, out: &mut Output) -> Result<bool> {
+        while let Some(number) = self.nodes.iter().rposition(|n| n.making) {
+            if is_full(out) {
+                return Ok(false);
+            }
+            let more = self.give(number, Why::Made, out)?;
+            if let Some(node) = self.nodes.get_mut(number) {
+                node.making = more;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has all parts give rows, each after those that feed it.
+    fn give_all(&mut self, why: Why, out: &mut Output) -> Result<()> {
+        for number in 0..self.nodes.len() {
+            loop {
+                if !self.pump(out)? || is_full(out) {
+                    out.more = true;
+                    return Ok(());
+                }
+                if !self.give(number, why, out)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether as many rows were made as should be at once.
+fn is_full(out: &Output) -> bool {
+    let rows = out.rows.iter().map(Rows::len).sum::<usize>();
+    out.waits || rows >= ROWS_MAX || out.rows.iter().map(size).sum::<u64>() >= BYTES_MAX
 }
 
 impl Operator for ViewOperator {
@@ -134,6 +189,10 @@ impl Operator for ViewOperator {
         out: &mut Output,
     ) -> Result<()> {
         self.arrival.set(arrival);
+        if !self.pump(out)? {
+            out.left = Some(input);
+            return Ok(());
+        }
         if input.is_empty() {
             return Ok(());
         }
@@ -157,9 +216,15 @@ impl Operator for ViewOperator {
                     true => Behind::One(Came::new(of, numbered), late),
                     false => Behind::Nothing,
                 };
-                deliver(chain.to.and_then(|to| nodes.get_mut(to)), made, &behind, out)
+                let to = chain.to.and_then(|to| Some((nodes.get_mut(to.node)?, to)));
+                deliver(to, made, &behind, out)
             },
-        )
+        )?;
+        let left = out.left.take();
+        let all = self.pump(out)?;
+        // What is left of the rows comes again, were it none of them.
+        out.left = left.or_else(|| (!all).then(|| part(&input, 0..0)));
+        Ok(())
     }
 
     fn advance(
@@ -169,17 +234,12 @@ impl Operator for ViewOperator {
         out: &mut Output,
     ) -> Result<()> {
         self.arrival.set(arrival);
-        for number in 0..self.nodes.len() {
-            while self.give(number, watermark, out)? {
-                let rows = out.rows.iter().map(Rows::len).sum::<usize>();
-                let size = || out.rows.iter().map(size).sum::<u64>();
-                if out.waits || rows >= ROWS_MAX || size() >= BYTES_MAX {
-                    out.more = true;
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
+        self.give_all(Why::Due(watermark), out)
+    }
+
+    fn settle(&mut self, arrival: Timestamp, out: &mut Output) -> Result<()> {
+        self.arrival.set(arrival);
+        self.give_all(Why::Settled, out)
     }
 
     fn begin(&mut self, whole_from: Timestamp) -> Result<Timestamp> {
@@ -188,9 +248,9 @@ impl Operator for ViewOperator {
         let mut gives = whole_from;
         for (number, node) in self.nodes.iter_mut().enumerate() {
             let own = begins.get(number).copied().unwrap_or(whole_from);
-            let given = node.aggregator.begin(own);
-            // An aggregation over another one lacks what that one does not give.
-            match node.chain.to.map(|to| begins.get_mut(to)) {
+            let given = node.part.begin(own);
+            // A part over another one lacks what that one does not give.
+            match node.chain.to.map(|to| begins.get_mut(to.node)) {
                 Some(Some(above)) => *above = given.max(*above),
                 _ => gives = given.max(gives),
             }
@@ -199,7 +259,7 @@ impl Operator for ViewOperator {
     }
 
     fn changed(&self) -> usize {
-        self.nodes.iter().map(|node| node.aggregator.changed()).sum()
+        self.nodes.iter().map(|node| node.part.changed()).sum()
     }
 
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
@@ -208,7 +268,7 @@ impl Operator for ViewOperator {
             out.insert(WHOLE_FROM.into(), Some(Bytes::copy_from_slice(&at.0.to_le_bytes())));
         }
         for (number, node) in self.nodes.iter_mut().enumerate() {
-            node.aggregator.snapshot(&format!("{number}/"), out)?;
+            node.part.snapshot(&format!("{number}/"), out)?;
         }
         Ok(())
     }
@@ -228,8 +288,8 @@ impl Operator for ViewOperator {
             let own = chunks.iter().filter_map(|(name, c)| Some((name.strip_prefix(&prefix)?, c)));
             let own = own.collect::<Vec<_>>();
             known += own.len();
-            node.aggregator.restore(own.into_iter())?;
-            node.left = None;
+            node.part.restore(&own)?;
+            (node.left, node.making) = (None, false);
         }
         if known < chunks.len() {
             let what = format!("the state of view `{}` has parts that it does not know", self.name);
@@ -269,20 +329,21 @@ impl Behind<'_> {
     }
 }
 
-/// Gives rows to an aggregation, or out.
+/// Gives rows to a part with state, or out.
 fn deliver(
-    to: Option<&mut Node>,
+    to: Option<(&mut Node, To)>,
     made: Vec<Rows>,
     behind: &Behind<'_>,
     out: &mut Output,
 ) -> Result<()> {
-    let Some(node) = to else {
+    let Some((node, to)) = to else {
         out.account.out += made.iter().map(|r| r.len() as u64).sum::<u64>();
         out.rows.extend(made);
         return Ok(());
     };
     for rows in made {
-        let Taken { absorbed, late, refused } = node.aggregator.take(&rows).map_err(stop)?;
+        let Taken { absorbed, late, refused } = node.part.take(to.input, &rows).map_err(stop)?;
+        node.making = true;
         out.account.absorbed += absorbed;
         for rows in late {
             out.account.late += rows.len() as u64;
@@ -298,7 +359,7 @@ fn deliver(
     Ok(())
 }
 
-/// An error of an aggregation as one of the view: it is no row's alone.
+/// An error of a part with state as one of the view: it is no row's alone.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn stop(e: DataFusionError) -> Error {
     if let DataFusionError::External(inner) = crate::complain::root(&e)
@@ -330,7 +391,7 @@ impl Port {
                     };
                     let of = match &chain.from {
                         Feed::Table(name) => name.as_str(),
-                        Feed::Window(_) => view,
+                        Feed::Node(_) => view,
                     };
                     let what = format!(
                         "column `{}` of `{of}` {has}, and view `{view}` was planned for {}",

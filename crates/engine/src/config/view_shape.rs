@@ -26,6 +26,10 @@ pub(super) struct ViewOptions {
     /// the sinks with `rows: VIEW.late`, as they came, with all columns of what the view reads.
     #[serde(default)]
     late: Late,
+    /// What is kept of a row, or for a key, goes once event time has come so far past it: for joins and running groups, whose
+    /// state would grow for ever.
+    #[serde(default)]
+    state_ttl: Option<Span>,
     /// The most bytes of state that the windows of this view may hold in memory.
     #[serde(default = "state_bytes")]
     state_bytes: Bytes,
@@ -45,7 +49,8 @@ pub(super) enum AtBound {
     Spill,
 }
 
-const FIELDS: &[&str] = &["sql", "allowed_lateness", "late", "state_bytes", "at_bound"];
+const FIELDS: &[&str] =
+    &["sql", "allowed_lateness", "late", "state_ttl", "state_bytes", "at_bound"];
 
 fn state_bytes() -> Bytes {
     Bytes(1 << 30)
@@ -58,10 +63,11 @@ pub(super) struct ViewShape(ViewOptions);
 impl ViewShape {
     /// The view. What it spills goes to this folder.
     pub(super) fn named(self, name: String, threads: usize, folder: &Arc<Path>) -> View {
-        let ViewOptions { sql, allowed_lateness, late, state_bytes, at_bound } = self.0;
+        let ViewOptions { sql, allowed_lateness, late, state_ttl, state_bytes, at_bound } = self.0;
         let (allowed_lateness, state_bytes) = (allowed_lateness.0, state_bytes.0);
         let spill = matches!(at_bound, AtBound::Spill).then(|| folder.clone());
-        let windows = Windows { allowed_lateness, state_bytes, threads, late, spill };
+        let state_ttl = state_ttl.map(|ttl| ttl.0);
+        let windows = Windows { allowed_lateness, state_ttl, state_bytes, threads, late, spill };
         View { name, sql, windows }
     }
 }
@@ -81,6 +87,7 @@ impl<'de> Deserialize<'de> for ViewShape {
                     sql: sql.to_owned(),
                     allowed_lateness: Span::default(),
                     late: Late::default(),
+                    state_ttl: None,
                     state_bytes: state_bytes(),
                     at_bound: AtBound::default(),
                 };

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
+use bytes::Bytes;
 use datafusion_common::{DataFusionError, Result};
 use millstream_core::clock::Timestamp;
 use millstream_core::codec::Rows;
 use millstream_core::error::Error;
+use millstream_core::operator::Chunks;
 
 use super::batch::{Batch, lagging};
 use super::emit::Giving;
@@ -21,17 +23,7 @@ use super::states::Plan;
 use super::workers::Workers;
 use crate::complain::reason;
 use crate::quiet;
-
-/// What became of rows that were taken.
-#[derive(Default)]
-pub(crate) struct Taken {
-    /// So many are in the state now.
-    pub absorbed: u64,
-    /// All their windows were closed.
-    pub late: Vec<Rows>,
-    /// Rows that cannot be computed, or that a sum cannot take, and why.
-    pub refused: Vec<(Rows, String)>,
-}
+use crate::stateful::{Stateful, Taken};
 
 /// Groups rows by windows of event time and by keys, and gives a row for each group once its window is complete.
 ///
@@ -295,6 +287,32 @@ impl Aggregator {
     #[cfg_attr(not(test), expect(dead_code, reason = "no seam asks yet how much a view holds"))]
     pub(crate) fn bytes(&self) -> u64 {
         self.held() as u64
+    }
+}
+
+impl Stateful for Aggregator {
+    fn take(&mut self, _: usize, rows: &Rows) -> Result<Taken> {
+        self.take(rows)
+    }
+
+    fn due(&mut self, watermark: Timestamp) -> Result<Option<RecordBatch>> {
+        self.due(watermark)
+    }
+
+    fn begin(&mut self, whole_from: Timestamp) -> Timestamp {
+        self.begin(whole_from)
+    }
+
+    fn changed(&self) -> usize {
+        self.changed()
+    }
+
+    fn snapshot(&mut self, prefix: &str, out: &mut Chunks) -> millstream_core::Result<()> {
+        self.snapshot(prefix, out)
+    }
+
+    fn restore(&mut self, chunks: &[(&str, &Bytes)]) -> millstream_core::Result<()> {
+        self.restore(chunks.iter().copied())
     }
 }
 

@@ -37,7 +37,7 @@ mod tree;
 mod waiting;
 mod workers;
 
-pub(crate) use aggregator::{Aggregator, Taken};
+pub(crate) use aggregator::Aggregator;
 pub(crate) use spec::{Aggregate, Aggregation, Column, Window};
 pub(crate) use workers::Workers;
 

@@ -13,26 +13,16 @@ use super::between::{Between, Says, between, over_window};
 use super::form_for;
 use super::known::{Cut, Edge, Facts, Side, unalias};
 use super::made::{Comes, Made};
-use crate::chain::{Chain, Feed};
+use crate::chain::{Chain, Feed, To};
 use crate::complain::said_at;
 use crate::explain::show;
+use crate::grown::{Grown, Spec};
 use crate::lower::Lower;
 use crate::step::Step;
 use crate::window::{Aggregation, Window};
 
 /// Where grouping stands in a text.
 const AT: &[Keyword] = &[Keyword::GROUP, Keyword::DISTINCT];
-
-/// An aggregation of a view.
-pub(crate) struct Grown {
-    pub spec: Aggregation,
-    /// What it does, for people.
-    pub explain: Vec<String>,
-    /// What its state means.
-    pub state: String,
-    /// What its columns are called in the plan, and for people.
-    pub names: Vec<(String, String)>,
-}
 
 impl Lower<'_> {
     /// The rows of a `GROUP BY`, as they come when windows are complete.
@@ -69,7 +59,7 @@ impl Lower<'_> {
         let time = made.compute(time, &mut chains)?;
         let number = self.grown.len();
         for chain in &mut chains {
-            chain.to = Some(number);
+            chain.to = Some(To { node: number, input: 0 });
         }
         self.closed.append(&mut chains);
         let conditions: &[Expr] = if in_place { &[] } else { &between.conditions };
@@ -90,9 +80,9 @@ impl Lower<'_> {
             spill: self.windows.spill.clone(),
         };
         let (explain, state) = (made.explain(&spec, &between.times), made.state(&spec)?);
-        self.grown.push(Grown { spec, explain, state, names: made.names() });
+        self.grown.push(Grown { spec: Spec::Window(spec), explain, state, names: made.names() });
         Ok(vec![Chain {
-            from: Feed::Window(number),
+            from: Feed::Node(number),
             scan: after.schema,
             steps: after.steps,
             schema: after.last,

@@ -91,6 +91,8 @@ pub(crate) struct Known {
     pub live: BTreeSet<String>,
     /// For so long, in microseconds, a window of the view at hand takes rows that come late.
     pub lateness: i64,
+    /// The `state_ttl` of the view at hand, in microseconds.
+    pub ttl: Option<i64>,
 }
 
 impl Known {

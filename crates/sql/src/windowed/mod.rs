@@ -21,7 +21,6 @@ mod span;
 
 pub(crate) use assign::AssignStep;
 pub(crate) use flink::short;
-pub(crate) use group::Grown;
 pub(crate) use known::{Facts, Known, Role, TableFacts};
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};

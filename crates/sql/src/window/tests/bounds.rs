@@ -13,8 +13,9 @@ use millstream_core::codec::{Origin, Rows};
 use millstream_core::operator::Chunks;
 use millstream_core::record::Offset;
 
-use super::super::{Aggregation, Aggregator, Taken, Window};
+use super::super::{Aggregation, Aggregator, Window};
 use super::{aggregation, input};
+use crate::stateful::Taken;
 
 /// Rows with a time, a key and a number, the watermark before all of them being the same.
 pub(super) fn rows(of: &[(i64, i64, i64)], watermark: i64) -> Rows {
