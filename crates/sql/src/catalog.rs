@@ -19,6 +19,7 @@ use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPla
 use datafusion_functions_window::all_default_window_functions;
 
 use crate::arrival::Arrival;
+use crate::asof::{MARK, mark};
 use crate::bounded;
 use crate::json::JsonPlanner;
 use crate::windowed::{Known, WindowPlanner};
@@ -169,6 +170,9 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if name == MARK {
+            return Some(mark());
+        }
         self.functions.get(name).cloned()
     }
 

@@ -14,6 +14,7 @@
 )]
 
 mod arrival;
+mod asof;
 mod bounded;
 mod catalog;
 mod chain;

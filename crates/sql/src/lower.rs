@@ -15,10 +15,11 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use millstream_core::operator::Windows;
 
+use crate::asof::{self, AsOfNode};
 use crate::chain::{Chain, Feed};
 use crate::checked::{checked, constants};
 use crate::explain::{column, list, node, show};
-use crate::grown::Grown;
+use crate::grown::{Grown, Spec};
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
@@ -53,6 +54,11 @@ pub(crate) fn lower(
     let mut chains = lower.closed;
     chains.extend(last);
     for chain in &mut chains {
+        if let Feed::Node(number) = chain.from
+            && let Some(Spec::AsOf(spec)) = lower.grown.get_mut(number).map(|g| &mut g.spec)
+        {
+            asof::narrow(chain, spec)?;
+        }
         narrow(chain);
         narrow_filters(&mut chain.steps)?;
         for (name, shown) in lower.grown.iter().flat_map(|g| &g.names) {
@@ -116,7 +122,10 @@ impl Lower<'_> {
                 Some(node) => self.lookup(node),
                 None => match e.node.as_any().downcast_ref::<WindowNode>() {
                     Some(node) => self.window(node),
-                    None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
+                    None => match e.node.as_any().downcast_ref::<AsOfNode>() {
+                        Some(node) => self.as_of(node),
+                        None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
+                    },
                 },
             },
             other => plan_err!("`{}` is not yet possible in a view", node(other)),
@@ -278,7 +287,7 @@ fn narrow_filters(steps: &mut [Step]) -> Result<()> {
 }
 
 /// The same expression over a batch that has only the columns `read` of the one before.
-fn renumber(e: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+pub(crate) fn renumber(e: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
     let moved = e.clone().transform_down(|e| match e.downcast_ref::<Column>() {
         Some(c) => {
             let index = read.binary_search(&c.index()).unwrap_or(usize::MAX);

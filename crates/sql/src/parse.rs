@@ -11,6 +11,7 @@ use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use millstream_core::Error;
 
+use crate::asof;
 use crate::complain::{Complaint, Place};
 use crate::dialect::StreamDialect;
 use crate::windowed;
@@ -54,7 +55,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Complaint> {
         })
         .collect();
     nests_too_deep(&tokens)?;
-    let tokens = windowed::short(tokens)?;
+    let tokens = asof::plain(windowed::short(tokens)?)?;
     let statements = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens.clone())

@@ -18,11 +18,13 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Query, Statement};
 
+use crate::asof;
 use crate::bounded::is_bare;
 use crate::catalog::{Catalog, Functions};
 use crate::checked::no_overflow;
 use crate::lateral::graft_all;
 use crate::lookup::{Lookups, join_all};
+use crate::windowed::Known;
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -47,11 +49,17 @@ fn parser_options() -> ParserOptions {
 }
 
 /// Plans one query over tables whose columns are known.
-pub(crate) fn plan(query: &Query, catalog: &Catalog<'_>, lookups: &Lookups) -> Result<LogicalPlan> {
+pub(crate) fn plan(
+    query: &Query,
+    catalog: &Catalog<'_>,
+    lookups: &Lookups,
+    known: &Known,
+) -> Result<LogicalPlan> {
     let options = &catalog.options;
     let plan = SqlToRel::new_with_options(catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
     let plan = bind(plan, &catalog.functions)?;
+    let plan = asof::join_all(plan, known)?;
     let plan = graft_all(join_all(plan, lookups)?)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;

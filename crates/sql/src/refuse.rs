@@ -13,6 +13,7 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;
 
 use crate::arrival::CLOCK_NAMES;
+use crate::asof;
 use crate::catalog::Functions;
 use crate::complain::{Complaint, Place};
 use crate::gather::Over;
@@ -219,6 +220,10 @@ impl Look<'_> {
             }
         }
         for join in select.from.iter().flat_map(|t| &t.joins) {
+            if asof::is_marked(join) {
+                self.found.extend(asof::refuse_join(join, &self.lookups, self.tokens));
+                continue;
+            }
             match lookup::named(&join.relation, &self.lookups) {
                 Some(lookup) => self.found.extend(lookup::refuse_join(&lookup, join, self.tokens)),
                 None => self.join(join),
@@ -324,6 +329,9 @@ impl Look<'_> {
     fn function(&mut self, f: &Function) {
         let at = place(f.name.span());
         let name = f.name.to_string().to_lowercase();
+        if asof::is_mark(f) {
+            return;
+        }
         let shown = format!("`{name}`");
         if f.over.is_some() {
             let fix = "leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`";

@@ -16,28 +16,29 @@
 
 mod aggregator;
 mod away;
-mod batch;
-mod bytes;
-mod chunks;
+pub(crate) mod batch;
+pub(crate) mod bytes;
+pub(crate) mod chunks;
 mod emit;
 mod groups;
-mod keys;
-mod lane;
+pub(crate) mod keys;
+pub(crate) mod lane;
 mod panes;
 mod part;
-mod saved;
+pub(crate) mod saved;
 mod scratch;
 mod sessions;
 mod share_out;
 mod spans;
 mod spec;
 mod spill;
-mod states;
+pub(crate) mod states;
 mod tree;
 mod waiting;
 mod workers;
 
 pub(crate) use aggregator::Aggregator;
+pub(crate) use spans::MOMENT_MAX;
 pub(crate) use spec::{Aggregate, Aggregation, Column, Window};
 pub(crate) use workers::Workers;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Window;
 
 /// Beyond this, either way from 1970, a moment's windows cannot be counted in microseconds: some 73,000 years.
-pub(super) const MOMENT_MAX: i64 = 1 << 61;
+pub(crate) const MOMENT_MAX: i64 = 1 << 61;
 /// The longest span of a window.
 pub(super) const SPAN_MAX: i64 = 1 << 60;
 

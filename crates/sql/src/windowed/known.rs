@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::operator::Table;
 
 use super::WindowNode;
+use crate::asof::AsOfNode;
 use crate::complain::said_at;
 use crate::lookup::LookupNode;
 use crate::window::Window;
@@ -143,6 +144,9 @@ impl Known {
                 if let Some(node) = e.node.as_any().downcast_ref::<LookupNode>() {
                     return self.lookup(node, plan.schema());
                 }
+                if let Some(node) = e.node.as_any().downcast_ref::<AsOfNode>() {
+                    return self.as_of(node);
+                }
                 match e.node.as_any().downcast_ref::<WindowNode>() {
                     Some(node) => self.window(node),
                     None => Ok(Facts::none(plan)),
@@ -235,6 +239,19 @@ impl Known {
         }
         facts.roles.resize(schema.fields().len(), Role::default());
         Ok(facts)
+    }
+
+    fn as_of(&self, node: &AsOfNode) -> Result<Facts> {
+        let (left, right) = (self.facts(&node.left)?, self.facts(&node.right)?);
+        if left.updates.is_some() || right.updates.is_some() {
+            return Err(given_anew(
+                "a join as of event time",
+                "a row and the one in its place would both be rows of their time",
+                &[Keyword::JOIN],
+            ));
+        }
+        let live = left.live.clone().or(right.live);
+        Ok(Facts { live, ..node.facts(left) })
     }
 
     fn window(&self, node: &WindowNode) -> Result<Facts> {
@@ -375,6 +392,28 @@ impl Facts {
 }
 
 impl Role {
+    /// As it is when rows waited until the watermark was past the event time with the role `of`, and `more` past its lag;
+    /// `same` says that it is that one.
+    ///
+    /// What else is known of event time holds no longer, unless it is of the same window.
+    pub(crate) fn waited(self, of: &Self, same: bool, more: i64) -> Self {
+        let (role, of) = (self.behind(), of.clone().behind());
+        let Some(past) = &of.past else {
+            let lag = role.lag.and_then(|lag| lag.checked_add(more));
+            return if same { Self { lag, key: None, ..role } } else { Self::default() };
+        };
+        let Some(own) = role.past.as_ref().filter(|own| own.of == past.of) else {
+            return Self::default();
+        };
+        // A window's time is a microsecond before its end, which the watermark may be at by then.
+        let one = i64::from(past.side != Side::Time);
+        let later = if own.side == Side::Time { more.checked_add(one) } else { Some(more) };
+        let lag = role.lag.zip(later).and_then(|(lag, later)| lag.checked_add(later));
+        let cut = own.of.lag.checked_add(more).and_then(|lag| lag.checked_add(one));
+        let cut = cut.map(|lag| Arc::new(Cut { lag, ..own.of.as_ref().clone() }));
+        Self { lag, past: cut.map(|of| Edge { side: own.side, of }), ..Self::default() }
+    }
+
     /// As it is behind a view: a window that rows are in and are not grouped by is one that they came out of.
     pub(crate) fn behind(self) -> Self {
         let past = self.edge.filter(|e| e.side.is_time()).or(self.past);

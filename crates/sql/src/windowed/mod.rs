@@ -24,6 +24,7 @@ pub(crate) use flink::short;
 pub(crate) use known::{Facts, Known, Role, TableFacts};
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};
+pub(crate) use span::{micros, show as show_span};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
 
 /// The columns that a window adds.
