@@ -1,4 +1,4 @@
-//! What the benchmarks share: processes under measurement, a table, the API that is polled, Nexmark's bids.
+//! What the benchmarks share: processes under measurement, a table, the API that is polled, Nexmark's events.
 //!
 //! Each benchmark is one command, `cargo run --release -p millstream-bench --bin NAME`, and prints a table.
 //! They compare within one run, since the machine they run on is shared.
@@ -28,4 +28,11 @@ pub fn option(name: &str, default: u64) -> Result<u64, Fault> {
             text.replace('_', "").parse().map_err(|e| format!("{flag} {text}: {e}").into())
         }
     }
+}
+
+/// The text after `--name`.
+#[must_use]
+pub fn text(name: &str) -> Option<String> {
+    let flag = format!("--{name}");
+    std::env::args().skip_while(|a| *a != flag).nth(1)
 }

@@ -1,0 +1,1 @@
+SELECT auction, bidder, price, ts AS date_time, extra FROM bid

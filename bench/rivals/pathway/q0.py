@@ -1,0 +1,2 @@
+def query(read):
+    return read("bid", "auction bidder price date_time extra")
