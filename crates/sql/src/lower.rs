@@ -19,6 +19,7 @@ use crate::chain::{Chain, Feed};
 use crate::checked::{checked, constants};
 use crate::explain::{column, list, node, show};
 use crate::grown::Grown;
+use crate::join;
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
@@ -44,6 +45,7 @@ pub(crate) fn lower(
     windows: &Windows,
     options: &Arc<ConfigOptions>,
 ) -> Result<Lowered> {
+    join::all_bounded(plan, known)?;
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
     let facts = known.facts(plan)?;
@@ -52,6 +54,7 @@ pub(crate) fn lower(
     let last = lower.plan(plan)?;
     let mut chains = lower.closed;
     chains.extend(last);
+    join::narrow(&mut chains, &mut lower.grown)?;
     for chain in &mut chains {
         narrow(chain);
         narrow_filters(&mut chain.steps)?;
@@ -101,6 +104,7 @@ impl Lower<'_> {
             }
             LogicalPlan::Projection(projection) => self.project(projection),
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Unnest(unnest) => {
                 let mut chains = self.plan(&unnest.input)?;
                 for chain in &mut chains {
@@ -180,7 +184,7 @@ impl Lower<'_> {
         Ok(vec![chain])
     }
 
-    fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
+    pub(crate) fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
         fails_always(&predicate_physical, &chain.schema)?;
@@ -278,7 +282,7 @@ fn narrow_filters(steps: &mut [Step]) -> Result<()> {
 }
 
 /// The same expression over a batch that has only the columns `read` of the one before.
-fn renumber(e: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+pub(crate) fn renumber(e: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
     let moved = e.clone().transform_down(|e| match e.downcast_ref::<Column>() {
         Some(c) => {
             let index = read.binary_search(&c.index()).unwrap_or(usize::MAX);

@@ -17,12 +17,12 @@
 mod aggregator;
 mod away;
 mod batch;
-mod bytes;
+pub(crate) mod bytes;
 mod chunks;
 mod emit;
 mod groups;
 mod keys;
-mod lane;
+pub(crate) mod lane;
 mod panes;
 mod part;
 mod saved;
