@@ -10,7 +10,7 @@ use millstream_core::Error;
 
 use crate::complain::{Complaint, Place};
 use crate::parse::place;
-use crate::refuse::Look;
+use crate::refuse::{Look, is_lateral};
 use crate::windowed::{form_for, read, refuse_call};
 
 /// What a `SELECT` reads, as far as its text tells.
@@ -30,7 +30,10 @@ enum From {
 
 impl Over {
     pub(crate) fn of(select: &Select, queries: &BTreeSet<String>) -> Self {
-        let from = match select.from.first().map(|t| &t.relation) {
+        let joins = select.from.iter().flat_map(|t| &t.joins).map(|j| &j.relation);
+        let beside = select.from.iter().skip(1).map(|t| &t.relation).chain(joins);
+        let joined = beside.filter(|t| !is_lateral(t)).count() > 0;
+        let from = match select.from.first().map(|t| &t.relation).filter(|_| !joined) {
             Some(table @ TableFactor::Table { name, args, .. }) => {
                 let name = text(name);
                 match (read(table), args) {
@@ -84,6 +87,21 @@ impl Look<'_> {
         self.known.tables.get(table).is_some_and(|facts| facts.is_source)
     }
 
+    /// Whether rows of a table are grouped by their event time.
+    fn by_time(&self, table: &str, select: &Select) -> bool {
+        let GroupByExpr::Expressions(e, _) = &select.group_by else { return false };
+        let name = |e: &Expr| match e {
+            Expr::Identifier(i) => Some(i.value.clone()),
+            Expr::CompoundIdentifier(parts) => parts.last().map(|i| i.value.clone()),
+            _ => None,
+        };
+        let columns = self.known.tables.get(table).map(|t| &t.columns);
+        let is = |name: &String| {
+            columns.and_then(|c| c.get(name)).is_some_and(|role| role.lag.is_some())
+        };
+        e.iter().filter_map(name).any(|name| is(&name))
+    }
+
     pub(crate) fn group(&mut self, select: &Select, start: Option<Place>) {
         let first = match &select.group_by {
             GroupByExpr::All(_) => {
@@ -110,6 +128,8 @@ impl Look<'_> {
         };
         let (what, at) = (clause.0, clause.1.or(start));
         match self.selects.last().map(|s| &s.from) {
+            // No more rows of a moment come once event time has passed it.
+            Some(From::Table(table)) if self.by_time(table, select) => {}
             // Rows of a view may have come out of windows.
             Some(From::Table(table)) if self.is_source(table) || first.is_none() => {
                 let fix = self.gathered(table);

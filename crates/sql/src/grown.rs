@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion_common::Result;
 
 use crate::asof::{AsOf, Matching};
+use crate::join::{Joiner, Joining};
 use crate::stateful::Stateful;
 use crate::window::{Aggregation, Aggregator, Workers};
 
@@ -23,6 +24,8 @@ pub(crate) struct Grown {
 pub(crate) enum Spec {
     /// `GROUP BY` over windows.
     Window(Aggregation),
+    /// Rows of two sides that belong together.
+    Join(Joining),
     /// A join as of event time.
     AsOf(AsOf),
 }
@@ -32,6 +35,7 @@ impl Spec {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Window(_) => "window",
+            Self::Join(_) => "join",
             Self::AsOf(_) => "as-of join",
         }
     }
@@ -44,7 +48,7 @@ impl Spec {
     /// Whether it has rows to give at the end of frames.
     pub(crate) fn settles(&self) -> bool {
         match self {
-            Self::Window(_) | Self::AsOf(_) => false,
+            Self::Window(_) | Self::Join(_) | Self::AsOf(_) => false,
         }
     }
 
@@ -52,22 +56,21 @@ impl Spec {
     pub(crate) fn takes_ttl(&self) -> bool {
         match self {
             Self::Window(_) => false,
+            Self::Join(spec) => spec.ttl,
             Self::AsOf(spec) => spec.bounds.by_ttl,
         }
     }
 
     /// Whether its state may lie in files.
     pub(crate) fn spills(&self) -> bool {
-        match self {
-            Self::Window(spec) => spec.spills(),
-            Self::AsOf(_) => false,
-        }
+        matches!(self, Self::Window(spec) if spec.spills())
     }
 
     /// The part, ready to take rows.
     pub(crate) fn build(self, workers: &Arc<Workers>) -> Result<Box<dyn Stateful>> {
         Ok(match self {
             Self::Window(spec) => Box::new(Aggregator::new(spec, workers.clone())?),
+            Self::Join(spec) => Box::new(Joiner::new(spec)?),
             Self::AsOf(spec) => Box::new(Matching::new(spec)?),
         })
     }

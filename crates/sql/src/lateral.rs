@@ -27,7 +27,19 @@ fn is_beside(join: &Join) -> bool {
         None => true,
         Some(e) => matches!(e, Expr::Literal(ScalarValue::Boolean(Some(true)), _)),
     };
-    join.join_type == JoinType::Inner && join.on.is_empty() && always
+    join.join_type == JoinType::Inner && join.on.is_empty() && always && is_of_row(&join.right)
+}
+
+/// Whether it is made of the row that it stands beside, and reads no table.
+fn is_of_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::EmptyRelation(e) => e.produce_one_row,
+        LogicalPlan::Subquery(s) => is_of_row(&s.subquery),
+        other => match other.inputs().as_slice() {
+            [one] => is_of_row(one),
+            _ => false,
+        },
+    }
 }
 
 /// Puts `right` on top of `left`: the first `width` columns of the result are those of `left`.

@@ -25,6 +25,7 @@ mod explain;
 mod flow;
 mod gather;
 mod grown;
+mod join;
 mod json;
 mod late;
 mod lateral;

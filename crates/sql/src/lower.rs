@@ -20,6 +20,7 @@ use crate::chain::{Chain, Feed};
 use crate::checked::{checked, constants};
 use crate::explain::{column, list, node, show};
 use crate::grown::{Grown, Spec};
+use crate::join;
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
 use crate::sample::fails_always;
@@ -45,6 +46,7 @@ pub(crate) fn lower(
     windows: &Windows,
     options: &Arc<ConfigOptions>,
 ) -> Result<Lowered> {
+    join::all_bounded(plan, known)?;
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
     let facts = known.facts(plan)?;
@@ -53,6 +55,7 @@ pub(crate) fn lower(
     let last = lower.plan(plan)?;
     let mut chains = lower.closed;
     chains.extend(last);
+    join::narrow(&mut chains, &mut lower.grown)?;
     for chain in &mut chains {
         if let Feed::Node(number) = chain.from
             && let Some(Spec::AsOf(spec)) = lower.grown.get_mut(number).map(|g| &mut g.spec)
@@ -107,6 +110,7 @@ impl Lower<'_> {
             }
             LogicalPlan::Projection(projection) => self.project(projection),
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Unnest(unnest) => {
                 let mut chains = self.plan(&unnest.input)?;
                 for chain in &mut chains {
@@ -189,7 +193,7 @@ impl Lower<'_> {
         Ok(vec![chain])
     }
 
-    fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
+    pub(crate) fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
         fails_always(&predicate_physical, &chain.schema)?;

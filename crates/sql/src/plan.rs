@@ -1,14 +1,19 @@
 //! Tree to plan: names resolved, types agreed, columns and filters pushed down to the scans.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, TimeUnit};
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, Result};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
@@ -17,11 +22,13 @@ use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Query, Statement};
+use datafusion_sql::sqlparser::keywords::Keyword;
 
 use crate::asof;
 use crate::bounded::is_bare;
 use crate::catalog::{Catalog, Functions};
 use crate::checked::no_overflow;
+use crate::complain::said_at;
 use crate::lateral::graft_all;
 use crate::lookup::{Lookups, join_all};
 use crate::windowed::Known;
@@ -65,7 +72,35 @@ pub(crate) fn plan(
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
     no_overflow(&plan, options)?;
-    optimize(plan, options)
+    let plan = optimize(plan, options)?;
+    only_rows(&plan)?;
+    Ok(plan)
+}
+
+/// Refuses what is left of queries inside expressions, and columns of one name that `*` gives.
+fn only_rows(plan: &LogicalPlan) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for field in plan.schema().fields() {
+        if !names.insert(field.name()) {
+            let what = format!("two columns are called `{}`", field.name());
+            let fix = "name the columns of each side in place of `*`, and give one another name with `AS`";
+            return Err(said_at(what, fix, &[Keyword::SELECT]));
+        }
+    }
+    plan.apply(|node| {
+        node.apply_expressions(|e| {
+            let query = |e: &Expr| {
+                Ok(matches!(e, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_)))
+            };
+            if e.exists(query)? {
+                let what = "`EXISTS` and `IN (SELECT …)` are possible in `WHERE` alone, over plain queries: elsewhere a row would have to wait to tell that they are false";
+                let fix = "let it stand in `WHERE`, beside other conditions with `AND`";
+                return Err(said_at(what, fix, &[Keyword::EXISTS, Keyword::IN]));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(())
 }
 
 /// Puts the functions of the catalog where the planner has put its own: `[a, b]`, `a || b`.
@@ -87,12 +122,16 @@ fn bind(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
 }
 
 fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
-    // Left out are rules on joins, sorts, limits and most on aggregates, and those that would drop a scan
-    // that gives no rows: a view stays fed by what it names.
+    // Left out are rules on sorts, limits and most on aggregates, those that give joins another order or condition than
+    // the text has, and those that would drop a scan that gives no rows: a view stays fed by what it names.
     let optimizer = Optimizer::with_rules(vec![
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownFilter::new()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),

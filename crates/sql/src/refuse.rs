@@ -229,9 +229,6 @@ impl Look<'_> {
                 None => self.join(join),
             }
         }
-        for table in select.from.iter().skip(1).filter(|t| !is_lateral(&t.relation)) {
-            self.no_join(place(table.relation.span()), "a second table in `FROM`");
-        }
     }
 
     fn odd_clauses(&mut self, select: &Select, start: Option<Place>) {
@@ -279,14 +276,14 @@ impl Look<'_> {
                 "only a cross join takes lists apart",
                 fix,
             );
-        } else {
-            self.no_join(place, "`JOIN`");
+        } else if is_lateral(&join.relation) {
+            let fix = "write `CROSS JOIN LATERAL (…)`, and put conditions into `WHERE`";
+            let why = "what is made of a row stands beside it or does not";
+            self.never(place, "this way to join `LATERAL (…)`", why, fix);
+        } else if !is_join(&join.join_operator) {
+            let fix = "write `JOIN`, `LEFT JOIN`, `RIGHT JOIN` or `FULL JOIN`, and `EXISTS (SELECT …)` in `WHERE` for the rest";
+            self.not_yet(place, "this kind of join", "it is not built", fix);
         }
-    }
-
-    fn no_join(&mut self, place: Option<Place>, what: &str) {
-        let fix = "read one source; `UNION ALL` puts the rows of several one after the other";
-        self.not_yet(place, what, "it has to remember the rows of both sides", fix);
     }
 
     fn table(&mut self, table: &TableFactor) {
@@ -379,8 +376,28 @@ fn name_span(table: &TableFactor) -> datafusion_sql::sqlparser::tokenizer::Span 
     }
 }
 
+/// Whether it is one of the joins that can be run.
+fn is_join(operator: &JoinOperator) -> bool {
+    use JoinOperator as J;
+    matches!(
+        operator,
+        J::Join(_)
+            | J::Inner(_)
+            | J::Left(_)
+            | J::LeftOuter(_)
+            | J::Right(_)
+            | J::RightOuter(_)
+            | J::FullOuter(_)
+            | J::CrossJoin(_)
+            | J::Semi(_)
+            | J::LeftSemi(_)
+            | J::Anti(_)
+            | J::LeftAnti(_)
+    )
+}
+
 /// Whether a table beside others is made of the row before it.
-fn is_lateral(table: &TableFactor) -> bool {
+pub(crate) fn is_lateral(table: &TableFactor) -> bool {
     matches!(table, TableFactor::UNNEST { .. } | TableFactor::Derived { lateral: true, .. })
 }
 
@@ -417,19 +434,10 @@ impl Visitor for Look<'_> {
     fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
         match e {
             Expr::Function(f) => self.function(f),
-            Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => {
-                let what = match e {
-                    Expr::InSubquery { .. } => "`IN (SELECT …)`",
-                    Expr::Exists { .. } => "`EXISTS (SELECT …)`",
-                    _ => "a `SELECT` inside an expression",
-                };
-                let fix = "list the values: `x IN (1, 2, 3)`";
-                self.not_yet(
-                    place(e.span()),
-                    what,
-                    "it has to remember the rows of another query",
-                    fix,
-                );
+            Expr::Subquery(_) => {
+                let why = "of which row of the other query it is would be known only at the end";
+                let fix = "join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`";
+                self.not_yet(place(e.span()), "a `SELECT` inside an expression", why, fix);
             }
             Expr::Lambda(_) => {
                 let fix = "take the list apart with `UNNEST`";

@@ -42,19 +42,22 @@ pub(crate) fn meaning(chains: &[Chain], grown: &[Grown]) -> Result<Option<String
         return Ok(None);
     }
     let mut text = format!("{LIBRARY}, {OURS}\n");
-    for (number, grown) in grown.iter().enumerate() {
+    for (number, part) in grown.iter().enumerate() {
         for chain in chains.iter().filter(|c| c.to.is_some_and(|to| to.node == number)) {
-            text.push_str(&feed(chain)?);
+            text.push_str(&feed(chain, grown)?);
         }
-        text.push_str(&format!("{} {number}: {}", grown.spec.word(), grown.state));
+        text.push_str(&format!("{} {number}: {}", part.spec.word(), part.state));
     }
     Ok(Some(text))
 }
 
-fn feed(chain: &Chain) -> Result<String> {
+fn feed(chain: &Chain, grown: &[Grown]) -> Result<String> {
     let mut text = match &chain.from {
         Feed::Table(name) => format!("from {name}:"),
-        Feed::Node(number) => format!("from window {number}:"),
+        Feed::Node(number) => {
+            let word = grown.get(*number).map_or("window", |g| g.spec.word());
+            format!("from {word} {number}:")
+        }
     };
     for field in chain.scan.fields() {
         let null = if field.is_nullable() { "?" } else { "" };

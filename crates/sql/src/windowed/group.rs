@@ -28,6 +28,7 @@ impl Lower<'_> {
     /// The rows of a `GROUP BY`, as they come when windows are complete.
     pub(crate) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Vec<Chain>> {
         let mut facts = self.known.facts(&aggregate.input)?;
+        facts.take_moment(&Facts::places(&aggregate.group_expr, aggregate.input.schema()));
         let (edge, again) = self.edge(aggregate, &facts)?;
         let cut = edge.of.clone();
         let session = !again && matches!(cut.window, Window::Session { .. });

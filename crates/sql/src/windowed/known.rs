@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion_common::{DFSchema, DataFusionError, Result};
+use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{
-    Aggregate, Distinct, Expr, LogicalPlan, Projection, TableScan, Union, Unnest,
+    Aggregate, Distinct, Expr, JoinType, LogicalPlan, Projection, TableScan, Union, Unnest,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::operator::Table;
@@ -122,22 +123,25 @@ impl Known {
             LogicalPlan::SubqueryAlias(alias) => self.facts(&alias.input),
             LogicalPlan::Subquery(query) => self.facts(&query.subquery),
             LogicalPlan::Filter(filter) => {
-                let facts = self.facts(&filter.input)?;
+                let facts = match filter.input.as_ref() {
+                    // `FROM a, b WHERE …`, which no rule has made a join with conditions of yet.
+                    LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
+                        self.join(join, &split_conjunction(&filter.predicate))?
+                    }
+                    input => self.facts(input)?,
+                };
                 facts.may_leave_out(&filter.predicate, filter.input.schema())?;
                 Ok(facts)
             }
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            LogicalPlan::Join(join) => {
-                let mut facts = self.facts(&join.left)?;
-                facts.roles.resize(join.schema.fields().len(), Role::default());
-                Ok(facts)
-            }
+            LogicalPlan::Join(join) => self.join(join, &[]),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => {
-                let facts = self.facts(input)?;
+                let mut facts = self.facts(input)?;
                 let roles = (0..facts.roles.len()).map(Some).collect::<Vec<_>>();
+                facts.take_moment(&roles);
                 Ok(facts.grouped(&roles, input.schema(), self.lateness))
             }
             LogicalPlan::Extension(e) => {
@@ -295,7 +299,7 @@ impl Known {
     }
 
     fn aggregate(&self, aggregate: &Aggregate) -> Result<Facts> {
-        let facts = self.facts(&aggregate.input)?;
+        let mut facts = self.facts(&aggregate.input)?;
         if facts.updates.is_some() {
             return Err(given_anew(
                 "`GROUP BY`",
@@ -304,11 +308,8 @@ impl Known {
             ));
         }
         let schema = aggregate.input.schema();
-        let groups = aggregate.group_expr.iter().map(|e| match unalias(e) {
-            Expr::Column(c) => schema.maybe_index_of_column(c),
-            _ => None,
-        });
-        let groups = groups.collect::<Vec<_>>();
+        let groups = Facts::places(&aggregate.group_expr, schema);
+        facts.take_moment(&groups);
         let mut grouped = facts.grouped(&groups, &aggregate.schema, self.lateness);
         grouped.roles.resize(aggregate.schema.fields().len(), Role::default());
         Ok(grouped)

@@ -17,11 +17,11 @@ mod made;
 mod node;
 mod planner;
 mod shape;
-mod span;
+pub(crate) mod span;
 
 pub(crate) use assign::AssignStep;
 pub(crate) use flink::short;
-pub(crate) use known::{Facts, Known, Role, TableFacts};
+pub(crate) use known::{Cut, Edge, Facts, Known, Role, Side, TableFacts, unalias};
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};
 pub(crate) use span::{micros, show as show_span};

@@ -155,12 +155,12 @@ SELECT id FROM readings ORDER BY id LIMIT 5
 --  fix: leave it out, or filter with `WHERE`
 
 SELECT a.id FROM readings a JOIN readings b ON a.id = b.id
--- error v: 1:29 `JOIN` is not yet possible: it has to remember the rows of both sides
---  fix: read one source; `UNION ALL` puts the rows of several one after the other
+-- error v: 1:29 `a` has no event time to be joined by: each of its rows would have to be kept for ever
+--  fix: have `a` give the event time of its source as it is, as a column of its own
 
 SELECT a.id FROM readings a, readings b
--- error v: 1:30 a second table in `FROM` is not yet possible: it has to remember the rows of both sides
---  fix: read one source; `UNION ALL` puts the rows of several one after the other
+-- error v: 1:13 `a` has no event time to be joined by: each of its rows would have to be kept for ever
+--  fix: have `a` give the event time of its source as it is, as a column of its own
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
 -- error v: 1:12 `row_number` with `OVER` is not yet possible: it looks at several rows
@@ -175,16 +175,16 @@ SELECT id FROM readings EXCEPT SELECT id FROM readings
 --  fix: filter with `WHERE`, or join the inputs with `UNION ALL`
 
 SELECT id FROM readings WHERE id IN (SELECT id FROM readings)
--- error v: 1:31 `IN (SELECT …)` is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:34 `readings` has no event time to be joined by: each of its rows would have to be kept for ever
+--  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT id FROM readings WHERE EXISTS (SELECT 1 FROM readings)
--- error v: 1:39 `EXISTS (SELECT …)` is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:31 `readings` has no event time to be joined by: each of its rows would have to be kept for ever
+--  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT (SELECT max(id) FROM readings) FROM readings
--- error v: 1:9 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:9 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
+--  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
 -- error v: 1:16 `max` without a window is not yet possible: it gathers rows, and would never be complete
 --  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 
