@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 
+use crate::rank::{Rank, Ranking};
+use crate::running::{Accumulation, Running};
 use crate::stateful::Stateful;
 use crate::window::{Aggregation, Aggregator, Workers};
 
@@ -22,6 +24,10 @@ pub(crate) struct Grown {
 pub(crate) enum Spec {
     /// `GROUP BY` over windows.
     Window(Aggregation),
+    /// `GROUP BY` without a window, and `DISTINCT`.
+    Running(Accumulation),
+    /// The first rows of partitions.
+    Rank(Ranking),
 }
 
 impl Spec {
@@ -29,6 +35,9 @@ impl Spec {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Window(_) => "window",
+            Self::Running(spec) if spec.is_distinct() => "distinct",
+            Self::Running(_) => "group",
+            Self::Rank(_) => "rank",
         }
     }
 
@@ -40,6 +49,8 @@ impl Spec {
     /// Whether it has rows to give at the end of frames.
     pub(crate) fn settles(&self) -> bool {
         match self {
+            Self::Running(spec) => !spec.is_distinct(),
+            Self::Rank(spec) => spec.closing.is_none(),
             Self::Window(_) => false,
         }
     }
@@ -47,7 +58,8 @@ impl Spec {
     /// Whether its state goes by `state_ttl`.
     pub(crate) fn takes_ttl(&self) -> bool {
         match self {
-            Self::Window(_) => false,
+            Self::Running(_) => true,
+            Self::Window(_) | Self::Rank(_) => false,
         }
     }
 
@@ -55,6 +67,7 @@ impl Spec {
     pub(crate) fn spills(&self) -> bool {
         match self {
             Self::Window(spec) => spec.spills(),
+            Self::Running(_) | Self::Rank(_) => false,
         }
     }
 
@@ -62,6 +75,8 @@ impl Spec {
     pub(crate) fn build(self, workers: &Arc<Workers>) -> Result<Box<dyn Stateful>> {
         Ok(match self {
             Self::Window(spec) => Box::new(Aggregator::new(spec, workers.clone())?),
+            Self::Running(spec) => Box::new(Running::new(spec)?),
+            Self::Rank(spec) => Box::new(Rank::new(spec)?),
         })
     }
 }

@@ -90,6 +90,9 @@ impl Lower<'_> {
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Filter(filter) => {
+                if let Some(pattern) = self.known.ranked(filter)? {
+                    return self.rank(&pattern);
+                }
                 let mut chains = self.plan(&filter.input)?;
                 let Some(predicate) = self.before_windows(&filter.predicate, &filter.input)? else {
                     return Ok(chains);
@@ -180,7 +183,7 @@ impl Lower<'_> {
         Ok(vec![chain])
     }
 
-    fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
+    pub(crate) fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
         fails_always(&predicate_physical, &chain.schema)?;

@@ -4,7 +4,7 @@
 //! table for the rest of the file, `-- lookup NAME {columns}` a lookup (`nulls` behind it: that gives nulls), whose
 //! rows have a `key`. `time COLUMN delay MICROSECONDS` behind the columns of an input says what its event time is, a line
 //! `-- next` that a new frame begins, and `-- end` that the input ends there. A block with SQL is a case: `-- view NAME` names the query after it
-//! (`v` if there is none; the last one is looked at; `lateness MICROSECONDS` and `late stream` may stand behind), and what follows the SQL is what must come out.
+//! (`v` if there is none; the last one is looked at; `lateness MICROSECONDS`, `ttl MICROSECONDS` and `late stream` may stand behind), and what follows the SQL is what must come out.
 //! `BLESS=1 cargo test -p millstream-sql` writes it: look at the difference before you commit.
 
 use std::collections::BTreeMap;
@@ -105,10 +105,12 @@ fn read_views(asked: &str) -> Vec<View> {
                 Some(name) => (name, true),
                 None => (name, false),
             };
+            let (name, ttl) = name.split_once(" ttl ").unwrap_or((name, ""));
             let (name, lateness) = name.split_once(" lateness ").unwrap_or((name, "0"));
             let mut view = view(name, "");
             view.windows.late = if streams { Late::Stream } else { Late::SetAside };
             view.windows.allowed_lateness = Duration::from_micros(lateness.parse().unwrap());
+            view.windows.state_ttl = ttl.parse().ok().map(Duration::from_micros);
             views.push(view);
         } else if !line.starts_with("--") {
             if views.is_empty() {
@@ -137,9 +139,13 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
     let last = views.last().unwrap().name.clone();
     let all = run(inputs, &mut planned, usize::MAX).remove(&last).unwrap_or_default();
     let stateful = planned.views.iter().any(|v| v.state.is_some());
-    // At the end of all inputs all is out, and the views can begin anew.
+    // At the end of all inputs all is out, and the views can begin anew; but for those that remember.
+    let remembers = planned.views.iter().any(|v| v.explain.contains(" for ever, "));
     for size in 1..=size_max {
         let way = Way::of(size);
+        if remembers {
+            planned = plan(inputs, views, &[]);
+        }
         let again = run(inputs, &mut planned, size);
         same(&planned, &all, again, &last, way);
     }
@@ -168,7 +174,7 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
         late.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
     };
     lines.extend(planned.late.iter().map(|late| format!("-- late rows have {}", names(late))));
-    lines.extend(planned.updates.iter().map(|u| format!("-- updates by {}", u.join(", "))));
+    lines.extend(planned.updates.iter().map(|u| format!("-- updates by {}", u.by.join(", "))));
     lines.extend(all.rows.iter().map(|r| format!("-- row {r}")));
     lines.extend(all.late.iter().map(|r| format!("-- late {r}")));
     lines.extend(all.refused.iter().map(|r| format!("-- refused {r}")));
