@@ -227,6 +227,26 @@ impl Default for Windows {
     }
 }
 
+/// How a view gives rows anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updates {
+    /// The columns by which a row takes the place of one before it.
+    pub by: Vec<String>,
+    /// Why it does.
+    pub why: Anew,
+}
+
+/// Why a view gives rows anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// Its windows take rows that come late: `allowed_lateness`.
+    Late,
+    /// It groups without a window, so that no group is ever complete.
+    Running,
+    /// It ranks without a window, so that a place is never anybody's for good.
+    Ranked,
+}
+
 /// A view, ready to run.
 pub struct PlannedView {
     /// Its name.
@@ -241,8 +261,8 @@ pub struct PlannedView {
     pub explain: String,
     /// For a view that keeps state: what that is made for. State made for the same text can be gone on with.
     pub state: Option<String>,
-    /// For a view that may give a row anew: the columns by which a row takes the place of one before it.
-    pub updates: Option<Vec<String>>,
+    /// For a view that may give a row anew: by what it takes the place of the one before.
+    pub updates: Option<Updates>,
     /// It has rows to give at the end of frames: [`Operator::settle`].
     pub settles: bool,
     /// For a view that says [`Late::Stream`]: the columns of the rows that come late, which are those of what it reads. It has to

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use millstream_core::codec::{Columns, Rows};
 use millstream_core::ledger::Ledger;
-use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, View, ViewError};
+use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, Updates, View, ViewError};
 use millstream_core::record::Block;
 use millstream_core::{Error, Result};
 
@@ -65,7 +65,7 @@ pub(crate) struct Explained {
     pub(crate) inputs: Vec<String>,
     pub(crate) schema: SchemaRef,
     pub(crate) steps: String,
-    pub(crate) updates: Option<Vec<String>>,
+    pub(crate) updates: Option<Updates>,
     /// Whether it has windows.
     pub(crate) windows: bool,
     /// The columns of rows that come late for them, where these go to sinks.

@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use serde::Serialize;
 
 use millstream_core::clock::SystemClock;
-use millstream_core::operator::{View, ViewError};
+use millstream_core::operator::{Anew, View, ViewError};
 use millstream_core::plugin::Registry;
 use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
@@ -312,21 +312,55 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
     let problem = |sink: &SinkPart| {
         let view = line.explained().iter().find(|e| e.name == sink.rows)?;
         let wanted = view.updates.as_ref()?;
+        let by = names(&wanted.by);
         let (what, fix) = match sink.sink.key() {
-            None => (
-                format!("the windows of `{}` take late rows and give their rows anew, and this sink would have them twice", view.name),
-                "take a sink with a `key`, such as `sqlite` in `mode: upsert`, or leave `allowed_lateness` out".to_owned(),
-            ),
-            Some(key) if key.iter().any(|column| !wanted.contains(column)) || key.len() != wanted.len() => (
-                format!("a row of `{}` takes the place of the one before with the same {}, and this sink goes by {}", view.name, names(wanted), names(&key)),
-                format!("let the key be {}", names(wanted)),
-            ),
+            None => twice(&view.name, wanted.why),
+            Some(key)
+                if key.iter().any(|column| !wanted.by.contains(column))
+                    || key.len() != wanted.by.len() =>
+            {
+                let what = format!(
+                    "a row of `{}` takes the place of the one before with the same {by}, and this sink goes by {}",
+                    view.name,
+                    names(&key)
+                );
+                (what, format!("let the key be {by}"))
+            }
             Some(_) => return None,
         };
         Some(pipeline.text.problem(&["sinks", &sink.name, "to"], what).fix(fix))
     };
     let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
+}
+
+/// Why a sink that only appends would have rows of a view twice, and what to do.
+fn twice(view: &str, why: Anew) -> (String, String) {
+    let keyed = "take a sink with a `key`, such as `sqlite` in `mode: upsert`";
+    match why {
+        Anew::Late => (
+            format!(
+                "the windows of `{view}` take late rows and give their rows anew, and this sink would have them twice"
+            ),
+            format!("{keyed}, or leave `allowed_lateness` out"),
+        ),
+        Anew::Running => (
+            format!(
+                "the groups of `{view}` are never complete: each gives its row anew when it changes, and this sink would keep all of them"
+            ),
+            format!(
+                "{keyed}, or group by windows of event time, whose rows are given once: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`"
+            ),
+        ),
+        Anew::Ranked => (
+            format!(
+                "the places of `{view}` are never settled: whoever comes to one is given in place of who had it before, and this sink would keep all of them"
+            ),
+            format!(
+                "{keyed}, or rank within windows of event time, whose rows are given once: `PARTITION BY window_start, window_end, …`"
+            ),
+        ),
+    }
 }
 
 /// Columns that a sink needs or cannot have, where it is known which there are.

@@ -1,4 +1,4 @@
-//! What gathers rows, where it cannot: `GROUP BY`, aggregates and `DISTINCT` without a window.
+//! What gathers rows, where it cannot: aggregates without `GROUP BY`, and forms of `GROUP BY` and `DISTINCT` that are not built.
 
 use std::collections::BTreeSet;
 
@@ -67,46 +67,17 @@ impl Look<'_> {
 
     pub(crate) fn distinct(&mut self, select: &Select, start: Option<Place>) {
         let at = self.tokens.from(Keyword::DISTINCT, start);
-        match (&select.distinct, self.selects.last().map(|s| &s.from)) {
-            (Some(Distinct::On(_)), _) => {
-                let fix =
-                    "write `first_value(… ORDER BY …)` and `GROUP BY window_start, window_end, …`";
-                self.not_yet(at, "`DISTINCT ON`", "it has to remember all rows", fix);
-            }
-            (Some(Distinct::Distinct), Some(From::Table(table))) => {
-                let fix = format!(
-                    "say it of windows: `SELECT DISTINCT window_start, window_end, … FROM TUMBLE({table}, …, INTERVAL '1 minute')`; or let the sink drop equal rows with a key"
-                );
-                self.not_yet(at, "`DISTINCT`", "it has to remember all rows", &fix);
-            }
-            _ => {}
+        if let Some(Distinct::On(_)) = &select.distinct {
+            let fix = "number the rows of each key, and take the first: `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY key ORDER BY …) AS n FROM …) WHERE n = 1`";
+            self.not_yet(at, "`DISTINCT ON`", "it is not built", fix);
         }
-    }
-
-    fn is_source(&self, table: &str) -> bool {
-        self.known.tables.get(table).is_some_and(|facts| facts.is_source)
-    }
-
-    /// Whether rows of a table are grouped by their event time.
-    fn by_time(&self, table: &str, select: &Select) -> bool {
-        let GroupByExpr::Expressions(e, _) = &select.group_by else { return false };
-        let name = |e: &Expr| match e {
-            Expr::Identifier(i) => Some(i.value.clone()),
-            Expr::CompoundIdentifier(parts) => parts.last().map(|i| i.value.clone()),
-            _ => None,
-        };
-        let columns = self.known.tables.get(table).map(|t| &t.columns);
-        let is = |name: &String| {
-            columns.and_then(|c| c.get(name)).is_some_and(|role| role.lag.is_some())
-        };
-        e.iter().filter_map(name).any(|name| is(&name))
     }
 
     pub(crate) fn group(&mut self, select: &Select, start: Option<Place>) {
         let first = match &select.group_by {
             GroupByExpr::All(_) => {
                 let at = self.tokens.from(Keyword::GROUP, start);
-                let fix = "name what rows are grouped by: `GROUP BY window_start, window_end, …`";
+                let fix = "name what rows are grouped by: `GROUP BY sensor`, or `GROUP BY window_start, window_end, …`";
                 return self.not_yet(at, "`GROUP BY ALL`", "it is not built", fix);
             }
             GroupByExpr::Expressions(e, more) => {
@@ -121,53 +92,37 @@ impl Look<'_> {
                 e.first().map(|e| place(e.span()))
             }
         };
-        let clause = match (first, &select.having) {
-            (Some(first), _) => ("`GROUP BY`", self.tokens.before(Keyword::GROUP, first)),
-            (None, Some(e)) => ("`HAVING`", self.tokens.before(Keyword::HAVING, place(e.span()))),
-            (None, None) => return,
-        };
-        let (what, at) = (clause.0, clause.1.or(start));
-        match self.selects.last().map(|s| &s.from) {
-            // No more rows of a moment come once event time has passed it.
-            Some(From::Table(table)) if self.by_time(table, select) => {}
-            // Rows of a view may have come out of windows.
-            Some(From::Table(table)) if self.is_source(table) || first.is_none() => {
-                let fix = self.gathered(table);
-                self.grouped = true;
-                let what = format!("{what} without a window");
-                self.not_yet(at, &what, "no group would ever be complete", &fix);
-            }
-            _ if first.is_none() => {
-                self.grouped = true;
-                let fix = "write `GROUP BY window_start, window_end, …` before it";
-                self.not_yet(
-                    at,
-                    "`HAVING` without `GROUP BY`",
-                    "no group would ever be complete",
-                    fix,
-                );
-            }
-            _ => {}
+        if let (None, Some(having)) = (first, &select.having) {
+            let at = self.tokens.before(Keyword::HAVING, place(having.span())).or(start);
+            self.grouped = true;
+            let why = "it is one row for all time, which comes and goes, and a row that has gone out cannot be taken back";
+            let fix = self.named();
+            self.never(at, "`HAVING` without `GROUP BY`", why, &fix);
         }
+    }
+
+    /// How the one row of all rows gets a name.
+    fn named(&self) -> String {
+        let windows = match self.selects.last().map(|s| &s.from) {
+            Some(From::Table(table)) => self.gathered(table),
+            _ => "group by their windows: `GROUP BY window_start, window_end`".to_owned(),
+        };
+        format!("group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or {windows}")
     }
 
     /// An aggregate, which needs groups that are complete at some time.
     pub(crate) fn aggregate(&mut self, name: &str, at: Option<Place>) {
-        let Some(over) = self.selects.last().filter(|s| !s.grouped) else { return };
+        if self.selects.last().is_none_or(|s| s.grouped) {
+            return;
+        }
         let one_row = match name {
             "max" => "; of several columns in one row take `greatest(a, b)`",
             "min" => "; of several columns in one row take `least(a, b)`",
             _ => "",
         };
-        let (what, fix) = match &over.from {
-            From::Table(table) => ("a window", self.gathered(table)),
-            From::Window | From::Query => (
-                "`GROUP BY`",
-                "write `GROUP BY window_start, window_end, …` behind the window".to_owned(),
-            ),
-        };
+        let fix = self.named();
         let what = format!(
-            "`{name}` without {what} is not yet possible: it gathers rows, and would never be complete"
+            "`{name}` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of"
         );
         let error = Error::stop(what).fix(format!("{fix}{one_row}"));
         self.aggregates.push(Complaint::new(at, error));

@@ -6,6 +6,8 @@ use datafusion_common::Result;
 
 use crate::asof::{AsOf, Matching};
 use crate::join::{Joiner, Joining};
+use crate::rank::{Rank, Ranking};
+use crate::running::{Accumulation, Running};
 use crate::stateful::Stateful;
 use crate::window::{Aggregation, Aggregator, Workers};
 
@@ -28,6 +30,10 @@ pub(crate) enum Spec {
     Join(Joining),
     /// A join as of event time.
     AsOf(AsOf),
+    /// `GROUP BY` without a window, and `DISTINCT`.
+    Running(Accumulation),
+    /// The first rows of partitions.
+    Rank(Ranking),
 }
 
 impl Spec {
@@ -37,6 +43,9 @@ impl Spec {
             Self::Window(_) => "window",
             Self::Join(_) => "join",
             Self::AsOf(_) => "as-of join",
+            Self::Running(spec) if spec.is_distinct() => "distinct",
+            Self::Running(_) => "group",
+            Self::Rank(_) => "rank",
         }
     }
 
@@ -48,6 +57,8 @@ impl Spec {
     /// Whether it has rows to give at the end of frames.
     pub(crate) fn settles(&self) -> bool {
         match self {
+            Self::Running(spec) => !spec.is_distinct(),
+            Self::Rank(spec) => spec.closing.is_none(),
             Self::Window(_) | Self::Join(_) | Self::AsOf(_) => false,
         }
     }
@@ -55,9 +66,10 @@ impl Spec {
     /// Whether its state goes by `state_ttl`.
     pub(crate) fn takes_ttl(&self) -> bool {
         match self {
-            Self::Window(_) => false,
+            Self::Window(_) | Self::Rank(_) => false,
             Self::Join(spec) => spec.ttl,
             Self::AsOf(spec) => spec.bounds.by_ttl,
+            Self::Running(_) => true,
         }
     }
 
@@ -72,6 +84,8 @@ impl Spec {
             Self::Window(spec) => Box::new(Aggregator::new(spec, workers.clone())?),
             Self::Join(spec) => Box::new(Joiner::new(spec)?),
             Self::AsOf(spec) => Box::new(Matching::new(spec)?),
+            Self::Running(spec) => Box::new(Running::new(spec)?),
+            Self::Rank(spec) => Box::new(Rank::new(spec)?),
         })
     }
 }

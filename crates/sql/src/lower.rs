@@ -99,6 +99,9 @@ impl Lower<'_> {
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Filter(filter) => {
+                if let Some(pattern) = self.known.ranked(filter)? {
+                    return self.rank(&pattern);
+                }
                 let mut chains = self.plan(&filter.input)?;
                 let Some(predicate) = self.before_windows(&filter.predicate, &filter.input)? else {
                     return Ok(chains);

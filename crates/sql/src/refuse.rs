@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use datafusion_expr::{ScalarUDF, Volatility};
 use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, Join, JoinConstraint, JoinOperator, LimitClause,
-    OrderByKind, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, Value,
+    OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Value,
     ValueWithSpan, Visit, Visitor,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
@@ -151,9 +151,9 @@ impl Look<'_> {
 
     fn body(&mut self, body: &SetExpr) {
         match body {
-            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+            SetExpr::SetOperation { left, op, right, .. } => {
                 self.body(left);
-                self.set_operation(*op, *set_quantifier, right);
+                self.set_operation(*op, right);
                 self.body(right);
             }
             SetExpr::Values(_) => {
@@ -172,22 +172,16 @@ impl Look<'_> {
         }
     }
 
-    fn set_operation(&mut self, op: SetOperator, quantifier: SetQuantifier, right: &SetExpr) {
+    fn set_operation(&mut self, op: SetOperator, right: &SetExpr) {
         let start = place(right.span());
-        let all = matches!(quantifier, SetQuantifier::All | SetQuantifier::AllByName);
         let (word, keyword) = match op {
-            SetOperator::Union if all => return,
-            SetOperator::Union => ("`UNION`", Keyword::UNION),
+            SetOperator::Union => return,
             SetOperator::Intersect => ("`INTERSECT`", Keyword::INTERSECT),
             SetOperator::Except => ("`EXCEPT`", Keyword::EXCEPT),
             SetOperator::Minus => ("`MINUS`", Keyword::MINUS),
         };
         let place = self.tokens.before(keyword, start);
-        let fix = if op == SetOperator::Union {
-            "write `UNION ALL`, which keeps equal rows"
-        } else {
-            "filter with `WHERE`, or join the inputs with `UNION ALL`"
-        };
+        let fix = "filter with `WHERE`, or join the inputs with `UNION`";
         self.not_yet(place, word, "it has to remember all rows", fix);
     }
 
@@ -232,8 +226,8 @@ impl Look<'_> {
     }
 
     fn odd_clauses(&mut self, select: &Select, start: Option<Place>) {
-        if !select.named_window.is_empty() || select.qualify.is_some() {
-            let fix = "leave out `WINDOW` and `QUALIFY`";
+        if !select.named_window.is_empty() {
+            let fix = "leave out `WINDOW`";
             self.not_yet(start, "`WINDOW`", "it looks at several rows", fix);
         }
         let odd = [
@@ -331,6 +325,9 @@ impl Look<'_> {
         }
         let shown = format!("`{name}`");
         if f.over.is_some() {
+            if name == "row_number" {
+                return;
+            }
             let fix = "leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`";
             return self.not_yet(
                 at,

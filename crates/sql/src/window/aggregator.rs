@@ -11,7 +11,7 @@ use millstream_core::codec::Rows;
 use millstream_core::error::Error;
 use millstream_core::operator::Chunks;
 
-use super::batch::{Batch, lagging};
+use super::batch::{Batch, apart, lagging};
 use super::emit::Giving;
 use super::groups::Shape;
 use super::keys::Keys;
@@ -21,8 +21,6 @@ use super::spec::{Aggregation, Window};
 use super::spill::{ALONE, PARTS, Spill};
 use super::states::Plan;
 use super::workers::Workers;
-use crate::complain::reason;
-use crate::quiet;
 use crate::stateful::{Stateful, Taken};
 
 /// Groups rows by windows of event time and by keys, and gives a row for each group once its window is complete.
@@ -166,27 +164,11 @@ impl Aggregator {
     /// Computes what is taken of the rows. When that fails, each half is tried alone, down to the rows that fail by
     /// themselves. Of what comes back the rows in the set are refused already.
     fn read(&self, rows: &Rows, taken: &mut Taken) -> Result<Vec<(Batch, BTreeSet<u32>)>> {
-        let mut read = vec![];
-        let mut ranges: Vec<_> = std::iter::once(0..rows.len()).collect();
-        while let Some(range) = ranges.pop() {
-            let part = slice(rows, range.start, range.len());
-            let batch = quiet::catch(|| Batch::new(&self.spec, &self.shape, part.clone()));
-            let why = match batch {
-                Ok(Ok(batch)) => {
-                    let skip = timeless(&batch, taken)?;
-                    read.push((batch, skip));
-                    continue;
-                }
-                Ok(Err(e)) => reason(&e),
-                Err(panic) => format!("a function panicked: {panic}"),
-            };
-            if range.len() <= 1 {
-                taken.refused.push((part, why));
-                continue;
-            }
-            let half = range.start + range.len() / 2;
-            ranges.push(half..range.end);
-            ranges.push(range.start..half);
+        let batches = apart(rows, taken, |part| Batch::new(&self.spec, &self.shape, part));
+        let mut read = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let skip = timeless(&batch, taken)?;
+            read.push((batch, skip));
         }
         Ok(read)
     }
@@ -349,8 +331,4 @@ fn timeless(batch: &Batch, taken: &mut Taken) -> Result<BTreeSet<u32>> {
         taken.refused.push((batch.some(&[row])?, why.to_owned()));
     }
     Ok(skip)
-}
-
-fn slice(rows: &Rows, from: usize, len: usize) -> Rows {
-    Rows { batch: rows.batch.slice(from, len), origin: rows.origin.slice(from, len) }
 }

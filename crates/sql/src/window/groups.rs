@@ -14,12 +14,12 @@ use super::saved::Saved;
 use super::states::{Plan, States};
 
 /// What is the same for all groups of an aggregation.
-pub(super) struct Shape {
+pub(crate) struct Shape {
     pub keys: Keys,
     pub plans: Vec<Plan>,
 }
 
-pub(super) struct Groups {
+pub(crate) struct Groups {
     /// Numbers by key.
     index: HashTable<u32>,
     keys: Store,
@@ -29,18 +29,20 @@ pub(super) struct Groups {
     len: usize,
     capacity: usize,
     pub saved: Saved,
+    /// Of each of the first groups, whether it is no key's any more.
+    retired: Vec<bool>,
     /// No sum of whole numbers is beyond this, either way.
     pub sums_max: u128,
 }
 
 #[derive(Clone)]
-enum Store {
+pub(crate) enum Store {
     Lane(Vec<i64>),
     Bytes { data: Vec<u8>, ends: Vec<usize> },
 }
 
 impl Store {
-    fn key(&self, group: u32) -> Key<'_> {
+    pub(crate) fn key(&self, group: u32) -> Key<'_> {
         let group = group as usize;
         match self {
             Self::Lane(lane) => Key::Lane(lane.get(group).copied().unwrap_or_default()),
@@ -52,7 +54,7 @@ impl Store {
         }
     }
 
-    fn push(&mut self, key: Key<'_>) {
+    pub(crate) fn push(&mut self, key: Key<'_>) {
         match (self, key) {
             (Self::Lane(lane), Key::Lane(v)) => lane.push(v),
             (Self::Lane(lane), _) => lane.push(0),
@@ -72,7 +74,7 @@ impl Store {
         }
     }
 
-    fn heap(&self) -> usize {
+    pub(crate) fn heap(&self) -> usize {
         match self {
             Self::Lane(_) => 0,
             Self::Bytes { data, .. } => data.capacity(),
@@ -81,7 +83,7 @@ impl Store {
 }
 
 impl Groups {
-    pub(super) fn new(shape: &Shape) -> Self {
+    pub(crate) fn new(shape: &Shape) -> Self {
         let keys = if shape.keys.is_lane() {
             Store::Lane(vec![])
         } else {
@@ -95,12 +97,13 @@ impl Groups {
             len: 0,
             capacity: 0,
             saved: Saved::default(),
+            retired: vec![],
             sums_max: 0,
         }
     }
 
     /// The same groups, of which no chunk has any.
-    pub(super) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         Self {
             index: self.index.clone(),
             keys: self.keys.clone(),
@@ -109,27 +112,48 @@ impl Groups {
             len: self.len,
             capacity: self.len,
             saved: Saved::default(),
+            retired: self.retired.clone(),
             sums_max: self.sums_max,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn key(&self, group: u32) -> Key<'_> {
+    pub(crate) fn key(&self, group: u32) -> Key<'_> {
         if self.none == Some(group) { Key::None } else { self.keys.key(group) }
     }
 
-    pub(super) fn find(&self, key: Key<'_>) -> Option<u32> {
+    pub(crate) fn find(&self, key: Key<'_>) -> Option<u32> {
         if key == Key::None {
             return self.none;
         }
         self.index.find(key.hash(), |g| self.keys.key(*g) == key).copied()
     }
 
+    /// The group is no key's any more; a number that nobody asks for is left of it. The key may come again, as another group.
+    pub(crate) fn retire(&mut self, group: u32) {
+        let key = self.key(group);
+        if key == Key::None {
+            self.none = None;
+        } else if let Ok(found) = self.index.find_entry(key.hash(), |g| *g == group) {
+            found.remove();
+        }
+        self.states.iter_mut().for_each(|s| s.clear(group as usize));
+        self.retired.resize(self.len, false);
+        if let Some(retired) = self.retired.get_mut(group as usize) {
+            *retired = true;
+        }
+        self.saved.touch(group);
+    }
+
+    pub(crate) fn is_retired(&self, group: u32) -> bool {
+        self.retired.get(group as usize).copied().unwrap_or(false)
+    }
+
     /// The number of a key, which may be new.
-    fn number(&mut self, key: Key<'_>) -> u32 {
+    pub(crate) fn number(&mut self, key: Key<'_>) -> u32 {
         let new = short(self.len);
         if key == Key::None {
             if let Some(none) = self.none {
@@ -152,8 +176,18 @@ impl Groups {
         new
     }
 
+    /// The place of a group that was.
+    fn push_retired(&mut self) {
+        self.keys.push(Key::None);
+        self.len += 1;
+        self.retired.resize(self.len, false);
+        if let Some(last) = self.retired.last_mut() {
+            *last = true;
+        }
+    }
+
     /// The number of each row's key.
-    pub(super) fn assign(&mut self, keys: &Encoded, rows: &[u32]) -> Vec<u32> {
+    pub(crate) fn assign(&mut self, keys: &Encoded, rows: &[u32]) -> Vec<u32> {
         let mut numbers = Vec::with_capacity(rows.len());
         let mut last: Option<(Key<'_>, u32)> = None;
         for row in rows {
@@ -170,7 +204,7 @@ impl Groups {
     }
 
     /// States for all groups there are.
-    fn grow(&mut self) {
+    pub(crate) fn grow(&mut self) {
         for states in &mut self.states {
             states.grow(self.len, self.capacity);
         }
@@ -178,7 +212,7 @@ impl Groups {
     }
 
     /// Adds what these have, which are later in time.
-    pub(super) fn merge(&mut self, later: &Self) -> Result<()> {
+    pub(crate) fn merge(&mut self, later: &Self) -> Result<()> {
         // Panes often have the same keys in the same order: the number after the last one is tried first.
         let mut to: Vec<u32> = Vec::with_capacity(later.len);
         for group in 0..short(later.len) {
@@ -196,14 +230,14 @@ impl Groups {
     }
 
     /// Some of the groups, alone.
-    pub(super) fn part(&self, shape: &Shape, groups: &[u32]) -> Result<Self> {
+    pub(crate) fn part(&self, shape: &Shape, groups: &[u32]) -> Result<Self> {
         let mut part = Self::new(shape);
         part.take_over(self, groups)?;
         Ok(part)
     }
 
     /// Takes some groups that others have.
-    pub(super) fn take_over(&mut self, others: &Self, groups: &[u32]) -> Result<()> {
+    pub(crate) fn take_over(&mut self, others: &Self, groups: &[u32]) -> Result<()> {
         let numbers: Vec<_> = groups.iter().map(|group| self.number(others.key(*group))).collect();
         self.grow();
         let mut saved = vec![];
@@ -218,7 +252,7 @@ impl Groups {
     }
 
     /// All groups, by key.
-    pub(super) fn order(&self) -> Vec<u32> {
+    pub(crate) fn order(&self) -> Vec<u32> {
         let mut order: Vec<_> = (0..short(self.len)).collect();
         if let Store::Lane(lane) = &self.keys {
             let mut lanes: Vec<_> = lane.iter().copied().zip(order.iter().copied()).collect();
@@ -232,7 +266,7 @@ impl Groups {
     }
 
     /// The columns of some groups: keys, then results.
-    pub(super) fn columns(
+    pub(crate) fn columns(
         &self,
         shape: &Shape,
         groups: &[u32],
@@ -243,17 +277,18 @@ impl Groups {
     }
 
     /// What one group keeps beyond the bytes of any group.
-    pub(super) fn heap_of(&self, group: u32) -> usize {
+    pub(crate) fn heap_of(&self, group: u32) -> usize {
         self.states.iter().map(|s| s.heap_of(group as usize)).sum()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let heaps: usize = self.states.iter().map(|s| s.heap()).sum();
-        self.fixed(self.capacity) + self.keys.heap() + heaps + self.saved.bytes()
+        let retired = self.retired.capacity();
+        self.fixed(self.capacity) + self.keys.heap() + heaps + self.saved.bytes() + retired
     }
 
     /// What `groups` more would add to that, beyond their keys and values.
-    pub(super) fn growth(&self, groups: usize) -> usize {
+    pub(crate) fn growth(&self, groups: usize) -> usize {
         let needed = self.len + groups;
         let capacity = if needed > self.capacity { roomy(needed, self.capacity) } else { needed };
         self.fixed(capacity.max(self.capacity)) - self.fixed(self.capacity) + groups * 4
@@ -266,9 +301,13 @@ impl Groups {
     }
 
     /// Appends what is kept of these: their keys, and their states by aggregate.
-    pub(super) fn save(&self, groups: &[u32], out: &mut Vec<u8>) {
+    pub(crate) fn save(&self, groups: &[u32], out: &mut Vec<u8>) {
         for group in groups {
-            put_sized(out, |out| self.key(*group).put(out));
+            // Every key has bytes.
+            put_sized(out, |out| match self.is_retired(*group) {
+                true => {}
+                false => self.key(*group).put(out),
+            });
         }
         for states in &self.states {
             states.save_all(groups, out);
@@ -276,7 +315,16 @@ impl Groups {
     }
 
     /// The groups that were written in these chunks.
-    pub(super) fn read(shape: &Arc<Shape>, chunks: &BTreeMap<u32, &[u8]>) -> Option<Self> {
+    pub(crate) fn read(shape: &Arc<Shape>, chunks: &BTreeMap<u32, &[u8]>) -> Option<Self> {
+        Self::read_with(shape, chunks, |_, _| Some(()))
+    }
+
+    /// The same, with more behind what is kept of them.
+    pub(crate) fn read_with(
+        shape: &Arc<Shape>,
+        chunks: &BTreeMap<u32, &[u8]>,
+        mut more: impl FnMut(&[u32], &mut Reader<'_>) -> Option<()>,
+    ) -> Option<Self> {
         let (saved, mut runs) = Saved::read(chunks)?;
         let mut groups = Self::new(shape);
         groups.capacity = saved.len();
@@ -289,6 +337,10 @@ impl Groups {
         }
         for key in keys {
             let before = groups.len;
+            if key.is_empty() {
+                groups.push_retired();
+                continue;
+            }
             groups.number(shape.keys.parse(key)?);
             if groups.len == before {
                 return None;
@@ -301,6 +353,7 @@ impl Groups {
             for states in &mut groups.states {
                 states.load_all(&run.groups, &mut run.states)?;
             }
+            more(&run.groups, &mut run.states)?;
             if !run.states.is_empty() {
                 return None;
             }
@@ -311,13 +364,13 @@ impl Groups {
     }
 
     /// The greatest sum of whole numbers there is, without its sign.
-    pub(super) fn sums(&self) -> u128 {
+    pub(crate) fn sums(&self) -> u128 {
         let most = |s: &dyn States| (0..self.len).map(|g| s.sum(g).unsigned_abs()).max();
         self.states.iter().filter_map(|s| most(s.as_ref())).max().unwrap_or(0)
     }
 
     /// States of these kinds for one group, from what was saved of it.
-    pub(super) fn one(shape: &Shape, saved: &[u8]) -> Result<Vec<Box<dyn States>>> {
+    pub(crate) fn one(shape: &Shape, saved: &[u8]) -> Result<Vec<Box<dyn States>>> {
         let mut reader = Reader(saved);
         let mut all: Vec<_> = shape.plans.iter().map(Plan::states).collect();
         for states in &mut all {
@@ -329,6 +382,6 @@ impl Groups {
 }
 
 /// Room for some more than are needed, so that growing is rare.
-pub(super) fn roomy(needed: usize, capacity: usize) -> usize {
+pub(crate) fn roomy(needed: usize, capacity: usize) -> usize {
     needed.max(capacity + capacity / 2).max(4)
 }

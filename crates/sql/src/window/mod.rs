@@ -20,7 +20,7 @@ pub(crate) mod batch;
 pub(crate) mod bytes;
 pub(crate) mod chunks;
 mod emit;
-mod groups;
+pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod lane;
 mod panes;

@@ -18,7 +18,7 @@ use crate::step::Step;
 use crate::window::Column;
 
 /// What comes after an aggregation.
-pub(super) struct After {
+pub(crate) struct After {
     pub columns: Vec<Column>,
     pub schema: SchemaRef,
     pub steps: Vec<Step>,
@@ -29,7 +29,7 @@ pub(super) struct After {
 
 impl Lower<'_> {
     /// What makes the columns of a `GROUP BY` of what an aggregation gives.
-    pub(super) fn after(
+    pub(crate) fn after(
         &self,
         aggregate: &Aggregate,
         made: &Made,

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use arrow_schema::Schema;
-use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DataFusionError, Result, ScalarValue, plan_err};
-use datafusion_expr::{Aggregate, Expr, LogicalPlan, lit};
+use datafusion_expr::{Aggregate, Expr, lit};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_sql::sqlparser::keywords::Keyword;
 
 use super::between::{Between, Says, between, over_window};
-use super::form_for;
 use super::known::{Cut, Edge, Facts, Side, unalias};
 use super::made::{Comes, Made};
 use crate::chain::{Chain, Feed, To};
@@ -18,6 +16,7 @@ use crate::complain::said_at;
 use crate::explain::show;
 use crate::grown::{Grown, Spec};
 use crate::lower::Lower;
+use crate::running::is_running;
 use crate::step::Step;
 use crate::window::{Aggregation, Window};
 
@@ -29,6 +28,9 @@ impl Lower<'_> {
     pub(crate) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Vec<Chain>> {
         let mut facts = self.known.facts(&aggregate.input)?;
         facts.take_moment(&Facts::places(&aggregate.group_expr, aggregate.input.schema()));
+        if is_running(aggregate, &facts) {
+            return self.running(aggregate, None);
+        }
         let (edge, again) = self.edge(aggregate, &facts)?;
         let cut = edge.of.clone();
         let session = !again && matches!(cut.window, Window::Session { .. });
@@ -93,7 +95,7 @@ impl Lower<'_> {
     }
 
     /// What the columns of a `GROUP BY` are made of.
-    fn made(
+    pub(crate) fn made(
         &self,
         aggregate: &Aggregate,
         facts: &Facts,
@@ -138,7 +140,7 @@ impl Lower<'_> {
         let past = || groups().filter_map(|r| of(r.past.as_ref())).collect::<Vec<_>>();
         let edges = if again { past() } else { edges };
         let Some(first) = edges.first() else {
-            return Err(self.no_window(aggregate, facts));
+            return plan_err!("rows are grouped by no window");
         };
         if edges.iter().any(|e| e.of != first.of) {
             let what = "`GROUP BY` goes by two windows at once";
@@ -157,33 +159,6 @@ impl Lower<'_> {
                 Err(said_at(what, "add `window_end` to `GROUP BY`", AT))
             }
         }
-    }
-
-    fn no_window(&self, aggregate: &Aggregate, facts: &Facts) -> DataFusionError {
-        let has_window = facts
-            .roles
-            .iter()
-            .filter_map(|r| r.edge.as_ref().or(r.past.as_ref()))
-            .any(|e| e.side.is_time());
-        if has_window {
-            let what =
-                "rows are grouped without their window, so that no group would ever be complete";
-            return said_at(what, "write `GROUP BY window_start, window_end, …`", AT);
-        }
-        let mut table = None;
-        let _found = aggregate.input.apply_with_subqueries(|node| {
-            if let LogicalPlan::TableScan(scan) = node {
-                table.get_or_insert(scan.table_name.table().to_owned());
-                return Ok(TreeNodeRecursion::Stop);
-            }
-            Ok(TreeNodeRecursion::Continue)
-        });
-        let table = table.unwrap_or_default();
-        let time = self.known.tables.get(&table).and_then(|t| {
-            t.columns.iter().find(|(_, r)| r.lag.is_some()).map(|(name, _)| name.as_str())
-        });
-        let what = "rows are grouped without a window, which is not yet possible: no group would ever be complete";
-        said_at(what, &format!("group by windows of event time: {}", form_for(&table, time)), AT)
     }
 
     fn keyed_by_session(&self, aggregate: &Aggregate, facts: &Facts, cut: &Cut) -> Result<()> {
@@ -241,7 +216,7 @@ impl Lower<'_> {
             return Ok(());
         };
         let what = format!(
-            "the answers of `{table}` are not recorded, so a window could not be made again of the same rows"
+            "the answers of `{table}` are not recorded, so its state could not be made again of the same rows"
         );
         let fix = format!(
             "have the lookup `{table}` record its answers, or join it to the rows that windows give"

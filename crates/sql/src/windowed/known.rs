@@ -7,15 +7,18 @@ use std::sync::Arc;
 use datafusion_common::{DFSchema, DataFusionError, Result};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{
-    Aggregate, Distinct, Expr, JoinType, LogicalPlan, Projection, TableScan, Union, Unnest,
+    Aggregate, Distinct, Expr, Filter, JoinType, LogicalPlan, Projection, TableScan, Union, Unnest,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
-use millstream_core::operator::Table;
+use millstream_core::operator::{Anew, Table, Updates};
 
 use super::WindowNode;
 use crate::asof::AsOfNode;
 use crate::complain::said_at;
+use crate::explain::show;
 use crate::lookup::LookupNode;
+use crate::rank::Pattern;
+use crate::running::is_running;
 use crate::window::Window;
 
 /// What a column has to do with event time.
@@ -69,8 +72,8 @@ impl Side {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub roles: Vec<Role>,
-    /// A row may be given anew, in place of the one that has the same in these columns.
-    pub updates: Option<Vec<String>>,
+    /// A row may be given anew, in place of the one that has the same in these columns, and why. They go by their numbers.
+    pub updates: Option<Updates>,
     /// A lookup that may answer otherwise when it is asked again was asked on the way.
     pub live: Option<String>,
 }
@@ -79,7 +82,7 @@ pub(crate) struct Facts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableFacts {
     pub columns: BTreeMap<String, Role>,
-    pub updates: Option<Vec<String>>,
+    pub updates: Option<Updates>,
     pub live: Option<String>,
     /// It is a source, where an event time could be declared.
     pub is_source: bool,
@@ -116,6 +119,11 @@ impl Known {
         known
     }
 
+    /// Why windows give rows anew, if they do.
+    fn anew(&self) -> Option<Anew> {
+        (self.lateness > 0).then_some(Anew::Late)
+    }
+
     /// What is known of a plan's columns. Refuses what cannot be when rows are given anew.
     pub(crate) fn facts(&self, plan: &LogicalPlan) -> Result<Facts> {
         match plan {
@@ -123,6 +131,9 @@ impl Known {
             LogicalPlan::SubqueryAlias(alias) => self.facts(&alias.input),
             LogicalPlan::Subquery(query) => self.facts(&query.subquery),
             LogicalPlan::Filter(filter) => {
+                if let Some(pattern) = self.ranked(filter)? {
+                    return pattern.facts(self.facts(&pattern.window.input)?);
+                }
                 let facts = match filter.input.as_ref() {
                     // `FROM a, b WHERE …`, which no rule has made a join with conditions of yet.
                     LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
@@ -142,7 +153,7 @@ impl Known {
                 let mut facts = self.facts(input)?;
                 let roles = (0..facts.roles.len()).map(Some).collect::<Vec<_>>();
                 facts.take_moment(&roles);
-                Ok(facts.grouped(&roles, input.schema(), self.lateness))
+                Ok(facts.grouped(&roles, input.schema(), self.anew()))
             }
             LogicalPlan::Extension(e) => {
                 if let Some(node) = e.node.as_any().downcast_ref::<LookupNode>() {
@@ -158,6 +169,13 @@ impl Known {
             }
             other => Ok(Facts::none(other)),
         }
+    }
+
+    /// What a condition asks of the numbers of rows, if it asks for the first of each partition.
+    pub(crate) fn ranked<'a>(&self, filter: &'a Filter) -> Result<Option<Pattern<'a>>> {
+        let Some(pattern) = Pattern::of(filter) else { return Ok(None) };
+        let facts = self.facts(&pattern.window.input)?;
+        Ok((!pattern.keeps_first(&facts)).then_some(pattern))
     }
 
     fn scan(&self, scan: &TableScan) -> Result<Facts> {
@@ -310,7 +328,12 @@ impl Known {
         let schema = aggregate.input.schema();
         let groups = Facts::places(&aggregate.group_expr, schema);
         facts.take_moment(&groups);
-        let mut grouped = facts.grouped(&groups, &aggregate.schema, self.lateness);
+        let mut grouped = match (is_running(aggregate, &facts), aggregate.aggr_expr.is_empty()) {
+            (false, _) => facts.grouped(&groups, &aggregate.schema, self.anew()),
+            (true, true) => facts.first_seen(&groups),
+            (true, false) if groups.is_empty() => return Err(without_keys(aggregate)),
+            (true, false) => facts.grouped(&groups, &aggregate.schema, Some(Anew::Running)),
+        };
         grouped.roles.resize(aggregate.schema.fields().len(), Role::default());
         Ok(grouped)
     }
@@ -330,7 +353,7 @@ impl Facts {
     }
 
     /// Refuses to leave out rows by other columns than those that name a row: its successor may not be left out.
-    fn may_leave_out(&self, by: &Expr, schema: &DFSchema) -> Result<()> {
+    pub(crate) fn may_leave_out(&self, by: &Expr, schema: &DFSchema) -> Result<()> {
         let names_row = |e: &Expr| self.role(e, schema).is_some_and(|r| r.key.is_some());
         let columns = by.column_refs().into_iter().cloned().map(Expr::Column);
         if self.updates.is_none() || columns.into_iter().all(|c| names_row(&c)) {
@@ -344,7 +367,7 @@ impl Facts {
     }
 
     /// The same rows, grouped by columns of these places or by expressions.
-    fn grouped(self, groups: &[Option<usize>], names: &DFSchema, lateness: i64) -> Self {
+    fn grouped(self, groups: &[Option<usize>], names: &DFSchema, anew: Option<Anew>) -> Self {
         let mut updates = vec![];
         let mut roles = vec![];
         for (i, group) in groups.iter().enumerate() {
@@ -358,11 +381,9 @@ impl Facts {
             };
             updates.push((key, name));
             let lag = edge.as_ref().and(role.lag);
-            roles.push(Role { lag, edge: None, past: edge, key: key.filter(|_| lateness > 0) });
+            roles.push(Role { lag, edge: None, past: edge, key: key.filter(|_| anew.is_some()) });
         }
-        if lateness <= 0 {
-            return Self { roles, updates: None, live: self.live };
-        }
+        let Some(why) = anew else { return Self { roles, updates: None, live: self.live } };
         // The keys are numbered by their places, so that the names of those that may miss can be told.
         let mut wanted = vec![String::new(); groups.len() + 1];
         for (key, name) in updates {
@@ -372,25 +393,45 @@ impl Facts {
                 *slot = name;
             }
         }
-        Self { roles, updates: Some(wanted), live: self.live }
+        Self { roles, updates: Some(Updates { by: wanted, why }), live: self.live }
+    }
+
+    /// Rows that leave when what they are grouped by comes for the first time.
+    fn first_seen(self, groups: &[Option<usize>]) -> Self {
+        let roles = groups.iter().map(|group| {
+            let role = group.and_then(|g| self.roles.get(g)).cloned().unwrap_or_default();
+            Role { key: None, ..role }
+        });
+        Self { roles: roles.collect(), updates: None, live: self.live }
     }
 
     /// The columns by which a row takes the place of one before it; refuses when one of them is missing.
-    pub(crate) fn updates(&self, names: &[String]) -> Result<Option<Vec<String>>> {
-        let Some(wanted) = &self.updates else { return Ok(None) };
-        for (key, name) in wanted.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+    pub(crate) fn updates(&self, names: &[String]) -> Result<Option<Updates>> {
+        let Some(Updates { by, why }) = &self.updates else { return Ok(None) };
+        for (key, name) in by.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if !self.roles.iter().any(|r| r.key == Some(key)) {
+                let (with, name) = match why {
+                    Anew::Late => ("with `allowed_lateness`", format!("`{name}`")),
+                    Anew::Running => ("of a group without a window", format!("`{name}`")),
+                    Anew::Ranked if name == NUMBER => {
+                        ("of a place", "the number of the place".to_owned())
+                    }
+                    Anew::Ranked => ("of a place", format!("`{name}`")),
+                };
                 let what = format!(
-                    "`{name}` is missing among the columns: with `allowed_lateness` a row is given anew, and takes the place of the one with the same keys"
+                    "{name} is missing among the columns: {with} a row is given anew, and takes the place of the one with the same keys"
                 );
-                let fix = format!("add `{name}` to the `SELECT` list");
+                let fix = format!("add {name} to the `SELECT` list");
                 return Err(said_at(what, &fix, &[]));
             }
         }
         let of = self.roles.iter().zip(names).filter(|(r, _)| r.key.is_some());
-        Ok(Some(of.map(|(_, name)| name.clone()).collect()))
+        Ok(Some(Updates { by: of.map(|(_, name)| name.clone()).collect(), why: *why }))
     }
 }
+
+/// What the number of a place is called among the names of keys.
+pub(crate) const NUMBER: &str = "the number";
 
 impl Role {
     /// As it is when rows waited until the watermark was past the event time with the role `of`, and `more` past its lag;
@@ -439,10 +480,25 @@ pub(crate) fn unalias(e: &Expr) -> &Expr {
     }
 }
 
-fn given_anew(what: &str, why: &str, at: &'static [Keyword]) -> DataFusionError {
+fn without_keys(aggregate: &Aggregate) -> DataFusionError {
+    let first = aggregate.aggr_expr.first().map(|e| show(unalias(e))).unwrap_or_default();
     said_at(
-        format!("{what} is not possible over rows that are given anew (`allowed_lateness`): {why}"),
-        "leave out `allowed_lateness` of the windows below, or do this where the rows are stored",
+        format!(
+            "`{first}` without `GROUP BY` is one row for all time, which changes with every row, and no column says which row it takes the place of"
+        ),
+        &format!(
+            "give it a name: `SELECT 'all' AS id, {first} … GROUP BY id`; or gather rows in windows of event time: `FROM TUMBLE(…) GROUP BY window_start, window_end`"
+        ),
+        &[],
+    )
+}
+
+pub(crate) fn given_anew(what: &str, why: &str, at: &'static [Keyword]) -> DataFusionError {
+    said_at(
+        format!(
+            "{what} is not possible over rows that are given anew, each in place of one before: {why}"
+        ),
+        "do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`",
         at,
     )
 }

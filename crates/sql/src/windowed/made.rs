@@ -21,7 +21,7 @@ use crate::step::Step;
 use crate::window::{self, Aggregation, Column, Window};
 
 /// What a column of a `GROUP BY` is made of.
-pub(super) enum Comes {
+pub(crate) enum Comes {
     Window(Side),
     /// Of the window, once it is complete.
     Computed(Expr),
@@ -30,7 +30,7 @@ pub(super) enum Comes {
 }
 
 /// All that an aggregation is made of.
-pub(super) struct Made {
+pub(crate) struct Made {
     pub comes: Vec<Comes>,
     keys: Vec<Key>,
     aggregates: Vec<One>,
@@ -75,11 +75,11 @@ struct Shown {
 type Planner<'a> = &'a dyn Fn(&Expr) -> Result<Arc<dyn PhysicalExpr>>;
 
 impl Made {
-    pub(super) fn new(input: SchemaRef) -> Self {
+    pub(crate) fn new(input: SchemaRef) -> Self {
         Self { comes: vec![], keys: vec![], aggregates: vec![], computed: vec![], input }
     }
 
-    pub(super) fn add_key(
+    pub(crate) fn add_key(
         &mut self,
         of: Arc<dyn PhysicalExpr>,
         name: &str,
@@ -94,12 +94,12 @@ impl Made {
         Ok(())
     }
 
-    pub(super) fn add_computed(&mut self, of: Expr, name: &str, shown: String) {
+    pub(crate) fn add_computed(&mut self, of: Expr, name: &str, shown: String) {
         self.comes.push(Comes::Computed(of));
         self.computed.push((name.to_owned(), shown));
     }
 
-    pub(super) fn add_aggregate(&mut self, e: &Expr, name: &str, plan: Planner<'_>) -> Result<()> {
+    pub(crate) fn add_aggregate(&mut self, e: &Expr, name: &str, plan: Planner<'_>) -> Result<()> {
         let Expr::AggregateFunction(call) = e else {
             return plan_err!("`{}` is no aggregate", show(e));
         };
@@ -138,7 +138,7 @@ impl Made {
     }
 
     /// Puts aggregates in an order of their own, so that the order in which they are asked for does not matter to state.
-    pub(super) fn sort_aggregates(&mut self) {
+    pub(crate) fn sort_aggregates(&mut self) {
         let mut order = (0..self.aggregates.len()).collect::<Vec<_>>();
         order.sort_by_key(|i| self.aggregates.get(*i).map(|a| a.text.clone()));
         for comes in &mut self.comes {
@@ -151,7 +151,7 @@ impl Made {
 
     /// Has everything that is not a column computed before rows come to the aggregation, where a row that fails is set
     /// aside alone. `time` is the event time, before and after.
-    pub(super) fn compute(
+    pub(crate) fn compute(
         &mut self,
         time: Arc<dyn PhysicalExpr>,
         chains: &mut [Chain],
@@ -192,11 +192,11 @@ impl Made {
         Ok(time)
     }
 
-    pub(super) fn keys(&self) -> Vec<(Arc<dyn PhysicalExpr>, FieldRef)> {
+    pub(crate) fn keys(&self) -> Vec<(Arc<dyn PhysicalExpr>, FieldRef)> {
         self.keys.iter().map(|k| (k.of.clone(), k.field.clone())).collect()
     }
 
-    pub(super) fn aggregates(&self) -> Vec<window::Aggregate> {
+    pub(crate) fn aggregates(&self) -> Vec<window::Aggregate> {
         let one = |a: &One| window::Aggregate {
             expr: a.expr.clone(),
             filter: a.filter.as_ref().map(|f| f.of.clone()),
@@ -205,7 +205,7 @@ impl Made {
     }
 
     /// What aggregates are called in the plan, and for people.
-    pub(super) fn names(&self) -> Vec<(String, String)> {
+    pub(crate) fn names(&self) -> Vec<(String, String)> {
         let keys = self.keys.iter().map(|k| (k.field.name().clone(), k.shown.clone()));
         let all = self.aggregates.iter().map(|a| (a.function.name.clone(), a.shown.clone()));
         let all = keys.chain(self.computed.iter().cloned()).chain(all);
@@ -216,7 +216,7 @@ impl Made {
     }
 
     /// The type of the moments of a window.
-    pub(super) fn moment(&self, aggregate: &Aggregate) -> DataType {
+    pub(crate) fn moment(&self, aggregate: &Aggregate) -> DataType {
         let fields = self.comes.iter().zip(aggregate.schema.fields());
         let mut windows = fields.filter(|(comes, _)| matches!(comes, Comes::Window(_)));
         let of = windows.next().map(|(_, field)| field.data_type().clone());
@@ -224,7 +224,7 @@ impl Made {
     }
 
     /// A column that comes out, and what it is like.
-    pub(super) fn column(&self, comes: &Comes, moment: &DataType) -> (Column, Field) {
+    pub(crate) fn column(&self, comes: &Comes, moment: &DataType) -> (Column, Field) {
         let time = Field::new("", moment.clone(), false);
         match comes {
             Comes::Window(Side::Start | Side::Key(_)) | Comes::Computed(_) => {
@@ -244,7 +244,7 @@ impl Made {
     }
 
     /// What the aggregation does and keeps, for people.
-    pub(super) fn explain(&self, spec: &Aggregation, times: &[String]) -> Vec<String> {
+    pub(crate) fn explain(&self, spec: &Aggregation, times: &[String]) -> Vec<String> {
         let mut times = times.to_vec();
         times.dedup();
         let mut first = match spec.window {
@@ -288,18 +288,45 @@ impl Made {
     }
 
     /// What the state means: it changes with all that the state is made of, and with nothing else.
-    pub(super) fn state(&self, spec: &Aggregation) -> Result<String> {
+    pub(crate) fn state(&self, spec: &Aggregation) -> Result<String> {
         let mut text =
             format!("{:?} lag {} lateness {}\n", spec.window, spec.lag, spec.allowed_lateness);
-        for key in &self.keys {
-            let (key, field) = (unnamed(&key.of)?, &key.field);
-            text.push_str(&format!("key {key} is {}\n", field.data_type()));
-        }
+        text.push_str(&self.keys_meaning()?);
         text.push_str(&format!("time {}\n", unnamed(&spec.time)?));
-        for a in &self.aggregates {
-            text.push_str(&format!("{}\n", a.text));
-        }
+        text.push_str(&self.aggregates_meaning());
         Ok(text)
+    }
+
+    /// What keys and aggregates mean.
+    pub(crate) fn meaning(&self) -> Result<String> {
+        Ok(self.keys_meaning()? + &self.aggregates_meaning())
+    }
+
+    fn keys_meaning(&self) -> Result<String> {
+        let keys = self.keys.iter().map(|key| {
+            Ok(format!("key {} is {}\n", unnamed(&key.of)?, key.field.data_type()))
+        });
+        keys.collect()
+    }
+
+    fn aggregates_meaning(&self) -> String {
+        self.aggregates.iter().map(|a| format!("{}\n", a.text)).collect()
+    }
+
+    /// What rows are grouped by, for people.
+    pub(crate) fn key_words(&self) -> Vec<&str> {
+        self.keys.iter().map(|k| k.shown.as_str()).collect()
+    }
+
+    /// What is computed, for people.
+    pub(crate) fn aggregate_words(&self) -> Vec<&str> {
+        self.aggregates.iter().map(|a| a.shown.as_str()).collect()
+    }
+
+    /// Aggregates whose state grows with every value, for people.
+    pub(crate) fn kept_words(&self) -> Vec<&str> {
+        let all = self.aggregates.iter().filter(|a| a.keeps_all());
+        all.map(|a| a.shown.as_str()).collect()
     }
 }
 

@@ -21,10 +21,13 @@ pub(crate) mod span;
 
 pub(crate) use assign::AssignStep;
 pub(crate) use flink::short;
-pub(crate) use known::{Cut, Edge, Facts, Known, Role, Side, TableFacts, unalias};
+pub(crate) use known::{
+    Cut, Edge, Facts, Known, NUMBER, Role, Side, TableFacts, given_anew, unalias,
+};
+pub(crate) use made::Made;
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};
-pub(crate) use span::{micros, show as show_span};
+pub(crate) use span::{micros, show as show_span, show as span_words};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
 
 /// The columns that a window adds.

@@ -143,9 +143,13 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
     let last = views.last().unwrap().name.clone();
     let all = run(inputs, &mut planned, usize::MAX).remove(&last).unwrap_or_default();
     let stateful = planned.views.iter().any(|v| v.state.is_some());
-    // At the end of all inputs all is out, and the views can begin anew.
+    // At the end of all inputs all is out, and the views can begin anew; but for those that remember.
+    let remembers = planned.views.iter().any(|v| v.explain.contains(" for ever, "));
     for size in 1..=size_max {
         let way = Way::of(size);
+        if remembers {
+            planned = plan(inputs, views, &[]);
+        }
         let again = run(inputs, &mut planned, size);
         same(&planned, &all, again, &last, way);
     }
@@ -174,7 +178,7 @@ fn answer(inputs: &[Input], views: &[View]) -> String {
         late.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
     };
     lines.extend(planned.late.iter().map(|late| format!("-- late rows have {}", names(late))));
-    lines.extend(planned.updates.iter().map(|u| format!("-- updates by {}", u.join(", "))));
+    lines.extend(planned.updates.iter().map(|u| format!("-- updates by {}", u.by.join(", "))));
     lines.extend(all.rows.iter().map(|r| format!("-- row {r}")));
     lines.extend(all.late.iter().map(|r| format!("-- late {r}")));
     lines.extend(all.refused.iter().map(|r| format!("-- refused {r}")));

@@ -146,7 +146,7 @@ fn rows_that_are_given_anew_are_known_by_their_keys() {
     let late = |sql: &str| {
         let mut view = view("v", sql);
         view.windows.allowed_lateness = Duration::from_secs(60);
-        planned(view).updates.unwrap().join(", ")
+        planned(view).updates.unwrap().by.join(", ")
     };
     assert_eq!(late(MINUTES), "window_start, sensor");
     assert_eq!(

@@ -128,29 +128,31 @@ impl<'a> Engine<'a> {
             let len = self.chance.as_mut().map_or(most, |chance| chance.usize(1..=most));
             let rows = Rows { batch: batch.slice(from, len), origin: origin.slice(from, len) };
             let ready = BTreeMap::from([(input.name.clone(), vec![rows])]);
-            self.step(offset, ready, BTreeMap::new());
+            self.step(offset, ready, BTreeMap::new(), None);
             from += len;
         }
-        if let Some(mark) = mark {
-            let mark = if frame.ends { Timestamp::END } else { mark };
-            self.step(offset, BTreeMap::new(), BTreeMap::from([(input.name.clone(), mark)]));
-        }
+        let mark = mark.map(|mark| if frame.ends { Timestamp::END } else { mark });
+        let news = mark.into_iter().map(|mark| (input.name.clone(), mark)).collect();
+        self.step(offset, BTreeMap::new(), news, Some(&input.name));
     }
 
     fn end(&mut self, input: &str, offset: Offset) {
-        self.step(offset, BTreeMap::new(), BTreeMap::from([(input.to_owned(), Timestamp::END)]));
+        let news = BTreeMap::from([(input.to_owned(), Timestamp::END)]);
+        self.step(offset, BTreeMap::new(), news, Some(input));
     }
 
-    /// Gives rows to all views, and then lets time pass.
+    /// Gives rows to all views, then lets time pass, and then ends the frame of this input, if it does.
     fn step(
         &mut self,
         offset: Offset,
         mut ready: BTreeMap<String, Vec<Rows>>,
         news: BTreeMap<String, Timestamp>,
+        ends: Option<&str>,
     ) {
         let arrival = Timestamp(1_790_000_000_000_000 + offset.0 as i64 * 1_500_000);
         let before = self.marks.clone();
         self.marks.extend(news);
+        let mut behind: Vec<String> = ends.into_iter().map(ToOwned::to_owned).collect();
         let mut planned = std::mem::take(self.planned);
         for view in &mut planned.views {
             let mut out = Output::default();
@@ -168,6 +170,14 @@ impl<'a> Engine<'a> {
                     name(&mut out.rows[made..], offset, was);
                 }
                 self.marks.insert(view.name.clone(), came);
+            }
+            if view.inputs.iter().any(|i| behind.contains(i)) {
+                behind.push(view.name.clone());
+                if view.settles {
+                    settle(view, arrival, &mut out);
+                    let was = before.get(&view.name).copied().filter(|w| *w != Timestamp::END);
+                    name(&mut out.rows[made..], offset, was.unwrap_or(Timestamp::BEGIN));
+                }
             }
             note(view, &out, self.results.entry(view.name.clone()).or_default());
             ready.insert(view.name.clone(), out.rows);
@@ -255,7 +265,18 @@ fn advance(view: &mut PlannedView, mark: Timestamp, arrival: Timestamp, out: &mu
     }
 }
 
-/// Names rows that time made.
+fn settle(view: &mut PlannedView, arrival: Timestamp, out: &mut Output) {
+    for waited in 0.. {
+        view.operator.settle(arrival, out).unwrap();
+        out.waits = false;
+        assert!(out.left.is_none() && waited < 1_000, "it never comes to an end");
+        if !std::mem::take(&mut out.more) {
+            return;
+        }
+    }
+}
+
+/// Names rows that time made, or the end of the frame.
 fn name(rows: &mut [Rows], offset: Offset, before: Timestamp) {
     let mut from = 0;
     for rows in rows {

@@ -137,16 +137,19 @@ SELECT upper(id), upper(ok) FROM readings
 --  fix: give one another name with `AS`
 
 SELECT count(*) FROM readings
--- error v: 1:8 `count` without a window is not yet possible: it gathers rows, and would never be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:8 `count` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
 
 SELECT sensorId, avg(value), max(value) FROM readings GROUP BY sensorId HAVING avg(value) > 1
--- error v: 1:55 `GROUP BY` without a window is not yet possible: no group would ever be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:73 a condition on computed columns is not possible over rows that are given anew, each in place of one before: a row that no longer fulfils it would leave the one before in its place
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`
 
 SELECT DISTINCT id FROM readings
--- error v: 1:8 `DISTINCT` is not yet possible: it has to remember all rows
---  fix: say it of windows: `SELECT DISTINCT window_start, window_end, … FROM TUMBLE(readings, …, INTERVAL '1 minute')`; or let the sink drop equal rows with a key
+-- columns id Int64?
+-- plan scan readings (id)
+-- plan distinct 1: each id once, when it is first seen
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT id FROM readings ORDER BY id LIMIT 5
 -- error v: 1:25 `ORDER BY` is not possible: an endless stream has no last row to sort before
@@ -167,12 +170,16 @@ SELECT id, row_number() OVER (ORDER BY ts) FROM readings
 --  fix: leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`
 
 SELECT id FROM readings UNION SELECT id FROM readings
--- error v: 1:25 `UNION` is not yet possible: it has to remember all rows
---  fix: write `UNION ALL`, which keeps equal rows
+-- columns id Int64?
+-- plan scan readings (id)
+-- plan scan readings (id)
+-- plan distinct 1: each id once, when it is first seen
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT id FROM readings EXCEPT SELECT id FROM readings
 -- error v: 1:25 `EXCEPT` is not yet possible: it has to remember all rows
---  fix: filter with `WHERE`, or join the inputs with `UNION ALL`
+--  fix: filter with `WHERE`, or join the inputs with `UNION`
 
 SELECT id FROM readings WHERE id IN (SELECT id FROM readings)
 -- error v: 1:34 `readings` has no event time to be joined by: each of its rows would have to be kept for ever
@@ -183,10 +190,10 @@ SELECT id FROM readings WHERE EXISTS (SELECT 1 FROM readings)
 --  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT (SELECT max(id) FROM readings) FROM readings
--- error v: 1:9 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
---  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
--- error v: 1:16 `max` without a window is not yet possible: it gathers rows, and would never be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
+-- error v: 1:9 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query
+--  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:16 `max` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 
 SELECT random() FROM readings
 -- error v: 1:8 `random` is not possible: it gives another result each time, so rows could not be made again after a restart
@@ -322,8 +329,8 @@ SELECT id IN (1, 'a', place) AS x FROM readings
 -- error v: 1:8 `id IN (1, 'a', place)` cannot be computed: can not find compatible types to compare int64 with [int64, string, struct("x": float64, "y": float64)]
 
 SELECT sum(1, 2) FILTER (WHERE ok) FROM readings
--- error v: 1:8 `sum` without a window is not yet possible: it gathers rows, and would never be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:8 `sum` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
 
 SELECT make_date(1, 2) AS x FROM readings
 -- error v: 1:8 `make_date(1, 2)` cannot be computed: `make_date` expects 3 arguments but received 2

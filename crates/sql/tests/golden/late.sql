@@ -137,8 +137,8 @@ WITH tens AS (SELECT window_time, sensor, count(*) AS n FROM TUMBLE(readings, ts
 SELECT window_time, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_time, sensor
 -- view v late stream
 SELECT window_end, max(n) AS most FROM TUMBLE(tens, window_time, INTERVAL '1 minute') GROUP BY window_end
--- error v: 1:35 a window is not possible over rows that are given anew (`allowed_lateness`): it would count a row and the one in its place
---  fix: leave out `allowed_lateness` of the windows below, or do this where the rows are stored
+-- error v: 1:35 a window is not possible over rows that are given anew, each in place of one before: it would count a row and the one in its place
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`
 
 -- Two sources of the same columns.
 -- view v late stream

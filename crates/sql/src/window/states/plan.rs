@@ -61,6 +61,11 @@ impl Plan {
         Ok(Self { args: expr.expressions(), filter: aggregate.filter.clone(), kind, form })
     }
 
+    /// Counts the rows that it is told to.
+    pub(crate) fn count() -> Self {
+        Self { args: vec![], filter: None, kind: DataType::Int64, form: Form::Valid }
+    }
+
     /// States for no groups.
     pub(crate) fn states(&self) -> Box<dyn States> {
         match &self.form {

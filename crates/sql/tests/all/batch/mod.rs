@@ -146,7 +146,7 @@ impl Cases {
         let last = self.query.last();
         let view = planned.views.iter().find(|v| v.name == last.name).unwrap();
         let rows = ran[&last.name].made.whole(&view.schema);
-        let rows = newest(&rows, view.updates.as_deref());
+        let rows = newest(&rows, view.updates.as_ref().map(|u| u.by.as_slice()));
         let found = compare::differences(&last.items, &rows, &answer.rows);
         if !found.is_empty() {
             return Err(format!("rows differ\n{}", found.join("\n")));
