@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 
+use crate::over::{Analysis, Analyst};
 use crate::stateful::Stateful;
 use crate::window::{Aggregation, Aggregator, Workers};
 
@@ -22,6 +23,8 @@ pub(crate) struct Grown {
 pub(crate) enum Spec {
     /// `GROUP BY` over windows.
     Window(Aggregation),
+    /// `OVER`.
+    Over(Analysis),
 }
 
 impl Spec {
@@ -29,6 +32,7 @@ impl Spec {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Window(_) => "window",
+            Self::Over(_) => "over",
         }
     }
 
@@ -40,7 +44,7 @@ impl Spec {
     /// Whether it has rows to give at the end of frames.
     pub(crate) fn settles(&self) -> bool {
         match self {
-            Self::Window(_) => false,
+            Self::Window(_) | Self::Over(_) => false,
         }
     }
 
@@ -48,6 +52,7 @@ impl Spec {
     pub(crate) fn takes_ttl(&self) -> bool {
         match self {
             Self::Window(_) => false,
+            Self::Over(spec) => spec.takes_ttl(),
         }
     }
 
@@ -55,6 +60,7 @@ impl Spec {
     pub(crate) fn spills(&self) -> bool {
         match self {
             Self::Window(spec) => spec.spills(),
+            Self::Over(_) => false,
         }
     }
 
@@ -62,6 +68,7 @@ impl Spec {
     pub(crate) fn build(self, workers: &Arc<Workers>) -> Result<Box<dyn Stateful>> {
         Ok(match self {
             Self::Window(spec) => Box::new(Aggregator::new(spec, workers.clone())?),
+            Self::Over(spec) => Box::new(Analyst::new(spec)?),
         })
     }
 }

@@ -89,6 +89,7 @@ impl Lower<'_> {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Filter(filter) => {
                 let mut chains = self.plan(&filter.input)?;
                 let Some(predicate) = self.before_windows(&filter.predicate, &filter.input)? else {

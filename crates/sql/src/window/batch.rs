@@ -26,7 +26,7 @@ pub(super) struct Batch {
 }
 
 /// By how much a watermark is behind for rows whose times lag.
-pub(super) fn lagging(watermark: Timestamp, lag: i64) -> i64 {
+pub(crate) fn lagging(watermark: Timestamp, lag: i64) -> i64 {
     match watermark {
         Timestamp::END => i64::MAX,
         Timestamp(w) => w.saturating_sub(lag),

@@ -253,7 +253,7 @@ impl Panes {
     }
 }
 
-pub(super) fn unfit(name: &str) -> Error {
+pub(crate) fn unfit(name: &str) -> Error {
     Error::stop(format!(
         "the chunk of state `{name}` was not made by this view, or by another version"
     ))

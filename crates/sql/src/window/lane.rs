@@ -12,7 +12,7 @@ use arrow_schema::DataType;
 use datafusion_common::Result;
 
 /// Whether values of this type have a lane.
-pub(super) fn has_lane(kind: &DataType) -> bool {
+pub(crate) fn has_lane(kind: &DataType) -> bool {
     kind.is_integer()
         || matches!(
             kind,
@@ -29,7 +29,7 @@ pub(super) fn has_lane(kind: &DataType) -> bool {
 }
 
 /// The values as numbers in the order that the library's `min` and `max` have.
-pub(super) fn to_lane(values: &ArrayRef) -> Result<Int64Array> {
+pub(crate) fn to_lane(values: &ArrayRef) -> Result<Int64Array> {
     Ok(match values.data_type() {
         DataType::Int64 => values.as_primitive::<Int64Type>().clone(),
         DataType::UInt64 => {
@@ -55,7 +55,7 @@ pub(super) fn to_lane(values: &ArrayRef) -> Result<Int64Array> {
 }
 
 /// The values that these numbers stand for.
-pub(super) fn from_lane(lane: &Int64Array, kind: &DataType) -> Result<ArrayRef> {
+pub(crate) fn from_lane(lane: &Int64Array, kind: &DataType) -> Result<ArrayRef> {
     Ok(match kind {
         DataType::Int64 => Arc::new(lane.clone()),
         DataType::UInt64 => {

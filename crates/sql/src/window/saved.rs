@@ -24,12 +24,12 @@ const MANY: usize = 12;
 /// About the bytes of a small entry.
 const ENTRY: usize = 48;
 /// The first byte of every chunk.
-pub(super) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 2;
 /// In place of a run: the group's state has changed since it was written, or never was.
 const CHANGED: u32 = u32::MAX;
 
 #[derive(Default)]
-pub(super) struct Saved {
+pub(crate) struct Saved {
     /// The run of each group.
     runs_of: Vec<u32>,
     changed: Vec<u32>,
@@ -39,13 +39,13 @@ pub(super) struct Saved {
 }
 
 /// What a chunk has.
-pub(super) struct Written<'a> {
+pub(crate) struct Written<'a> {
     pub groups: Vec<u32>,
     pub states: Reader<'a>,
 }
 
 /// A chunk of these groups.
-pub(super) fn chunk(groups: &[u32], save: &mut impl FnMut(&[u32], &mut Vec<u8>)) -> Bytes {
+pub(crate) fn chunk(groups: &[u32], save: &mut impl FnMut(&[u32], &mut Vec<u8>)) -> Bytes {
     let mut chunk = Vec::with_capacity(groups.len() * ENTRY);
     chunk.push(VERSION);
     chunk.extend_from_slice(&short(groups.len()).to_le_bytes());
@@ -65,14 +65,14 @@ struct Run {
 
 impl Saved {
     /// There are so many groups now; new ones have changed.
-    pub(super) fn grow(&mut self, len: usize, capacity: usize) {
+    pub(crate) fn grow(&mut self, len: usize, capacity: usize) {
         self.runs_of.reserve_exact(capacity.saturating_sub(self.runs_of.len()));
         self.changed.extend(short(self.runs_of.len())..short(len));
         self.runs_of.resize(len, CHANGED);
     }
 
     /// The state of a group changes.
-    pub(super) fn touch(&mut self, group: u32) {
+    pub(crate) fn touch(&mut self, group: u32) {
         let Some(run) = self.runs_of.get_mut(group as usize) else { return };
         if *run == CHANGED {
             return;
@@ -85,16 +85,16 @@ impl Saved {
     }
 
     /// How many states would be written now.
-    pub(super) fn changed(&self) -> usize {
+    pub(crate) fn changed(&self) -> usize {
         self.changed.len()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         (self.changed.capacity() + self.entries) * 4
     }
 
     /// Writes what changed, and some of what is in runs that are mostly outdated.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         next: &mut u32,
         name: impl Fn(u32) -> String,
@@ -181,17 +181,17 @@ impl Saved {
     }
 
     /// All its chunks go.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
         self.runs.keys().copied()
     }
 
     /// How many groups there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.runs_of.len()
     }
 
     /// A run as a chunk again. Of a group that a later run has too the state is another than it was, and does not count.
-    pub(super) fn again(
+    pub(crate) fn again(
         &self,
         number: u32,
         mut save: impl FnMut(&[u32], &mut Vec<u8>),
@@ -200,7 +200,7 @@ impl Saved {
     }
 
     /// What was written, from the chunks of all runs, of which a later one has what is newer.
-    pub(super) fn read<'a>(chunks: &BTreeMap<u32, &'a [u8]>) -> Option<(Self, Vec<Written<'a>>)> {
+    pub(crate) fn read<'a>(chunks: &BTreeMap<u32, &'a [u8]>) -> Option<(Self, Vec<Written<'a>>)> {
         let mut saved = Self::default();
         let mut all = vec![];
         for (number, chunk) in chunks {

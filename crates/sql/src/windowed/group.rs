@@ -230,7 +230,7 @@ impl Lower<'_> {
     }
 
     /// Refuses answers that may be others when rows are made again: state is made of them.
-    fn answers_are_recorded(&self, chains: &[Chain], facts: &Facts) -> Result<()> {
+    pub(crate) fn answers_are_recorded(&self, chains: &[Chain], facts: &Facts) -> Result<()> {
         let steps = chains.iter().flat_map(|c| &c.steps);
         let live = steps.filter_map(|s| match s {
             Step::Lookup(lookup) if !lookup.is_recorded() => Some(lookup.table.clone()),

@@ -21,9 +21,10 @@ mod span;
 
 pub(crate) use assign::AssignStep;
 pub(crate) use flink::short;
-pub(crate) use known::{Facts, Known, Role, TableFacts};
+pub(crate) use known::{Facts, Known, Role, TableFacts, unalias};
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};
+pub(crate) use span::{micros as interval, show as span_words};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
 
 /// The columns that a window adds.

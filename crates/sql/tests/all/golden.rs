@@ -4,7 +4,7 @@
 //! table for the rest of the file, `-- lookup NAME {columns}` a lookup (`nulls` behind it: that gives nulls), whose
 //! rows have a `key`. `time COLUMN delay MICROSECONDS` behind the columns of an input says what its event time is, a line
 //! `-- next` that a new frame begins, and `-- end` that the input ends there. A block with SQL is a case: `-- view NAME` names the query after it
-//! (`v` if there is none; the last one is looked at; `lateness MICROSECONDS` and `late stream` may stand behind), and what follows the SQL is what must come out.
+//! (`v` if there is none; the last one is looked at; `lateness MICROSECONDS`, `ttl MICROSECONDS` and `late stream` may stand behind, in this order), and what follows the SQL is what must come out.
 //! `BLESS=1 cargo test -p millstream-sql` writes it: look at the difference before you commit.
 
 use std::collections::BTreeMap;
@@ -105,10 +105,13 @@ fn read_views(asked: &str) -> Vec<View> {
                 Some(name) => (name, true),
                 None => (name, false),
             };
+            let (name, ttl) = name.split_once(" ttl ").unwrap_or((name, "0"));
             let (name, lateness) = name.split_once(" lateness ").unwrap_or((name, "0"));
             let mut view = view(name, "");
             view.windows.late = if streams { Late::Stream } else { Late::SetAside };
             view.windows.allowed_lateness = Duration::from_micros(lateness.parse().unwrap());
+            let ttl = Duration::from_micros(ttl.parse().unwrap());
+            view.windows.state_ttl = (!ttl.is_zero()).then_some(ttl);
             views.push(view);
         } else if !line.starts_with("--") {
             if views.is_empty() {

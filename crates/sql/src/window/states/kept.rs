@@ -184,7 +184,7 @@ fn of_all(expr: &AggregateFunctionExpr, schema: &Schema) -> Result<AggregateFunc
 }
 
 /// The rows that an aggregate may keep of a batch.
-pub(in super::super) struct KeptRows {
+pub(crate) struct KeptRows {
     values: arrow_row::Rows,
     order: Option<arrow_row::Rows>,
     /// Rows that count at all.

@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, BinaryArray, Float64Array, Int64Array};
 use arrow_buffer::NullBuffer;
 use datafusion_common::Result;
 
-pub(super) use plan::{Given, Plan};
+pub(crate) use plan::{Given, Plan};
 
 use super::bytes::Reader;
 
@@ -19,7 +19,7 @@ use super::bytes::Reader;
 ///
 /// Numbers of groups are dense, from 0; a new group's state is that of no rows. Each row is added to its group's state
 /// in the order of the log, so that floats come out the same however rows are cut into batches.
-pub(super) trait States: Any + Send {
+pub(crate) trait States: Any + Send {
     /// Makes room for `capacity` groups, and states for `len`.
     fn grow(&mut self, len: usize, capacity: usize);
 
@@ -77,7 +77,7 @@ pub(super) trait States: Any + Send {
 }
 
 /// What an aggregate takes of a batch, in the form that its states want.
-pub(super) enum Input {
+pub(crate) enum Input {
     /// Rows count where their bit is set.
     Valid(Option<NullBuffer>),
     /// Whole numbers to add up (of unsigned ones the bits), and the largest without its sign.
@@ -90,7 +90,7 @@ pub(super) enum Input {
 
 impl Input {
     /// No more bytes than this are kept for all its rows, beyond those for each group.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Texts(texts) => {
                 let ends = texts.value_offsets();

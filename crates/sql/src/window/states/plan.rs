@@ -22,7 +22,7 @@ use super::texts::Texts;
 use super::{Input, States};
 
 /// One aggregate, ready to run.
-pub(in super::super) struct Plan {
+pub(crate) struct Plan {
     args: Vec<Arc<dyn PhysicalExpr>>,
     filter: Option<Arc<dyn PhysicalExpr>>,
     /// The type of the results.
@@ -42,14 +42,14 @@ enum Form {
 type Make = fn(&DataType) -> Box<dyn States>;
 
 /// What an aggregate takes of a batch.
-pub(in super::super) struct Given {
+pub(crate) struct Given {
     pub input: Input,
     /// The rows that its `FILTER` lets pass.
     pub passes: Option<BooleanBuffer>,
 }
 
 impl Plan {
-    pub(in super::super) fn new(aggregate: &Aggregate, schema: &Schema) -> Result<Self> {
+    pub(crate) fn new(aggregate: &Aggregate, schema: &Schema) -> Result<Self> {
         let expr = &aggregate.expr;
         let kind = expr.field().data_type().clone();
         let plain = !expr.is_distinct() && expr.order_bys().is_empty();
@@ -62,7 +62,7 @@ impl Plan {
     }
 
     /// States for no groups.
-    pub(in super::super) fn states(&self) -> Box<dyn States> {
+    pub(crate) fn states(&self) -> Box<dyn States> {
         match &self.form {
             Form::Valid => Cells::<Count>::of(&self.kind),
             Form::Sum(make) | Form::Floats(make) | Form::Lane(make) | Form::Texts(make) => {
@@ -73,12 +73,12 @@ impl Plan {
     }
 
     /// Whether sums of it can overflow.
-    pub(in super::super) fn is_sum(&self) -> bool {
+    pub(crate) fn is_sum(&self) -> bool {
         matches!(self.form, Form::Sum(_))
     }
 
     /// The results that its sums must not pass.
-    pub(in super::super) fn holds(&self, sum: i128) -> bool {
+    pub(crate) fn holds(&self, sum: i128) -> bool {
         if self.kind == DataType::UInt64 {
             u64::try_from(sum).is_ok()
         } else {
@@ -86,12 +86,12 @@ impl Plan {
         }
     }
 
-    pub(in super::super) fn is_unsigned(&self) -> bool {
+    pub(crate) fn is_unsigned(&self) -> bool {
         self.kind == DataType::UInt64
     }
 
     /// What it takes of a batch.
-    pub(in super::super) fn give(&self, batch: &RecordBatch) -> Result<Given> {
+    pub(crate) fn give(&self, batch: &RecordBatch) -> Result<Given> {
         let len = batch.num_rows();
         let passes = match &self.filter {
             Some(filter) => {
