@@ -94,6 +94,11 @@ impl Functions {
         self.aggregates.get(name)
     }
 
+    /// Whether it can be called with `OVER`.
+    pub(crate) fn is_over(&self, name: &str) -> bool {
+        self.aggregates.contains_key(name) || self.windowed.contains_key(name)
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.by_name.keys().chain(self.aggregates.keys()).map(String::as_str)
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, ObjectName, Select, Spanned, TableFactor,
+    Distinct, Expr, GroupByExpr, NamedWindowDefinition, NamedWindowExpr, ObjectName, Select,
+    Spanned, TableFactor, WindowSpec,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;
@@ -17,6 +18,8 @@ use crate::windowed::{form_for, read, refuse_call};
 pub(crate) struct Over {
     from: From,
     grouped: bool,
+    /// The windows that `WINDOW` names.
+    windows: Vec<NamedWindowDefinition>,
 }
 
 enum From {
@@ -48,7 +51,16 @@ impl Over {
             GroupByExpr::All(_) => true,
             GroupByExpr::Expressions(e, _) => !e.is_empty(),
         };
-        Self { from, grouped }
+        Self { from, grouped, windows: select.named_window.clone() }
+    }
+
+    /// What a named window is.
+    pub(crate) fn named(&self, name: &str) -> Option<WindowSpec> {
+        let named = self.windows.iter().find(|w| w.0.value == name)?;
+        match &named.1 {
+            NamedWindowExpr::WindowSpec(spec) => Some(spec.clone()),
+            NamedWindowExpr::NamedWindow(_) => None,
+        }
     }
 }
 

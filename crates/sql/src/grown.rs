@@ -6,6 +6,7 @@ use datafusion_common::Result;
 
 use crate::asof::{AsOf, Matching};
 use crate::join::{Joiner, Joining};
+use crate::over::{Analysis, Analyst};
 use crate::rank::{Rank, Ranking};
 use crate::running::{Accumulation, Running};
 use crate::stateful::Stateful;
@@ -34,6 +35,8 @@ pub(crate) enum Spec {
     Running(Accumulation),
     /// The first rows of partitions.
     Rank(Ranking),
+    /// `OVER`.
+    Over(Analysis),
 }
 
 impl Spec {
@@ -46,6 +49,7 @@ impl Spec {
             Self::Running(spec) if spec.is_distinct() => "distinct",
             Self::Running(_) => "group",
             Self::Rank(_) => "rank",
+            Self::Over(_) => "over",
         }
     }
 
@@ -59,7 +63,7 @@ impl Spec {
         match self {
             Self::Running(spec) => !spec.is_distinct(),
             Self::Rank(spec) => spec.closing.is_none(),
-            Self::Window(_) | Self::Join(_) | Self::AsOf(_) => false,
+            Self::Window(_) | Self::Join(_) | Self::AsOf(_) | Self::Over(_) => false,
         }
     }
 
@@ -69,6 +73,7 @@ impl Spec {
             Self::Window(_) | Self::Rank(_) => false,
             Self::Join(spec) => spec.ttl,
             Self::AsOf(spec) => spec.bounds.by_ttl,
+            Self::Over(spec) => spec.takes_ttl(),
             Self::Running(_) => true,
         }
     }
@@ -86,6 +91,7 @@ impl Spec {
             Self::AsOf(spec) => Box::new(Matching::new(spec)?),
             Self::Running(spec) => Box::new(Running::new(spec)?),
             Self::Rank(spec) => Box::new(Rank::new(spec)?),
+            Self::Over(spec) => Box::new(Analyst::new(spec)?),
         })
     }
 }

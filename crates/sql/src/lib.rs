@@ -33,6 +33,7 @@ mod lookup;
 mod lower;
 mod measure;
 mod names;
+mod over;
 mod parse;
 mod plan;
 mod planner;

@@ -98,6 +98,7 @@ impl Lower<'_> {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Filter(filter) => {
                 if let Some(pattern) = self.known.ranked(filter)? {
                     return self.rank(&pattern);

@@ -70,7 +70,7 @@ pub(crate) fn refuse(
 
 pub(crate) struct Look<'a> {
     pub tokens: &'a Tokens,
-    functions: &'a Functions,
+    pub functions: &'a Functions,
     pub known: &'a Known,
     pub lookups: Lookups,
     /// Names of `WITH`.
@@ -226,10 +226,6 @@ impl Look<'_> {
     }
 
     fn odd_clauses(&mut self, select: &Select, start: Option<Place>) {
-        if !select.named_window.is_empty() {
-            let fix = "leave out `WINDOW`";
-            self.not_yet(start, "`WINDOW`", "it looks at several rows", fix);
-        }
         let odd = [
             (select.top.is_some(), "`TOP`", "filter with `WHERE`"),
             (select.into.is_some(), "`SELECT INTO`", "write rows with a sink"),
@@ -325,16 +321,7 @@ impl Look<'_> {
         }
         let shown = format!("`{name}`");
         if f.over.is_some() {
-            if name == "row_number" {
-                return;
-            }
-            let fix = "leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`";
-            return self.not_yet(
-                at,
-                &format!("{shown} with `OVER`"),
-                "it looks at several rows",
-                fix,
-            );
+            return self.over(&name, f, at);
         }
         let known = self.functions.get(&name);
         if let Some(known) = known {
@@ -346,7 +333,9 @@ impl Look<'_> {
         } else if self.functions.aggregate(&name).is_some() {
             return self.aggregate(&name, at);
         } else if WINDOWED.contains(&name.as_str()) {
-            return self.not_yet(at, &shown, "it looks at several rows", "leave it out");
+            let fix = format!("write `{name}(…) OVER (PARTITION BY … ORDER BY ts)`");
+            let why = "it looks at other rows, and does not say at which";
+            return self.never(at, &format!("{shown} without `OVER`"), why, &fix);
         } else if !matches!(name.as_str(), "unnest" | "unnest_outer")
             && (!matches!(f.args, FunctionArguments::None) || name.contains('.'))
         {

@@ -87,6 +87,7 @@ fn line(step: &Step) -> Result<String> {
             format!("project {} is {}", exprs.join(", "), types.collect::<Vec<_>>().join(", "))
         }
         Step::Rename { .. } => "rename".to_owned(),
+        Step::Refuse { .. } => "refuse".to_owned(),
         Step::Unnest(unnest) => unnest.meaning(),
         Step::Lookup(lookup) => lookup.meaning()?,
         Step::Window(assign) => {

@@ -6,7 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::{FilterBuilder, prep_null_mask_filter};
-use datafusion_common::Result;
+use datafusion_common::{Result, exec_err};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
@@ -38,6 +38,8 @@ pub(crate) enum Step {
     Lookup(LookupStep),
     /// Adds the columns of a window.
     Window(AssignStep),
+    /// Refuses rows of which the last column says why, and leaves that out.
+    Refuse { schema: SchemaRef },
 }
 
 /// Rows that a step left out or made, and whether it came to its end.
@@ -55,9 +57,11 @@ impl Step {
         match self {
             Self::Unnest(_) => false,
             Self::Window(window) => matches!(window.windows, None | Some(Window::Tumble { .. })),
-            Self::Filter { .. } | Self::Project { .. } | Self::Rename { .. } | Self::Lookup(_) => {
-                true
-            }
+            Self::Filter { .. }
+            | Self::Project { .. }
+            | Self::Rename { .. }
+            | Self::Lookup(_)
+            | Self::Refuse { .. } => true,
         }
     }
 
@@ -82,6 +86,17 @@ impl Step {
                 Some(rows) => Became::Rows(rows),
                 None => Became::Nothing,
             },
+            Self::Refuse { schema } => {
+                let (columns, len) = (rows.batch.columns(), rows.len());
+                let Some((why, columns)) = columns.split_last() else {
+                    return exec_err!("a column is missing");
+                };
+                if let Some(why) = why.as_string::<i32>().iter().flatten().next() {
+                    return exec_err!("{why}");
+                }
+                let batch = batch_of(schema, columns.to_vec(), len)?;
+                Became::Rows(Rows { batch, origin: rows.origin })
+            }
             Self::Rename { schema } => {
                 let batch = batch_of(schema, rows.batch.columns().to_vec(), rows.batch.num_rows())?;
                 Became::Rows(Rows { batch, origin: rows.origin })

@@ -19,7 +19,7 @@ use crate::grown::{Grown, Spec};
 use crate::lower::{Lower, renumber};
 use crate::sample::fails_always;
 use crate::step::Step;
-use crate::windowed::show_span;
+use crate::windowed::span_words;
 
 impl Lower<'_> {
     /// The left rows, each with the latest of the right side, as they come once event time has passed them.
@@ -142,12 +142,12 @@ fn explain(node: &AsOfNode, spec: &AsOf) -> Vec<String> {
     let before = match bounds.least {
         0 => format!("at or before {left}"),
         1 => format!("before {left}"),
-        least => format!("at least {} before {left}", show_span(least)),
+        least => format!("at least {} before {left}", span_words(least)),
     };
     let keys = node.keys.0.iter().zip(&node.keys.1);
     let keys = keys.map(|(a, b)| format!("{} = {}", name(a), name(b))).collect::<Vec<_>>();
     let by = if keys.is_empty() { String::new() } else { format!(", by {}", keys.join(", ")) };
-    let most = if bounds.most == 0 { "0".to_owned() } else { show_span(bounds.most) };
+    let most = if bounds.most == 0 { "0".to_owned() } else { span_words(bounds.most) };
     let says = if bounds.by_ttl { " (`state_ttl`)" } else { "" };
     let without = if spec.inner { "left rows without one are left out" } else { "else nulls" };
     let of = if keys.is_empty() { "the latest right row" } else { "the latest right row of each key" };

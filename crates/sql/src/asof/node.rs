@@ -19,7 +19,7 @@ use super::condition::{Condition, Input, read};
 use super::mark::arguments;
 use super::spell::FORM;
 use crate::complain::{said, said_at};
-use crate::windowed::{Facts, Known, show_span};
+use crate::windowed::{Facts, Known, span_words};
 
 /// Each row of the left side with the latest one of the right side.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,7 +147,7 @@ fn bounds(found: &Condition, lags: (i64, i64), known: &Known) -> Result<Bounds> 
     if least < 0 {
         let what = format!(
             "`{right}` may be up to {} after `{left}`, and the latest row is one at or before",
-            show_span(least.saturating_neg())
+            span_words(least.saturating_neg())
         );
         return Err(said_at(what, &format!("write `{left} >= {right}`"), AT));
     }
@@ -174,7 +174,7 @@ fn bounds(found: &Condition, lags: (i64, i64), known: &Known) -> Result<Bounds> 
 }
 
 fn span(micros: i64) -> String {
-    if micros == 0 { "0".to_owned() } else { show_span(micros) }
+    if micros == 0 { "0".to_owned() } else { span_words(micros) }
 }
 
 impl AsOfNode {

@@ -289,7 +289,11 @@ fn read_by(steps: &[Step], schema: &SchemaRef) -> Option<BTreeSet<usize>> {
             Step::Lookup(next) if next.schema.fields().len() > schema.fields().len() => {
                 read.extend(of(&next.key));
             }
-            Step::Lookup(_) | Step::Unnest(_) | Step::Rename { .. } | Step::Window(_) => {
+            Step::Lookup(_)
+            | Step::Unnest(_)
+            | Step::Rename { .. }
+            | Step::Window(_)
+            | Step::Refuse { .. } => {
                 return None;
             }
         }

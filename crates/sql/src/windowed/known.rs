@@ -149,6 +149,20 @@ impl Known {
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Join(join) => self.join(join, &[]),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Window(window) => {
+                let facts = self.facts(&window.input)?;
+                if facts.updates.is_some() {
+                    return Err(given_anew(
+                        "`OVER`",
+                        "it would see a row and the one in its place",
+                        &[Keyword::OVER],
+                    ));
+                }
+                // A window that rows are in is one that they came out of.
+                let mut roles = facts.roles.into_iter().map(Role::behind).collect::<Vec<_>>();
+                roles.resize(window.schema.fields().len(), Role::default());
+                Ok(Facts { roles, ..facts })
+            }
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let mut facts = self.facts(input)?;
                 let roles = (0..facts.roles.len()).map(Some).collect::<Vec<_>>();

@@ -27,7 +27,7 @@ pub(crate) use known::{
 pub(crate) use made::Made;
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};
-pub(crate) use span::{micros, show as show_span, show as span_words};
+pub(crate) use span::{micros, show as span_words};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
 
 /// The columns that a window adds.

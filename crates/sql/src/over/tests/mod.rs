@@ -1,0 +1,1 @@
+//! The operator against a plain model.
