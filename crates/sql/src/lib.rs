@@ -35,6 +35,7 @@ mod parse;
 mod plan;
 mod planner;
 mod quiet;
+mod reference;
 mod refuse;
 mod rewrite;
 mod sample;

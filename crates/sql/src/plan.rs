@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, TimeUnit};
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, Result};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
@@ -23,6 +24,7 @@ use crate::catalog::{Catalog, Functions};
 use crate::checked::no_overflow;
 use crate::lateral::graft_all;
 use crate::lookup::{Lookups, join_all};
+use crate::reference::{self, References};
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -47,15 +49,21 @@ fn parser_options() -> ParserOptions {
 }
 
 /// Plans one query over tables whose columns are known.
-pub(crate) fn plan(query: &Query, catalog: &Catalog<'_>, lookups: &Lookups) -> Result<LogicalPlan> {
+pub(crate) fn plan(
+    query: &Query,
+    catalog: &Catalog<'_>,
+    lookups: &Lookups,
+    references: &References,
+) -> Result<LogicalPlan> {
     let options = &catalog.options;
     let plan = SqlToRel::new_with_options(catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
     let plan = bind(plan, &catalog.functions)?;
-    let plan = graft_all(join_all(plan, lookups)?)?;
+    let plan = graft_all(join_all(plan, lookups)?, references)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
+    let plan = reference::join_all(without_subqueries(plan, options)?, references)?;
     no_overflow(&plan, options)?;
     optimize(plan, options)
 }
@@ -76,6 +84,24 @@ fn bind(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
         })
     })?;
     Ok(bound.data)
+}
+
+/// Makes joins of `IN (SELECT …)` and `EXISTS (SELECT …)`.
+fn without_subqueries(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
+    let mut any = false;
+    plan.apply(|node| {
+        node.apply_expressions(|e| {
+            any |= e.exists(|e| Ok(matches!(e, Expr::InSubquery(_) | Expr::Exists(_))))?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    if !any {
+        return Ok(plan);
+    }
+    let optimizer = Optimizer::with_rules(vec![Arc::new(DecorrelatePredicateSubquery::new())]);
+    let context = OptimizerContext::new_with_config_options(options.clone())
+        .without_query_execution_start_time();
+    optimizer.optimize(plan, &context, |_, _| ())
 }
 
 fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {

@@ -19,6 +19,7 @@ use crate::gather::Over;
 use crate::lookup::{self, Lookups};
 use crate::names;
 use crate::parse::{Parsed, Tokens, place};
+use crate::reference;
 use crate::windowed::{Kind, Known};
 
 /// What some functions of other systems are called here.
@@ -52,6 +53,7 @@ pub(crate) fn refuse(
         known,
         lookups,
         queries: BTreeSet::new(),
+        references: reference::names(known),
         selects: vec![],
         grouped: false,
         lateral: 0,
@@ -74,6 +76,8 @@ pub(crate) struct Look<'a> {
     pub lookups: Lookups,
     /// Names of `WITH`.
     queries: BTreeSet<String>,
+    /// Names of reference tables, and of queries over one of them alone.
+    pub references: BTreeSet<String>,
     /// The `SELECT`s that we are in.
     pub selects: Vec<Over>,
     /// It was told that grouping is not possible.
@@ -101,6 +105,7 @@ impl Look<'_> {
     fn query(&mut self, query: &Query) {
         let names = query.with.iter().flat_map(|w| &w.cte_tables);
         self.queries.extend(names.map(|c| c.alias.name.value.clone()));
+        reference::add_named(query, &mut self.references);
         if let Some(with) = &query.with
             && with.recursive
         {
@@ -218,14 +223,23 @@ impl Look<'_> {
                 return self.found.push(lookup::refuse_alone(&lookup, &table.relation));
             }
         }
+        // A reference table may be joined to the rows of one other, wherever that stands.
+        let mut streams = usize::from(!reference::is_read(&first.relation, &self.references));
         for join in select.from.iter().flat_map(|t| &t.joins) {
             match lookup::named(&join.relation, &self.lookups) {
                 Some(lookup) => self.found.extend(lookup::refuse_join(&lookup, join, self.tokens)),
+                None if reference::is_read(&join.relation, &self.references) => {}
+                None if streams == 0 => streams = 1,
                 None => self.join(join),
             }
         }
         for table in select.from.iter().skip(1).filter(|t| !is_lateral(&t.relation)) {
-            self.no_join(place(table.relation.span()), "a second table in `FROM`");
+            if reference::is_read(&table.relation, &self.references) {
+                continue;
+            }
+            if std::mem::replace(&mut streams, 1) > 0 {
+                self.no_join(place(table.relation.span()), "a second table in `FROM`");
+            }
         }
     }
 
@@ -409,6 +423,8 @@ impl Visitor for Look<'_> {
     fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
         match e {
             Expr::Function(f) => self.function(f),
+            Expr::InSubquery { subquery: query, .. } | Expr::Exists { subquery: query, .. }
+                if reference::is_of(query, &self.references) => {}
             Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => {
                 let what = match e {
                     Expr::InSubquery { .. } => "`IN (SELECT …)`",

@@ -14,7 +14,7 @@ use datafusion_common::{DataFusionError, Result};
 use super::lane::{from_lane, has_lane, to_lane};
 
 /// How the keys of one aggregation are kept.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     form: Form,
     fields: Vec<FieldRef>,
 }
@@ -30,7 +30,7 @@ enum Form {
 }
 
 /// The keys of some rows.
-pub(super) enum Encoded {
+pub(crate) enum Encoded {
     Unit,
     Lane(Int64Array),
     Text(StringArray),
@@ -39,7 +39,7 @@ pub(super) enum Encoded {
 
 /// One key. Two are equal, and in order, as their bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key<'a> {
+pub(crate) enum Key<'a> {
     /// No key, or the one value is null: first of all.
     None,
     Lane(i64),
@@ -47,7 +47,7 @@ pub(super) enum Key<'a> {
 }
 
 impl Key<'_> {
-    pub(super) fn hash(self) -> u64 {
+    pub(crate) fn hash(self) -> u64 {
         match self {
             Key::None => 0,
             Key::Lane(v) => {
@@ -62,14 +62,14 @@ impl Key<'_> {
     }
 
     /// Bytes in the order of the keys, for keys that are kept apart.
-    pub(super) fn to_bytes(self) -> Box<[u8]> {
+    pub(crate) fn to_bytes(self) -> Box<[u8]> {
         let mut bytes = vec![];
         self.put(&mut bytes);
         bytes.into_boxed_slice()
     }
 
     /// Appends these.
-    pub(super) fn put(self, bytes: &mut Vec<u8>) {
+    pub(crate) fn put(self, bytes: &mut Vec<u8>) {
         match self {
             Key::None => bytes.push(0),
             Key::Lane(v) => {
@@ -85,7 +85,7 @@ impl Key<'_> {
 }
 
 impl Keys {
-    pub(super) fn new(fields: Vec<FieldRef>) -> Result<Self> {
+    pub(crate) fn new(fields: Vec<FieldRef>) -> Result<Self> {
         let form = match fields.as_slice() {
             [] => Form::Unit,
             [one] if has_lane(one.data_type()) => Form::Lane,
@@ -98,16 +98,16 @@ impl Keys {
         Ok(Self { form, fields })
     }
 
-    pub(super) fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         let names: Vec<_> = self.fields.iter().map(|f| format!("`{}`", f.name())).collect();
         if names.is_empty() { "none".into() } else { names.join(", ") }
     }
 
-    pub(super) fn is_lane(&self) -> bool {
+    pub(crate) fn is_lane(&self) -> bool {
         matches!(self.form, Form::Lane)
     }
 
-    pub(super) fn encode(&self, columns: &[ArrayRef]) -> Result<Encoded> {
+    pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Encoded> {
         let columns = columns.iter().map(plain).collect::<Result<Vec<_>>>()?;
         Ok(match (&self.form, columns.as_slice()) {
             (Form::Unit, _) => Encoded::Unit,
@@ -121,7 +121,7 @@ impl Keys {
     }
 
     /// The key columns of some groups.
-    pub(super) fn decode<'a>(&self, keys: impl Iterator<Item = Key<'a>>) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn decode<'a>(&self, keys: impl Iterator<Item = Key<'a>>) -> Result<Vec<ArrayRef>> {
         let columns: Vec<ArrayRef> = match &self.form {
             Form::Unit => vec![],
             Form::Lane => {
@@ -156,7 +156,7 @@ impl Keys {
     }
 
     /// The key that [`Key::to_bytes`] made these of.
-    pub(super) fn parse<'a>(&self, bytes: &'a [u8]) -> Option<Key<'a>> {
+    pub(crate) fn parse<'a>(&self, bytes: &'a [u8]) -> Option<Key<'a>> {
         let (first, rest) = bytes.split_first()?;
         Some(match (first, &self.form) {
             (0, Form::Unit | Form::Lane | Form::Text) => Key::None,
@@ -172,7 +172,7 @@ impl Keys {
 
 impl Encoded {
     /// The key of one row.
-    pub(super) fn key(&self, row: usize) -> Key<'_> {
+    pub(crate) fn key(&self, row: usize) -> Key<'_> {
         match self {
             Self::Unit => Key::None,
             Self::Lane(lane) if lane.is_valid(row) => Key::Lane(lane.value(row)),
@@ -183,7 +183,7 @@ impl Encoded {
     }
 
     /// No more bytes than this are kept for the keys of all its rows.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Unit | Self::Lane(_) => 0,
             Self::Text(texts) => {
@@ -221,6 +221,6 @@ fn is_text(kind: &DataType) -> bool {
     matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-pub(super) fn unfit() -> DataFusionError {
+pub(crate) fn unfit() -> DataFusionError {
     DataFusionError::Internal("values do not fit the aggregate that they are for".into())
 }

@@ -21,7 +21,7 @@ mod bytes;
 mod chunks;
 mod emit;
 mod groups;
-mod keys;
+pub(crate) mod keys;
 mod lane;
 mod panes;
 mod part;
