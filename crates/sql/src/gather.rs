@@ -70,7 +70,10 @@ impl Look<'_> {
                     "write `first_value(… ORDER BY …)` and `GROUP BY window_start, window_end, …`";
                 self.not_yet(at, "`DISTINCT ON`", "it has to remember all rows", fix);
             }
-            (Some(Distinct::Distinct), Some(From::Table(table))) => {
+            // Of a reference table it only matters what there is.
+            (Some(Distinct::Distinct), Some(From::Table(table)))
+                if !self.references.contains(table) =>
+            {
                 let fix = format!(
                     "say it of windows: `SELECT DISTINCT window_start, window_end, … FROM TUMBLE({table}, …, INTERVAL '1 minute')`; or let the sink drop equal rows with a key"
                 );
