@@ -13,10 +13,12 @@ pub mod render;
 mod sqlite;
 mod stdin;
 mod stdout;
+mod table;
 
 use millstream_core::codec::Codec;
 use millstream_core::lookup::Lookup;
 use millstream_core::plugin::Plugin;
+use millstream_core::reference::TableReader;
 use millstream_core::sink::Sink;
 use millstream_core::source::Source;
 
@@ -29,6 +31,7 @@ pub use redis::{RedisLookup, RedisSink, RedisSource};
 pub use sqlite::Sqlite;
 pub use stdin::Stdin;
 pub use stdout::{Format as StdoutFormat, Stdout, StdoutSink};
+pub use table::{CsvTable, ParquetTable, SqliteTable};
 
 /// How bytes become rows.
 pub const CODECS: &[Plugin<dyn Codec>] =
@@ -56,6 +59,10 @@ pub const SINKS: &[Plugin<dyn Sink>] = &[
 /// What is asked for columns by a key.
 pub const LOOKUPS: &[Plugin<dyn Lookup>] = &[Plugin::of::<RedisLookup>()];
 
+/// What reference tables are read from.
+pub const TABLES: &[Plugin<dyn TableReader>] =
+    &[Plugin::of::<CsvTable>(), Plugin::of::<ParquetTable>(), Plugin::of::<SqliteTable>()];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -65,7 +72,7 @@ mod tests {
     use super::*;
 
     /// Modules that several technologies share.
-    const SHARED: &[&str] = &["codec", "folder", "lane", "lib", "render"];
+    const SHARED: &[&str] = &["codec", "folder", "lane", "lib", "render", "table"];
 
     /// The modules in a folder of this crate.
     fn modules(folder: &str) -> BTreeSet<String> {
@@ -91,13 +98,13 @@ mod tests {
             })
         }
         let all = of("source", SOURCES).chain(of("sink", SINKS)).chain(of("codec", CODECS));
-        all.chain(of("lookup", LOOKUPS)).collect()
+        all.chain(of("lookup", LOOKUPS)).chain(of("table", TABLES)).collect()
     }
 
     #[test]
     fn every_technology_has_its_row() {
         let named: BTreeSet<&str> =
-            rows().iter().filter(|(_, kind, _)| *kind != "codec").map(|(name, ..)| *name).collect();
+            rows().iter().filter(|(_, kind, _)| !matches!(*kind, "codec" | "table")).map(|(name, ..)| *name).collect();
         for module in modules("src") {
             let known = named.contains(module.as_str()) || SHARED.contains(&module.as_str());
             assert!(
@@ -128,8 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_table_has_its_row() {
+        let named: BTreeSet<String> = TABLES.iter().map(|p| p.name.to_owned()).collect();
+        let files = modules("src/table").into_iter().filter(|m| !matches!(m.as_str(), "mod" | "tests"));
+        assert_eq!(named, files.collect(), "each file of src/table has a row in TABLES in src/lib.rs");
+    }
+
+    #[test]
     fn names_are_unique_and_in_order() {
-        for kind in ["source", "sink", "codec", "lookup"] {
+        for kind in ["source", "sink", "codec", "lookup", "table"] {
             let all = rows();
             let names: Vec<_> = all.iter().filter(|r| r.1 == kind).map(|r| r.0).collect();
             assert!(names.is_sorted_by(|a, b| a < b), "{kind}s out of order: {names:?}");

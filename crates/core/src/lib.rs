@@ -20,6 +20,7 @@ mod origin;
 pub mod plugin;
 pub mod queue;
 pub mod record;
+pub mod reference;
 pub mod role;
 pub mod sink;
 pub mod source;

@@ -17,6 +17,7 @@ use crate::codec::Rows;
 use crate::error::{Error, Result};
 use crate::ledger::Account;
 use crate::lookup::Answers;
+use crate::reference::Reference;
 
 /// What an operator gives back: rows, in order, and rows it could not compute.
 #[derive(Debug, Default)]
@@ -130,7 +131,7 @@ pub trait Operator: Send {
     }
 }
 
-/// A table that a view can read: a source with its columns, or a lookup.
+/// A table that a view can read: a source with its columns, a lookup, or a reference table.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Its name.
@@ -141,13 +142,15 @@ pub struct Table {
     pub event_time: Option<String>,
     /// Of a lookup: what its rows are asked of. It has no rows of its own, and can only be joined by its key.
     pub lookup: Option<Arc<dyn Answers>>,
+    /// Of a reference table: where its rows are. None of them streams by, so it can only be joined.
+    pub reference: Option<Arc<dyn Reference>>,
 }
 
 impl Table {
     /// A source with its columns, if they are known.
     #[must_use]
     pub fn source(name: impl Into<String>, schema: Option<SchemaRef>) -> Self {
-        Self { name: name.into(), schema, event_time: None, lookup: None }
+        Self { name: name.into(), schema, event_time: None, lookup: None, reference: None }
     }
 }
 

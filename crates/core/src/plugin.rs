@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::lookup::Lookup;
 use crate::operator::{Function, Planner};
 use crate::queue::Queue;
+use crate::reference::TableReader;
 use crate::sink::Sink;
 use crate::source::Source;
 
@@ -156,6 +157,8 @@ pub struct Registry {
     pub codecs: Vec<Plugin<dyn Codec>>,
     /// What is asked for columns by a key.
     pub lookups: Vec<Plugin<dyn Lookup>>,
+    /// What reference tables are read from.
+    pub tables: Vec<Plugin<dyn TableReader>>,
     /// What lies between.
     pub queues: Vec<Plugin<dyn QueueOpener>>,
     /// Scalar SQL functions beyond the built-in ones.
@@ -173,6 +176,7 @@ impl Registry {
             sinks: Vec::new(),
             codecs: Vec::new(),
             lookups: Vec::new(),
+            tables: Vec::new(),
             queues: Vec::new(),
             functions: Vec::new(),
             planner,
@@ -211,6 +215,14 @@ impl Registry {
         self
     }
 
+    /// Adds what a reference table is read from; one of the same name is replaced.
+    #[must_use]
+    pub fn table(mut self, plugin: Plugin<dyn TableReader>) -> Self {
+        self.tables.retain(|p| p.name != plugin.name);
+        self.tables.push(plugin);
+        self
+    }
+
     /// Adds a queue; one of the same name is replaced.
     #[must_use]
     pub fn queue(mut self, plugin: Plugin<dyn QueueOpener>) -> Self {
@@ -235,6 +247,7 @@ impl fmt::Debug for Registry {
             .field("sinks", &self.sinks)
             .field("codecs", &self.codecs)
             .field("lookups", &self.lookups)
+            .field("tables", &self.tables)
             .field("queues", &self.queues)
             .field("functions", &self.functions)
             .finish_non_exhaustive()

@@ -246,7 +246,12 @@ pub enum Body {
     Ended,
     /// The columns that were inferred for this source, for ever (JSON of [`crate::codec::Columns`]).
     Pin(Bytes),
+    /// From here on this is all that a reference table has; `source` is [`TABLES`] and its name. The bytes are the engine's.
+    Table(Bytes),
 }
+
+/// What stands before the name of a reference table where a frame has its source. No name of a source begins so.
+pub const TABLES: &str = "tables.";
 
 impl Frame {
     /// Bytes this frame weighs in buffers and bounds.
@@ -254,7 +259,7 @@ impl Frame {
     pub fn bytes(&self) -> usize {
         let body = match &self.body {
             Body::Block(b) => b.packed().len(),
-            Body::Pin(b) => b.len(),
+            Body::Pin(b) | Body::Table(b) => b.len(),
             Body::Idle | Body::Ended => 0,
         };
         body + self.source.len()

@@ -15,6 +15,7 @@ use crate::line::{Blueprint, Ground, Line, view_errors};
 use crate::lookup::Lookups;
 use crate::rebuild::{Begins, Plan};
 use crate::remember::{Changed, State};
+use crate::tables::Tables;
 
 /// Views that are built anew, and those below them.
 pub(crate) struct Aside {
@@ -30,11 +31,11 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// As much of a line as the plan needs, at its beginning.
+    /// As much of a line as the plan needs, at its beginning, with the versions of tables that hold there.
     ///
     /// # Errors
     /// `Stop` when the views cannot be planned.
-    pub(crate) fn new(line: &Line, plan: &Plan) -> Result<Self> {
+    pub(crate) fn new(line: &Line, tables: Tables, plan: &Plan) -> Result<Self> {
         let reads = line.reads(plan.views.iter().map(String::as_str));
         let mut needed: BTreeSet<String> =
             reads.map_err(|e| view_errors(&e))?.into_values().flatten().collect();
@@ -51,6 +52,7 @@ impl Aside {
         let blueprint = Blueprint {
             sources: sources.collect(),
             lookups: Lookups::default(),
+            tables,
             views: planned.filter_map(|view| in_file(&view.name)).collect(),
             sinks: Vec::new(),
             ..line.blueprint.clone()
@@ -113,6 +115,7 @@ impl Aside {
         match &frame.body {
             Body::Block(block) => self.line.take(offset, frame, block, &mut ground)?,
             Body::Idle | Body::Ended => self.line.hear(offset, frame),
+            Body::Table(bytes) => drop(self.line.tables().hear(frame, bytes)?),
             Body::Pin(_) => {}
         }
         loop {

@@ -21,6 +21,7 @@ use crate::rebuild::{Rebuild, Remade};
 use crate::recover::{self, SinkStand};
 use crate::remember::{self, State};
 use crate::seal::{Book, Shared, Work};
+use crate::tables;
 
 /// Bytes of frames read at a time while looking for pins.
 pub(crate) const SCAN_BYTES: usize = 4 << 20;
@@ -80,6 +81,9 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
     let start = checkpoints.get(restart.from).map_or(Offset(0), |c| c.next);
     let BackAt { state, rebuild, remade } =
         go_back(&mut line, checkpoints.get(restart.from), &mut book, &shared).await?;
+    if let Some(to) = checkpoints.get(restart.from).filter(|to| to.epoch < latest.epoch) {
+        tables::find::go_back(line.tables(), &shared, to).await?;
+    }
     let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
     let processor = Processor {
         lookups: line.lookups().clone(),

@@ -133,7 +133,7 @@ impl Line {
         match frame.body {
             Body::Idle => time.idle(&frame.split),
             Body::Ended => time.end(&frame.split),
-            Body::Block(_) | Body::Pin(_) => {}
+            Body::Block(_) | Body::Pin(_) | Body::Table(_) => {}
         }
         self.rise(offset, frame);
     }

@@ -47,6 +47,7 @@ pub mod snapshot;
 mod standby;
 pub mod status;
 mod step;
+mod tables;
 mod tasks;
 mod time;
 pub mod trial;

@@ -22,6 +22,7 @@ use crate::lookup::Lookups;
 use crate::marks::Marks;
 use crate::meaning::Meanings;
 use crate::remember::Times;
+use crate::tables::Tables;
 
 struct Door {
     name: String,
@@ -33,6 +34,7 @@ struct Door {
 pub(crate) struct Blueprint {
     pub(crate) sources: Vec<Feed>,
     pub(crate) lookups: Lookups,
+    pub(crate) tables: Tables,
     pub(crate) views: Vec<View>,
     /// Name, and the source or view it takes, or [`View::late_rows`] of a view.
     pub(crate) sinks: Vec<(String, String)>,
@@ -133,6 +135,7 @@ impl Line {
                 Table { event_time, ..Table::source(&feed.name, columns.map(Columns::schema)) }
             })
             .chain(self.blueprint.lookups.tables())
+            .chain(self.blueprint.tables.tables())
             .collect();
         let planned =
             self.blueprint.planner.plan(&tables, &self.blueprint.views, &self.blueprint.functions);
@@ -289,6 +292,11 @@ impl Line {
         &self.blueprint.lookups
     }
 
+    /// The reference tables that views join.
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.blueprint.tables
+    }
+
     /// Whether a source's columns have what its event time needs.
     ///
     /// # Errors
@@ -399,6 +407,7 @@ mod tests {
                 event_time: None,
             }],
             lookups: Lookups::default(),
+            tables: Tables::default(),
             views: (0..1_000).map(view).collect(),
             sinks: vec![("s".into(), "v999".into())],
             planner: Arc::new(Chain),

@@ -94,7 +94,7 @@ impl Processor {
                     self.see_pin(&frame.source, json)?;
                     wait.missing.remove(frame.source.as_ref());
                 }
-                Body::Idle | Body::Ended => {}
+                Body::Idle | Body::Ended | Body::Table(_) => {}
             }
         }
         for name in wait.missing.clone() {

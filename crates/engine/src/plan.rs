@@ -13,11 +13,12 @@ use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
 
 use crate::config::{
-    EventTime, LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems, SinkPart, SourcePart,
+    EventTime, LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems, SinkPart, SourcePart, TablePart,
 };
 use crate::line::{Blueprint, Line};
 use crate::lookup::Lookups;
 use crate::status::Status;
+use crate::tables::Tables;
 
 /// A checked pipeline in words: what each part does, which columns are read, what is promised.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +31,8 @@ pub struct Plan {
     pub queue: Vec<String>,
     /// In the file's order.
     pub lookups: Vec<LookupPlan>,
+    /// In the file's order.
+    pub tables: Vec<TablePlan>,
     /// In the order in which they are computed.
     pub views: Vec<ViewPlan>,
     /// In the file's order.
@@ -82,6 +85,19 @@ pub struct LookupPlan {
     pub on_failure: String,
     /// What rows are made of that are made again after a crash.
     pub mode: String,
+}
+
+/// A reference table.
+#[derive(Clone, Debug, Serialize)]
+pub struct TablePlan {
+    /// Its name.
+    pub name: String,
+    /// What it reads.
+    pub reads: String,
+    /// Its columns and their types; empty while they are not known.
+    pub columns: Vec<(String, String)>,
+    /// How often it is looked at, how large it may be, and where versions are.
+    pub keeps: String,
 }
 
 /// A view.
@@ -142,6 +158,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
         views: pipeline.views.clone(),
         sinks: pipeline.sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
         lookups: lookups.clone(),
+        tables: Tables::new(&pipeline.tables),
         planner: registry.planner.clone(),
         functions: registry.functions.clone(),
     };
@@ -156,6 +173,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry) -> Result<Plan, Problems> 
         sources: sources(pipeline, &line),
         queue: pipeline.queue.opener.describe(),
         lookups: pipeline.lookups.iter().map(lookup).collect(),
+        tables: pipeline.tables.iter().map(table).collect(),
         views: views(pipeline, &line),
         sinks: sinks(pipeline, &live),
         bounds: bounds(pipeline),
@@ -286,6 +304,19 @@ fn lookup(part: &LookupPart) -> LookupPlan {
         keeps,
         on_failure: on_failure.to_owned(),
         mode: mode.to_owned(),
+    }
+}
+
+fn table(part: &TablePart) -> TablePlan {
+    let columns = part.columns.iter().flat_map(|c| &c.0);
+    let TablePart { reload, bytes_max, .. } = part;
+    TablePlan {
+        name: part.name.clone(),
+        reads: part.reader.describe(),
+        columns: columns.map(|c| (c.name.clone(), c.r#type.to_string())).collect(),
+        keeps: format!(
+            "looked at every {reload}; each content, of {bytes_max} at most, is kept in the queue, and rows are joined to the one that held at their offset; one that cannot be read is told of, and the one before stays"
+        ),
     }
 }
 

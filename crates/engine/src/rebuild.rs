@@ -17,7 +17,7 @@ use millstream_core::clock::Timestamp;
 use millstream_core::ledger::Stage;
 use millstream_core::operator::Chunks;
 use millstream_core::queue::Checkpoint;
-use millstream_core::record::Offset;
+use millstream_core::record::{Body, Frame, Offset};
 use millstream_core::{Error, Remedy, Result};
 use tokio::time::Instant;
 
@@ -28,6 +28,7 @@ use crate::line::{Line, view_errors};
 use crate::process::Processor;
 use crate::remember::{Changed, State, Times};
 use crate::seal::Work;
+use crate::tables::{self, Tables};
 
 /// While it goes on, it is told so often how far it has come.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -245,7 +246,13 @@ impl Processor {
 
     /// Takes the frames through a line aside.
     async fn build(&mut self, plan: &Plan, upto: Offset) -> Result<Aside> {
-        let mut aside = Aside::new(&self.line, plan)?;
+        let tables = self.line.tables().apart();
+        // What holds now held all the time, unless there is a frame that says otherwise.
+        let (all, span) = (tables.names(), (plan.from, upto));
+        let found = tables::find::first_between(&all, &self.shared, span);
+        let found = found.await?;
+        self.set_tables(&tables, plan, &found)?;
+        let mut aside = Aside::new(&self.line, tables, plan)?;
         let mut at = plan.from;
         let mut told = Instant::now();
         while at < upto {
@@ -274,6 +281,26 @@ impl Processor {
             tokio::task::yield_now().await;
         }
         Ok(aside)
+    }
+
+    /// Sets tables to the versions that held for the first frame that is taken, by the first frames of each behind it.
+    fn set_tables(&self, tables: &Tables, plan: &Plan, found: &[Frame]) -> Result<()> {
+        for frame in found {
+            let Some(name) = tables::name_of(frame) else { continue };
+            if plan.from > Offset(0) {
+                let reads = self.line.reads(plan.views.iter().map(String::as_str));
+                let reads = reads.map_err(|e| view_errors(&e))?;
+                let reader = reads.iter().find(|(_, below)| below.contains(name));
+                let Some((view, _)) = reader else { continue };
+                let what = format!("the rows that the table `{name}` had then are gone from it");
+                return Err(Error::stop(what).at(format!("views.{view}")));
+            }
+            tables.forget(&BTreeSet::from([name.to_owned()]));
+            if let Body::Table(bytes) = &frame.body {
+                tables.hear(frame, bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing says that the run shall end.

@@ -14,6 +14,7 @@ use crate::line::{Explained, Line};
 use crate::marks::Marks;
 use crate::meaning::{same, same_rows};
 use crate::status::{Kind, Status};
+use crate::tables;
 use crate::time::{Reach, SourceState};
 
 /// The whole state, by view and key.
@@ -57,6 +58,10 @@ impl Line {
             if !chunks.is_empty() {
                 changed.insert(view.to_owned(), chunks);
             }
+        }
+        let versions = self.tables().snapshot();
+        if !versions.is_empty() {
+            changed.insert(tables::STATE.to_owned(), versions);
         }
         let times = self.times();
         if times != self.told {
@@ -164,6 +169,9 @@ impl Line {
     /// if nothing had come: they are to be rebuilt, or to begin anew.
     pub(crate) fn restore(&mut self, state: &State) -> Result<Changed> {
         self.told_for = texts(state);
+        if let Some(versions) = state.get(tables::STATE) {
+            self.tables().restore(versions)?;
+        }
         let chunk = |key: &str| state.get(TIME).and_then(|times| times.get(key));
         if let Some(bytes) = chunk(MARKS) {
             self.marks = Marks::decode(bytes)?;

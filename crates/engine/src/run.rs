@@ -27,6 +27,8 @@ use crate::seal::{Book, Shared};
 use crate::share::Share;
 use crate::standby::{Processing, Standby};
 use crate::status::{Kind, Status};
+use crate::tables::keep::Keeper;
+use crate::tables::{self, Tables};
 use crate::tasks::{Placement, Stopper, finish, panicked};
 
 /// With more frames left than this, a few pins among them do not matter.
@@ -136,6 +138,7 @@ impl Engine {
             name,
             sources,
             lookups,
+            tables,
             views,
             sinks,
             queue: QueuePart { opener, .. },
@@ -149,7 +152,10 @@ impl Engine {
         let (finish_tell, finish_hear) = watch::channel(Finish::default());
         let kill = Arc::new(watch::channel(false).0);
         let lookups = Lookups::new(&lookups, &shared.status, limits.retry_max.0);
-        let blueprint = blueprint(&sources, lookups, views, &sinks, registry);
+        let shown = Tables::new(&tables);
+        let blueprint = blueprint(&sources, (lookups, shown), views, &sinks, registry);
+        let tables = if collects { tables } else { Vec::new() };
+        let keepers = tables::keep::first(tables, &shared).await?;
         let standby = Standby {
             pipeline: name,
             blueprint,
@@ -173,6 +179,7 @@ impl Engine {
         let share = Share::new(queue.clone(), sources.len());
         let counting = (collects && opener.shared()).then(|| share.count());
         let mut collecting = collect_all(sources, &shared, &share, &hush);
+        keep_all(keepers, &mut collecting, &hush);
         let watched = Watch {
             once: options.once,
             finite: ends,
@@ -242,14 +249,14 @@ async fn closing(ended: Result<Book>, shared: &Shared, queue: &Arc<dyn Queue>) -
     }
 }
 
-/// Frames that nobody has processed. Pins behind the last block are our own, and heeded already.
+/// Frames that nobody has processed. Pins behind the last block are our own, and heeded already; tables wait for rows.
 async fn left(queue: &dyn Queue, next: Offset) -> Result<u64> {
     let left = queue.status().end.0.saturating_sub(next.0);
     if left == 0 || left > TAIL_FRAMES_MAX {
         return Ok(left);
     }
     let slab = queue.read(next, SCAN_BYTES).await?;
-    let pins = slab.frames.iter().filter(|(_, f)| matches!(f.body, Body::Pin(_))).count();
+    let pins = slab.frames.iter().filter(|(_, f)| matches!(f.body, Body::Pin(_) | Body::Table(_))).count();
     Ok(left.saturating_sub(pins as u64))
 }
 
@@ -259,7 +266,7 @@ fn finite(sources: &[SourcePart]) -> usize {
 
 fn blueprint(
     sources: &[SourcePart],
-    lookups: Lookups,
+    (lookups, tables): (Lookups, Tables),
     views: Vec<View>,
     sinks: &[SinkPart],
     registry: Registry,
@@ -267,6 +274,7 @@ fn blueprint(
     Blueprint {
         sources: sources.iter().map(SourcePart::feed).collect(),
         lookups,
+        tables,
         views,
         sinks: sinks.iter().map(|s| (s.name.clone(), s.rows.clone())).collect(),
         planner: registry.planner,
@@ -305,6 +313,14 @@ fn collect_all(
         });
     }
     collecting
+}
+
+/// Looks at tables beside the sources, for as long as there are any.
+fn keep_all(keepers: Vec<Keeper>, collecting: &mut Collecting, stopper: &Stopper) {
+    for keeper in keepers {
+        let stopper = stopper.clone();
+        collecting.spawn(async move { (false, keeper.run(&stopper).await) });
+    }
 }
 
 struct Watch<'a> {

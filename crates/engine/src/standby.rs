@@ -21,6 +21,7 @@ use crate::process::{self, Finish};
 use crate::recover;
 use crate::seal::{Book, Shared};
 use crate::status::Doing;
+use crate::tables;
 use crate::tasks::{Child, Placement, tell};
 
 /// How long to wait before asking again whether it is our turn.
@@ -104,6 +105,8 @@ impl Standby {
     async fn begin(self) -> Result<Running> {
         let checkpoints = recover::with_origin(self.shared.queue.checkpoints().await?);
         let sources = pinned(self.blueprint.sources, &checkpoints)?;
+        let latest = checkpoints.last().cloned().unwrap_or_default();
+        tables::find::begin(&self.blueprint.tables, &self.shared, &latest).await?;
         let line = Line::new(Blueprint { sources, ..self.blueprint }, self.shared.busy.clone());
         let line = line.map_err(|e| view_errors(&e))?;
         let (asks, asks_hear) = mpsc::channel(64);

@@ -52,6 +52,8 @@ pub enum Kind {
     Queue,
     /// A lookup.
     Lookup,
+    /// A reference table.
+    Table,
 }
 
 impl Kind {
@@ -64,6 +66,7 @@ impl Kind {
             Self::Sink => "sink",
             Self::Queue => "queue",
             Self::Lookup => "lookup",
+            Self::Table => "table",
         }
     }
 }
@@ -73,7 +76,7 @@ impl Kind {
 pub struct PartStatus {
     kind: Kind,
     name: String,
-    /// Records collected (sources), keys asked for (lookups).
+    /// Records collected (sources), keys asked for (lookups), versions found (tables).
     pub records: Counter,
     /// Bytes collected (sources) .
     pub bytes: Counter,
@@ -254,7 +257,7 @@ impl Status {
         let f = Families::default();
         r.register(
             "records",
-            "Records collected (source) or keys asked for (lookup)",
+            "Records collected (source), keys asked for (lookup) or versions found (table)",
             f.records.clone(),
         );
         r.register_with_unit("collected", "Bytes collected", Unit::Bytes, f.bytes.clone());
@@ -354,6 +357,7 @@ impl Status {
             Kind::Sink => ("flush", "Prepare and flush of one epoch at a sink"),
             Kind::Queue => ("fsync", "Making appended bytes durable"),
             Kind::Lookup => ("lookup", "One request of a lookup"),
+            Kind::Table => ("read", "One read of a table"),
         };
         self.registry
             .lock()

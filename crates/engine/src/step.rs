@@ -79,6 +79,7 @@ impl Processor {
             }
             Body::Pin(json) => self.see_pin(&frame.source, json)?,
             Body::Idle | Body::Ended => self.line.hear(offset, frame),
+            Body::Table(bytes) => drop(self.line.tables().hear(frame, bytes)?),
         }
         loop {
             match self.line.grind(ground)? {

@@ -23,13 +23,14 @@ use millstream_core::record::{Block, Body, Form, Frame, Offset, Record};
 use millstream_core::{Error, Result};
 
 use crate::aside::remember;
-use crate::config::{Given, Pipeline, SourcePart, TestPart};
+use crate::config::{Given, Pipeline, SourcePart, TablePart, TestPart};
 use crate::dead_letters::DeadLetter;
 use crate::grind::Progress;
 use crate::line::{Blueprint, Ground, Line, view_errors};
 use crate::lookup::{GivenRows, Lookups};
 use crate::opening::own_spill_folder;
 use crate::remember::State;
+use crate::tables::Tables;
 
 /// How a test is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,8 @@ pub struct Played {
 /// `Stop` with what is not.
 pub fn check(pipeline: &Pipeline, test: &TestPart) -> Result<()> {
     let sources: Vec<&str> = pipeline.sources.iter().map(|s| s.name.as_str()).collect();
-    let lookups: Vec<&str> = pipeline.lookups.iter().map(|l| l.name.as_str()).collect();
+    let lookups = pipeline.lookups.iter().map(|l| l.name.as_str());
+    let lookups: Vec<&str> = lookups.chain(pipeline.tables.iter().map(|t| t.name.as_str())).collect();
     let views: Vec<&str> = pipeline.views.iter().map(|v| v.name.as_str()).collect();
     let sinks: Vec<&str> = pipeline.sinks.iter().map(|s| s.name.as_str()).collect();
     let late = streams(pipeline).collect::<Vec<_>>();
@@ -143,6 +145,7 @@ pub fn play(
         let blueprint = Blueprint {
             sources: cast.feeds(pipeline),
             lookups: Lookups::of_rows(cast.lookups.clone()),
+            tables: Tables::of_rows(cast.tables.clone()),
             views,
             sinks: tables.iter().map(|table| (table.clone(), table_of(pipeline, table))).collect(),
             planner: registry.planner.clone(),
@@ -178,7 +181,7 @@ fn step(
     match &frame.body {
         Body::Block(block) => line.take(offset, frame, block, &mut ground)?,
         Body::Idle | Body::Ended => line.hear(offset, frame),
-        Body::Pin(_) => {}
+        Body::Pin(_) | Body::Table(_) => {}
     }
     loop {
         match line.grind(&mut ground)? {
@@ -209,6 +212,7 @@ fn remember_all(state: &mut State, changed: BTreeMap<String, Chunks>) {
 struct Cast {
     sources: Vec<Script>,
     lookups: Vec<GivenRows>,
+    tables: Vec<(String, RecordBatch)>,
     arrival: Timestamp,
 }
 
@@ -239,8 +243,14 @@ impl Cast {
             let rows = rows.map_err(|e| e.at(place(test, &part.name)))?;
             lookups.push(GivenRows { name: part.name.clone(), rows });
         }
+        let tables = pipeline.tables.iter().map(|part| {
+            let given = test.given.iter().find(|(name, _)| *name == part.name);
+            let rows = table_rows(plain, part, given.map(|(_, given)| given));
+            Ok((part.name.clone(), rows.map_err(|e| e.at(place(test, &part.name)))?))
+        });
+        let tables = tables.collect::<Result<Vec<_>>>()?;
         let latest = sources.iter().flat_map(|s| s.times.iter().flatten()).max().copied();
-        Ok(Self { sources, lookups, arrival: latest.unwrap_or(Timestamp(0)) })
+        Ok(Self { sources, lookups, tables, arrival: latest.unwrap_or(Timestamp(0)) })
     }
 
     /// Every source, those of which nothing is given too.
@@ -358,6 +368,24 @@ fn moments(
     Ok(times)
 }
 
+/// All rows of a reference table; none are given of one without columns.
+fn table_rows(plain: &Arc<dyn Codec>, part: &TablePart, given: Option<&Given>) -> Result<RecordBatch> {
+    let rows: &[Value] = match given {
+        Some(Given::Text(_)) => return Err(Error::stop("a reference table is given rows")),
+        Some(Given::Rows(rows)) => rows,
+        None => &[],
+    };
+    let block = Block::pack_as(Form::Rows, &as_records(rows))?;
+    let columns = match &part.columns {
+        Some(columns) => Columns(columns.0.iter().map(by_name).collect()),
+        None => plain.infer(std::slice::from_ref(&block))?.ok_or_else(|| {
+            Error::stop("nothing tells which columns the table has")
+                .fix("give it rows in the test, or declare its `columns`")
+        })?,
+    };
+    all_decoded(plain, &columns, &block)
+}
+
 /// What a lookup answers: rows with their keys.
 fn answers(plain: &Arc<dyn Codec>, columns: &Columns, given: &Given) -> Result<RecordBatch> {
     let Given::Rows(rows) = given else {
@@ -365,9 +393,11 @@ fn answers(plain: &Arc<dyn Codec>, columns: &Columns, given: &Given) -> Result<R
     };
     let mut all = vec![Column { required: true, ..Column::new(KEY, ColumnType::String) }];
     all.extend(columns.0.iter().map(by_name));
-    let decoded = plain
-        .decoder(&Columns(all), None)?
-        .decode(&Block::pack_as(Form::Rows, &as_records(rows))?)?;
+    all_decoded(plain, &Columns(all), &Block::pack_as(Form::Rows, &as_records(rows))?)
+}
+
+fn all_decoded(plain: &Arc<dyn Codec>, columns: &Columns, block: &Block) -> Result<RecordBatch> {
+    let decoded = plain.decoder(columns, None)?.decode(block)?;
     match decoded.refused.first() {
         Some(refused) => {
             Err(Error::stop(format!("row {}: {}", refused.ordinal + 1, refused.reason)))

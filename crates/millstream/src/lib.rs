@@ -22,7 +22,7 @@ mod pipeline;
 
 use std::sync::Arc;
 
-use millstream_connectors::{CODECS, LOOKUPS, SINKS, SOURCES};
+use millstream_connectors::{CODECS, LOOKUPS, SINKS, SOURCES, TABLES};
 use millstream_queue::QUEUES;
 use millstream_sql::SqlPlanner;
 
@@ -48,6 +48,7 @@ pub fn standard() -> Registry {
     registry.sinks.extend_from_slice(SINKS);
     registry.codecs.extend_from_slice(CODECS);
     registry.lookups.extend_from_slice(LOOKUPS);
+    registry.tables.extend_from_slice(TABLES);
     registry.queues.extend_from_slice(QUEUES);
     registry
 }

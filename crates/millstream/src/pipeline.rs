@@ -249,6 +249,7 @@ impl Surroundings for Machine<'_> {
             Role::Queue => Kind::Queue,
             Role::Sink => Kind::Sink,
             Role::Lookup => Kind::Lookup,
+            Role::Table => Kind::Table,
         };
         Env {
             pipeline: place.pipeline.to_owned(),

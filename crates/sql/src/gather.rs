@@ -147,6 +147,13 @@ impl Look<'_> {
         }
         let Some(call) = read(table) else { return };
         let name = &call.table.value;
+        if self.references.contains(name) {
+            let what = format!(
+                "`{name}` is a reference table: no rows of it stream by that could be in a window"
+            );
+            let fix = format!("read a source in `{}`, and join the table to it", call.kind.name());
+            return self.say(place(call.table.span), Error::stop(what).fix(fix));
+        }
         if self.lookups.contains_key(name) {
             let what =
                 format!("`{name}` is a lookup: it has no rows of its own, only answers to keys");

@@ -7,10 +7,15 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 
+use crate::reference::{References, is_of_reference};
+
 /// Replaces every such join.
-pub(crate) fn graft_all(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn graft_all(plan: LogicalPlan, references: &References) -> Result<LogicalPlan> {
+    let is_side = |plan: &LogicalPlan| is_of_reference(plan, |t| references.contains_key(t));
     let grafted = plan.transform_up(|node| match node {
-        LogicalPlan::Join(join) if is_beside(&join) => {
+        LogicalPlan::Join(join)
+            if is_beside(&join) && !is_side(&join.left) && !is_side(&join.right) =>
+        {
             let left = Arc::unwrap_or_clone(join.left);
             let width = left.schema().fields().len();
             let plan = graft(&join.right, left, width)?;

@@ -39,6 +39,7 @@ mod plan;
 mod planner;
 mod quiet;
 mod rank;
+mod reference;
 mod refuse;
 mod rewrite;
 mod running;

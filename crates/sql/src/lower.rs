@@ -1,5 +1,6 @@
 //! Plan to chains of steps: one a scan, and one a window.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -23,6 +24,9 @@ use crate::grown::{Grown, Spec};
 use crate::join;
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
+use crate::reference::{
+    Condition, Parts, ReferenceNode, ReferenceStep, References, reference_alone,
+};
 use crate::sample::fails_always;
 use crate::step::Step;
 use crate::unnest::UnnestStep;
@@ -41,7 +45,7 @@ pub(crate) struct Lowered {
 /// Makes the chains of a plan.
 pub(crate) fn lower(
     plan: &LogicalPlan,
-    lookups: &Lookups,
+    (lookups, references): (&Lookups, &References),
     known: &Known,
     windows: &Windows,
     options: &Arc<ConfigOptions>,
@@ -51,7 +55,17 @@ pub(crate) fn lower(
     props.config_options = Some(options.clone());
     let facts = known.facts(plan)?;
     let mut lower =
-        Lower { props, lookups, known, windows, grouped: false, grown: vec![], closed: vec![] };
+        Lower {
+            props,
+            lookups,
+            references,
+            known,
+            windows,
+            grouped: false,
+            reads_reference: false,
+            grown: vec![],
+            closed: vec![],
+        };
     let last = lower.plan(plan)?;
     let mut chains = lower.closed;
     chains.extend(last);
@@ -83,10 +97,13 @@ fn depth(e: &Arc<dyn PhysicalExpr>) -> usize {
 pub(crate) struct Lower<'a> {
     props: ExecutionProps,
     lookups: &'a Lookups,
+    references: &'a References,
     pub known: &'a Known,
     pub windows: &'a Windows,
     /// What is lowered now is grouped by its windows further on.
     pub grouped: bool,
+    /// What is lowered now is the side of a join that is a reference table.
+    reads_reference: bool,
     pub grown: Vec<Grown>,
     /// Chains that end in an aggregation.
     pub closed: Vec<Chain>,
@@ -132,7 +149,10 @@ impl Lower<'_> {
                     Some(node) => self.window(node),
                     None => match e.node.as_any().downcast_ref::<AsOfNode>() {
                         Some(node) => self.as_of(node),
-                        None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
+                        None => match e.node.as_any().downcast_ref::<ReferenceNode>() {
+                            Some(node) => self.reference(node),
+                            None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
+                        },
                     },
                 },
             },
@@ -179,14 +199,21 @@ impl Lower<'_> {
     }
 
     fn scan(&self, scan: &TableScan) -> Result<Vec<Chain>> {
-        let schema: SchemaRef = Arc::new(scan.projected_schema.as_arrow().clone());
-        let names = schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
         let input = scan.table_name.table().to_owned();
         if self.lookups.contains_key(&input) {
             return plan_err!(
                 "`{input}` is a lookup: it can only be joined by its key, `… LEFT JOIN {input} ON {input}.key = …`"
             );
         }
+        if self.references.contains_key(&input) && !self.reads_reference {
+            return Err(reference_alone(&input));
+        }
+        Ok(vec![self.scan_of(scan, input)?])
+    }
+
+    fn scan_of(&self, scan: &TableScan, input: String) -> Result<Chain> {
+        let schema: SchemaRef = Arc::new(scan.projected_schema.as_arrow().clone());
+        let names = schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
         let explain = vec![format!("scan {input} ({})", names.join(", "))];
         let from = Feed::Table(input);
         let mut chain =
@@ -194,7 +221,7 @@ impl Lower<'_> {
         for predicate in &scan.filters {
             self.filter(&mut chain, predicate, &scan.projected_schema)?;
         }
-        Ok(vec![chain])
+        Ok(chain)
     }
 
     pub(crate) fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
@@ -254,6 +281,61 @@ impl Lower<'_> {
             chain.steps.push(Step::Lookup(step));
         }
         Ok(chains)
+    }
+
+    fn reference(&mut self, node: &ReferenceNode) -> Result<Vec<Chain>> {
+        let Some(versions) = self.references.get(node.table()) else {
+            return plan_err!("there is no reference table `{}`", node.table());
+        };
+        let mut chains = self.plan(&node.input)?;
+        for chain in &mut chains {
+            let side = self.reference_side(&node.side)?;
+            let mut parts = Parts { side, keys: vec![], side_keys: vec![], condition: None };
+            for (key, of) in &node.on {
+                let key = self.expr(key, node.input.schema())?;
+                fails_always(&key, &chain.schema)?;
+                parts.keys.push(key);
+                parts.side_keys.push(self.expr(of, node.side.schema())?);
+            }
+            if let Some(filter) = &node.filter {
+                parts.condition = Some(self.reference_condition(filter, node)?);
+            }
+            let step = ReferenceStep::new(node, versions.clone(), parts, chain);
+            chain.schema = step.schema();
+            chain.explain.push(format!("join table {}", node.table()));
+            chain.steps.push(Step::Reference(Box::new(step)));
+        }
+        Ok(chains)
+    }
+
+    /// What is made of a reference table.
+    fn reference_side(&mut self, plan: &LogicalPlan) -> Result<Chain> {
+        let grouped = std::mem::replace(&mut self.grouped, false);
+        let references = std::mem::replace(&mut self.reads_reference, true);
+        let chains = self.plan(plan);
+        (self.grouped, self.reads_reference) = (grouped, references);
+        match <[Chain; 1]>::try_from(chains?) {
+            Ok([chain]) => Ok(chain),
+            Err(_) => plan_err!("a join is with one reference table"),
+        }
+    }
+
+    /// A condition on a row and one of a reference table.
+    fn reference_condition(&self, filter: &Expr, node: &ReferenceNode) -> Result<Condition> {
+        let pairs = node.pairs()?;
+        let width = node.input.schema().fields().len();
+        let read = filter.column_refs().into_iter().filter_map(|c| pairs.maybe_index_of_column(c));
+        let read: BTreeSet<usize> = read.collect();
+        let fields = read.iter().map(|i| {
+            let (qualifier, field) = pairs.qualified_field(*i);
+            (qualifier.cloned(), field.clone())
+        });
+        let schema = DFSchema::new_with_metadata(fields.collect(), pairs.metadata().clone())?;
+        let (input, side): (Vec<usize>, Vec<usize>) = read.into_iter().partition(|i| *i < width);
+        let predicate = self.expr(filter, &schema)?;
+        fails_always(&predicate, schema.as_arrow())?;
+        let side = side.into_iter().map(|i| i - width).collect();
+        Ok(Condition { predicate, input, side, schema: Arc::new(schema.as_arrow().clone()) })
     }
 
     fn union(&mut self, union: &Union) -> Result<Vec<Chain>> {

@@ -32,6 +32,7 @@ use crate::complain::said_at;
 use crate::lateral::graft_all;
 use crate::lookup::{Lookups, join_all};
 use crate::windowed::Known;
+use crate::reference::{self, References};
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -61,16 +62,18 @@ pub(crate) fn plan(
     catalog: &Catalog<'_>,
     lookups: &Lookups,
     known: &Known,
+    references: &References,
 ) -> Result<LogicalPlan> {
     let options = &catalog.options;
     let plan = SqlToRel::new_with_options(catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
     let plan = bind(plan, &catalog.functions)?;
     let plan = asof::join_all(plan, known)?;
-    let plan = graft_all(join_all(plan, lookups)?)?;
+    let plan = graft_all(join_all(plan, lookups)?, references)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
+    let plan = reference::join_all(without_subqueries(plan, options)?, references)?;
     no_overflow(&plan, options)?;
     let plan = optimize(plan, options)?;
     only_rows(&plan)?;
@@ -119,6 +122,24 @@ fn bind(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
         })
     })?;
     Ok(bound.data)
+}
+
+/// Makes joins of `IN (SELECT …)` and `EXISTS (SELECT …)`.
+fn without_subqueries(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
+    let mut any = false;
+    plan.apply(|node| {
+        node.apply_expressions(|e| {
+            any |= e.exists(|e| Ok(matches!(e, Expr::InSubquery(_) | Expr::Exists(_))))?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    if !any {
+        return Ok(plan);
+    }
+    let optimizer = Optimizer::with_rules(vec![Arc::new(DecorrelatePredicateSubquery::new())]);
+    let context = OptimizerContext::new_with_config_options(options.clone())
+        .without_query_execution_start_time();
+    optimizer.optimize(plan, &context, |_, _| ())
 }
 
 fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {

@@ -20,6 +20,7 @@ use crate::lower::Lowered;
 use crate::names;
 use crate::parse::{Parsed, parse};
 use crate::plan;
+use crate::reference::References;
 use crate::refuse::refuse;
 use crate::rewrite::name_columns;
 use crate::search::Search;
@@ -82,6 +83,7 @@ struct Plan<'a> {
     functions: Functions,
     options: Arc<ConfigOptions>,
     lookups: Lookups,
+    references: References,
     /// What is known of tables, and of views as they get planned.
     known: Arc<Known>,
     /// Columns of tables, and of views as they get planned.
@@ -100,6 +102,7 @@ impl<'a> Plan<'a> {
             all.add(user::function(f.clone()));
         }
         let lookups = tables.iter().filter_map(|t| Some((t.name.clone(), t.lookup.clone()?)));
+        let references = tables.iter().filter_map(|t| Some((t.name.clone(), t.reference.clone()?)));
         let schemas = tables.iter().filter_map(|t| Some((t.name.clone(), t.schema.clone()?)));
         Self {
             tables,
@@ -107,6 +110,7 @@ impl<'a> Plan<'a> {
             functions: all,
             options: plan::options(),
             lookups: lookups.collect(),
+            references: references.collect(),
             known: Arc::new(Known::new(tables)),
             schemas: schemas.collect(),
             broken: BTreeSet::new(),
@@ -169,7 +173,11 @@ impl<'a> Plan<'a> {
         let (earlier, rest) = self.views.split_at(i);
         let Some(view) = rest.first() else { return vec![] };
         let by = if let Some(table) = self.tables.iter().find(|t| t.name == view.name) {
-            if table.lookup.is_some() { "lookup" } else { "source" }
+            match (&table.lookup, &table.reference) {
+                (Some(_), _) => "lookup",
+                (None, Some(_)) => "reference table",
+                (None, None) => "source",
+            }
         } else if earlier.iter().any(|v| v.name == view.name) {
             "view"
         } else {
@@ -268,6 +276,7 @@ impl<'a> Plan<'a> {
         let search = Search {
             tables: &self.schemas,
             lookups: &self.lookups,
+            references: &self.references,
             functions: &functions,
             options: &self.options,
             tokens: &parsed.tokens,
@@ -317,8 +326,14 @@ fn used(chains: &[Chain]) -> Vec<(String, Vec<String>)> {
             used.push((name.clone(), columns.collect()));
         }
         for step in &chain.steps {
-            if let Step::Lookup(lookup) = step {
-                used.push((lookup.table.clone(), lookup.read().map(str::to_owned).collect()));
+            match step {
+                Step::Lookup(lookup) => {
+                    used.push((lookup.table.clone(), lookup.read().map(str::to_owned).collect()));
+                }
+                Step::Reference(of) => {
+                    used.push((of.table.clone(), of.read().map(str::to_owned).collect()));
+                }
+                _ => {}
             }
         }
     }
@@ -369,6 +384,7 @@ fn ready(
         updates: facts.updates,
         live: facts.live,
         is_source: false,
+        is_reference: false,
     };
     let parts = grown.into_iter().map(|g| g.spec.build(workers));
     let parts = parts.collect::<Result<Vec<_>, _>>().map_err(complain)?;

@@ -20,6 +20,7 @@ use crate::gather::Over;
 use crate::lookup::{self, Lookups};
 use crate::names;
 use crate::parse::{Parsed, Tokens, place};
+use crate::reference;
 use crate::windowed::{Kind, Known};
 
 /// What some functions of other systems are called here.
@@ -53,6 +54,7 @@ pub(crate) fn refuse(
         known,
         lookups,
         queries: BTreeSet::new(),
+        references: reference::names(known),
         selects: vec![],
         grouped: false,
         lateral: 0,
@@ -75,6 +77,8 @@ pub(crate) struct Look<'a> {
     pub lookups: Lookups,
     /// Names of `WITH`.
     queries: BTreeSet<String>,
+    /// Names of reference tables, and of queries over one of them alone.
+    pub references: BTreeSet<String>,
     /// The `SELECT`s that we are in.
     pub selects: Vec<Over>,
     /// It was told that grouping is not possible.
@@ -102,6 +106,7 @@ impl Look<'_> {
     fn query(&mut self, query: &Query) {
         let names = query.with.iter().flat_map(|w| &w.cte_tables);
         self.queries.extend(names.map(|c| c.alias.name.value.clone()));
+        reference::add_named(query, &mut self.references);
         if let Some(with) = &query.with
             && with.recursive
         {
@@ -213,6 +218,8 @@ impl Look<'_> {
                 return self.found.push(lookup::refuse_alone(&lookup, &table.relation));
             }
         }
+        // A reference table may be joined to the rows of one other, wherever that stands.
+        let mut streams = usize::from(!reference::is_read(&first.relation, &self.references));
         for join in select.from.iter().flat_map(|t| &t.joins) {
             if asof::is_marked(join) {
                 self.found.extend(asof::refuse_join(join, &self.lookups, self.tokens));
@@ -220,6 +227,8 @@ impl Look<'_> {
             }
             match lookup::named(&join.relation, &self.lookups) {
                 Some(lookup) => self.found.extend(lookup::refuse_join(&lookup, join, self.tokens)),
+                None if reference::is_read(&join.relation, &self.references) => {}
+                None if streams == 0 => streams = 1,
                 None => self.join(join),
             }
         }

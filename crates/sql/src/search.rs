@@ -18,6 +18,7 @@ use crate::lower::{Lowered, lower};
 use crate::parse::Tokens;
 use crate::plan::plan;
 use crate::quiet;
+use crate::reference::References;
 use crate::rewrite::{Spot, blame, expressions, replace, without};
 use crate::windowed::{Known, UNREAD};
 
@@ -32,6 +33,7 @@ const EXPRESSIONS_MAX: usize = 400;
 pub(crate) struct Search<'a> {
     pub tables: &'a BTreeMap<String, SchemaRef>,
     pub lookups: &'a Lookups,
+    pub references: &'a References,
     pub functions: &'a Functions,
     pub options: &'a Arc<ConfigOptions>,
     pub tokens: &'a Tokens,
@@ -98,8 +100,8 @@ impl Search<'_> {
             let functions = self.functions.clone();
             let catalog =
                 Catalog::new(self.tables, functions, self.known.clone(), self.options.clone());
-            let plan = plan(query, &catalog, self.lookups, self.known)?;
-            lower(&plan, self.lookups, self.known, self.windows, self.options)
+            let plan = plan(query, &catalog, self.lookups, self.known, self.references)?;
+            lower(&plan, (self.lookups, self.references), self.known, self.windows, self.options)
         });
         attempt.unwrap_or_else(|panic| plan_err!("a function panicked: {panic}"))
     }

@@ -76,7 +76,7 @@ fn feed(chain: &Chain, grown: &[Grown]) -> Result<String> {
     Ok(text)
 }
 
-fn line(step: &Step) -> Result<String> {
+pub(crate) fn line(step: &Step) -> Result<String> {
     Ok(match step {
         Step::Filter { predicate, keep, .. } => {
             format!("filter {} keep {keep:?}", unnamed(predicate)?)
@@ -90,6 +90,7 @@ fn line(step: &Step) -> Result<String> {
         Step::Refuse { .. } => "refuse".to_owned(),
         Step::Unnest(unnest) => unnest.meaning(),
         Step::Lookup(lookup) => lookup.meaning()?,
+        Step::Reference(reference) => reference.meaning()?,
         Step::Window(assign) => {
             let how = assign.windows.map_or("later".to_owned(), |w| format!("{w:?}"));
             format!("window {how} of {} beside {:?}", unnamed(&assign.time)?, assign.passing)

@@ -13,6 +13,7 @@ use datafusion_physical_expr::expressions::Column;
 use millstream_core::codec::Rows;
 
 use crate::lookup::LookupStep;
+use crate::reference::ReferenceStep;
 use crate::size::{argument_bytes, bounded};
 use crate::unnest::UnnestStep;
 use crate::window::Window;
@@ -36,6 +37,8 @@ pub(crate) enum Step {
     Unnest(UnnestStep),
     /// Adds the columns of a lookup.
     Lookup(LookupStep),
+    /// Joins rows of a reference table.
+    Reference(Box<ReferenceStep>),
     /// Adds the columns of a window.
     Window(AssignStep),
     /// Refuses rows of which the last column says why, and leaves that out.
@@ -56,6 +59,7 @@ impl Step {
     pub(crate) fn makes_no_rows(&self) -> bool {
         match self {
             Self::Unnest(_) => false,
+            Self::Reference(reference) => reference.makes_no_rows(),
             Self::Window(window) => matches!(window.windows, None | Some(Window::Tumble { .. })),
             Self::Filter { .. }
             | Self::Project { .. }
@@ -82,6 +86,7 @@ impl Step {
             }
             Self::Unnest(unnest) => Became::Pieces(Box::new(unnest.pieces(rows, counts)?)),
             Self::Window(window) => window.run(rows, counts)?,
+            Self::Reference(reference) => reference.run(rows, counts)?,
             Self::Lookup(lookup) => match lookup.run(rows, counts)? {
                 Some(rows) => Became::Rows(rows),
                 None => Became::Nothing,

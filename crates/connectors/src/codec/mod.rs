@@ -13,4 +13,5 @@ mod short;
 mod tally;
 mod texts;
 
+pub(crate) use json::tokens;
 pub(crate) use texts::Texts;

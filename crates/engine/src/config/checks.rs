@@ -11,7 +11,7 @@ use super::problem::{LISTED_MAX, Problem};
 use super::shape::{FileShape, Wanted};
 use super::suggest::known;
 use super::tree::{Filled, Key, Node, Tree, Value};
-use super::{LookupPart, QueuePart, SinkPart, SourcePart};
+use super::{LookupPart, QueuePart, SinkPart, SourcePart, TablePart};
 use crate::time;
 
 /// The longest name of a source, view, sink or pipeline: names become names of files and tables.
@@ -27,7 +27,7 @@ pub(super) fn section<'a>(tree: &'a Tree, key: &str) -> &'a [(Key, Node)] {
 
 /// There is something to read and somewhere to write, and no more of it than one process can hold.
 pub(super) fn how_many(tree: &Tree, problems: &mut Vec<Problem>) {
-    for name in ["sources", "lookups", "views", "sinks"] {
+    for name in ["sources", "lookups", "tables", "views", "sinks"] {
         let entries = section(tree, name);
         if let Some((key, _)) = entries.get(NAMED_MAX) {
             let what = format!("there are {} {name}, and {NAMED_MAX} is the most", entries.len());
@@ -51,8 +51,13 @@ pub(super) fn how_many(tree: &Tree, problems: &mut Vec<Problem>) {
 /// Names can be names, and no two tables of SQL have one name.
 pub(super) fn names(tree: &Tree, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<String, (&Key, &str)> = BTreeMap::new();
-    let sections =
-        [("sources", "source"), ("lookups", "lookup"), ("views", "view"), ("sinks", "sink")];
+    let sections = [
+        ("sources", "source"),
+        ("lookups", "lookup"),
+        ("tables", "table"),
+        ("views", "view"),
+        ("sinks", "sink"),
+    ];
     for (name, word) in sections {
         for (key, _) in section(tree, name) {
             let path = format!("{name}.{}", key.text);
@@ -142,6 +147,11 @@ pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
                     "join it to rows in a view, `LEFT JOIN {} ON …`, and name that view here",
                     s.text
                 ),
+            )
+        } else if is(&s.text, "tables") {
+            (
+                format!("`{}` is a reference table: no rows of it stream by", s.text),
+                format!("join it to rows in a view, `JOIN {} ON …`, and name that view here", s.text),
             )
         } else {
             (
@@ -302,6 +312,38 @@ pub(super) fn lookups(
             let mut problem = contradiction(tree, below("columns"), &error);
             if problem.path.is_empty() {
                 problem = problem.path(format!("lookups.{}", key.text));
+            }
+            problems.push(problem);
+        }
+    }
+}
+
+/// A reference table has columns that it can have, and bounds.
+pub(super) fn tables(tree: &Tree, shape: &FileShape, parts: &[TablePart], problems: &mut Vec<Problem>) {
+    for (name, options) in &shape.tables.0 {
+        let node = section(tree, "tables").iter().find(|(key, _)| key.text == *name);
+        let Some((key, node)) = node else { continue };
+        let below = |option: &str| node.get(option).map_or(node, |(_, below)| below);
+        let zeros = [
+            ("reload", options.reload.0.is_zero(), "leave it out to have the default, or write how often to look, such as `1m`"),
+            ("bytes_max", options.bytes_max.0 == 0, "leave it out to have the default"),
+        ];
+        for (option, _, fix) in zeros.into_iter().filter(|(_, is_zero, _)| *is_zero) {
+            let at = below(option);
+            let problem = Problem::new(format!("`{option}` cannot be zero"), tree.place(at));
+            problems.push(problem.path(tree.path(at.id)).fix(fix));
+        }
+        let part = parts.iter().find(|p| p.name == *name);
+        let (Some(part), Some(columns)) = (part, &options.columns) else { continue };
+        if columns.0.is_empty() {
+            let at = below("columns");
+            let problem = Problem::new("a table has at least one column", tree.place(at));
+            let fix = "leave `columns` out to have those that are found";
+            problems.push(problem.path(tree.path(at.id)).fix(fix));
+        } else if let Err(error) = part.reader.suits(columns) {
+            let mut problem = contradiction(tree, below("columns"), &error);
+            if problem.path.is_empty() {
+                problem = problem.path(format!("tables.{}", key.text));
             }
             problems.push(problem);
         }

@@ -31,9 +31,11 @@ const WORDS: &[(&str, &str)] = &[
     ("AnyQueue", "[queue](#queues)"),
     ("AnySink", "[sink](#sinks)"),
     ("AnyLookup", "[lookup](#lookups)"),
+    ("AnyTable", "[table](#tables)"),
     ("SourceShape", "[source](#a-source)"),
     ("SinkShape", "[sink](#a-sink)"),
     ("LookupShape", "[lookup](#a-lookup)"),
+    ("TableShape", "[table](#a-reference-table)"),
 ];
 
 impl<'s> Defs<'s> {

@@ -41,6 +41,7 @@ use millstream_core::fields::{Bytes, Span};
 use millstream_core::lookup::Lookup;
 use millstream_core::operator::View;
 use millstream_core::plugin::{Env, QueueOpener, Registry};
+use millstream_core::reference::TableReader;
 use millstream_core::sink::{Promise, Sink};
 use millstream_core::source::Source;
 
@@ -65,6 +66,8 @@ pub struct Pipeline {
     pub sources: Vec<SourcePart>,
     /// What is asked for columns by a key, in the order of the file.
     pub lookups: Vec<LookupPart>,
+    /// Tables that views join, in the order of the file.
+    pub tables: Vec<TablePart>,
     /// Its views, in the order of the file.
     pub views: Vec<View>,
     /// Tests of its views, in the order of the file.
@@ -121,6 +124,22 @@ pub struct LookupPart {
     pub mode: LookupMode,
 }
 
+/// A reference table, built and not read.
+pub struct TablePart {
+    /// Its name.
+    pub name: String,
+    /// What kind it is read from, as the file calls it.
+    pub kind: &'static str,
+    /// What reads it.
+    pub reader: Box<dyn TableReader>,
+    /// Its columns as the file declares them; `None`: those that are found.
+    pub columns: Option<Columns>,
+    /// How often it is looked at.
+    pub reload: Span,
+    /// The most bytes that it may have.
+    pub bytes_max: Bytes,
+}
+
 /// A sink, built and not opened.
 pub struct SinkPart {
     /// Its name.
@@ -150,6 +169,7 @@ impl fmt::Debug for Pipeline {
             .field("name", &self.name)
             .field("sources", &self.sources)
             .field("lookups", &self.lookups)
+            .field("tables", &self.tables)
             .field("views", &self.views.iter().map(|v| &v.name).collect::<Vec<_>>())
             .field("sinks", &self.sinks)
             .field("queue", &self.queue)
@@ -164,6 +184,12 @@ impl fmt::Debug for SourcePart {
 }
 
 impl fmt::Debug for LookupPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.kind)
+    }
+}
+
+impl fmt::Debug for TablePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.kind)
     }
@@ -194,6 +220,8 @@ pub enum Role {
     Sink,
     /// It is asked for columns by a key.
     Lookup,
+    /// It reads a reference table.
+    Table,
 }
 
 /// What a part is made for.

@@ -17,7 +17,7 @@ use super::text::FileText;
 use super::tree::{Filled, Key, Node, Scalar, Style, Tree, Value};
 use super::{
     LookupMode, LookupPart, OnFailure, Pipeline, Place, QueuePart, Role, SinkPart, SourcePart,
-    Surroundings,
+    Surroundings, TablePart,
 };
 use crate::opening::spill_folder;
 
@@ -61,6 +61,7 @@ pub(super) fn build(
     let queue = building.queue();
     let sources = building.sources();
     let lookups = building.lookups();
+    let tables = building.tables();
     let sinks = building.sinks();
     let mut problems = building.problems;
     if let Some(shape) = &shape {
@@ -68,6 +69,7 @@ pub(super) fn build(
         checks::limits(tree, shape, &mut problems);
         checks::event_time(tree, shape, &sources, &mut problems);
         checks::lookups(tree, shape, &lookups, &mut problems);
+        checks::tables(tree, shape, &tables, &mut problems);
         if let Some(queue) = &queue {
             checks::promises(tree, shape, queue, &sinks, &mut problems);
         }
@@ -76,7 +78,7 @@ pub(super) fn build(
         assert!(!problems.is_empty(), "a file that cannot be read has a reason");
         return Err(text.problems(problems));
     };
-    Ok(joined(name, folder, shape, Parts { queue, sources, lookups, sinks }, text))
+    Ok(joined(name, folder, shape, Parts { queue, sources, lookups, tables, sinks }, text))
 }
 
 /// Everything that is built.
@@ -84,19 +86,24 @@ struct Parts {
     queue: QueuePart,
     sources: Vec<SourcePart>,
     lookups: Vec<LookupPart>,
+    tables: Vec<TablePart>,
     sinks: Vec<SinkPart>,
 }
 
 /// Puts options and parts together.
 fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: FileText) -> Pipeline {
-    let Parts { queue, mut sources, mut lookups, mut sinks } = parts;
+    let Parts { queue, mut sources, mut lookups, mut tables, mut sinks } = parts;
     // Nothing was wrong, so nothing was left out: all are in the order of the file.
     assert_eq!((sources.len(), sinks.len()), (shape.sources.0.len(), shape.sinks.0.len()));
-    assert_eq!(lookups.len(), shape.lookups.0.len());
+    assert_eq!((lookups.len(), tables.len()), (shape.lookups.0.len(), shape.tables.0.len()));
     for (part, (_, options)) in lookups.iter_mut().zip(shape.lookups.0) {
         part.columns = options.columns;
         (part.ttl, part.cache_bytes) = (options.ttl, options.cache_bytes);
         (part.on_failure, part.mode) = (options.on_failure, options.mode);
+    }
+    for (part, (_, options)) in tables.iter_mut().zip(shape.tables.0) {
+        part.columns = options.columns;
+        (part.reload, part.bytes_max) = (options.reload, options.bytes_max);
     }
     for (part, (_, options)) in sources.iter_mut().zip(shape.sources.0) {
         part.declared = options.columns.is_some();
@@ -117,6 +124,7 @@ fn joined(name: String, folder: &Path, shape: FileShape, parts: Parts, text: Fil
         folder: folder.to_owned(),
         sources,
         lookups,
+        tables,
         views,
         tests: shape.tests.0.into_iter().map(|(name, test)| test.named(name)).collect(),
         sinks,
@@ -199,6 +207,29 @@ impl<'a> Building<'a> {
                     cache_bytes: Bytes::default(),
                     on_failure: OnFailure::default(),
                     mode: LookupMode::default(),
+                });
+            }
+        }
+        parts
+    }
+
+    fn tables(&mut self) -> Vec<TablePart> {
+        let registry = self.registry;
+        let mut parts = Vec::new();
+        for (key, node) in section(self.tree, "tables") {
+            let Some((_, from)) = node.get("from") else {
+                continue;
+            };
+            let name = &key.text;
+            let reader = self.part(from, &registry.tables, "table type", Role::Table, name);
+            if let Some((kind, reader)) = reader {
+                parts.push(TablePart {
+                    name: name.clone(),
+                    kind,
+                    reader,
+                    columns: None,
+                    reload: Span::default(),
+                    bytes_max: Bytes::default(),
                 });
             }
         }

@@ -23,7 +23,7 @@ Everything that a pipeline file may hold. A file is YAML; relative paths in it b
   unset or empty, `${file:path}` is the text of a file without the newline at its end, and `$${` stands for
   the characters `${`. Inside of `{ }` and `[ ]` they need quotes around them. What comes from outside is
   a **secret**: it is shown as `***` wherever text goes out.
-- Names of sources, lookups, views and sinks are up to 64 letters, digits and `_`, and begin with no digit.
+- Names of sources, lookups, tables, views and sinks are up to 64 letters, digits and `_`, and begin with no digit.
 - `millstream check` lists everything that is wrong with a file; `millstream schema` prints its JSON Schema
   for editors.
 ";
@@ -67,6 +67,7 @@ pub fn reference(registry: &Registry) -> String {
     section(&mut out, "A source", &defs, defs.get("SourceShape"));
     section(&mut out, "A sink", &defs, defs.get("SinkShape"));
     section(&mut out, "A lookup", &defs, defs.get("LookupShape"));
+    section(&mut out, "A reference table", &defs, defs.get("TableShape"));
     section(&mut out, "A view", &defs, defs.get("ViewOptions"));
     section(&mut out, "A test", &defs, defs.get("TestShape"));
     out.push_str(COLUMNS);
@@ -76,6 +77,7 @@ pub fn reference(registry: &Registry) -> String {
     parts(&mut out, "Codecs", "decode", &defs, "AnyCodec", &names(&registry.codecs));
     parts(&mut out, "Queues", "queue", &defs, "AnyQueue", &names(&registry.queues));
     parts(&mut out, "Lookups", "from", &defs, "AnyLookup", &names(&registry.lookups));
+    parts(&mut out, "Tables", "from", &defs, "AnyTable", &names(&registry.tables));
     parts(&mut out, "Sinks", "to", &defs, "AnySink", &names(&registry.sinks));
     out
 }

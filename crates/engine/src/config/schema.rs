@@ -7,7 +7,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
 use super::shape::FileShape;
-use super::stand_in::{Codecs, LookupTable, Queues, Sinks, Sources, Table};
+use super::stand_in::{Codecs, LookupTable, Queues, Sinks, Sources, Table, TableTable};
 
 /// The JSON Schema (2020-12) of files made of these parts.
 #[must_use]
@@ -35,6 +35,7 @@ pub(super) fn bare(registry: &Registry) -> Schema {
     choice::<Queues, _>(&mut generator, "queue", &registry.queues);
     choice::<Sinks, _>(&mut generator, "sink", &registry.sinks);
     choice::<LookupTable, _>(&mut generator, "lookup", &registry.lookups);
+    choice::<TableTable, _>(&mut generator, "table", &registry.tables);
     generator.into_root_schema_for::<FileShape>()
 }
 

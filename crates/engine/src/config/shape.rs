@@ -9,7 +9,7 @@ use millstream_core::sink::Promise;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::stand_in::{Codecs, LookupTable, Named, Part, Queues, Sinks, Sources};
+use super::stand_in::{Codecs, LookupTable, Named, Part, Queues, Sinks, Sources, TableTable};
 use super::test_shape::TestShape;
 use super::view_shape::ViewShape;
 
@@ -32,6 +32,9 @@ pub(super) struct FileShape {
     /// What is outside and asked for columns by a key, by name. Views join a lookup by that name.
     #[serde(default)]
     pub(super) lookups: Named<LookupShape>,
+    /// Reference tables, by name: read whole from a file or a database, again when they change, and joined in views.
+    #[serde(default)]
+    pub(super) tables: Named<TableShape>,
     /// SQL queries over sources and other views, by name.
     #[serde(default)]
     pub(super) views: Named<ViewShape>,
@@ -125,6 +128,25 @@ fn ten_seconds() -> Span {
 
 fn cache_bytes() -> Bytes {
     Bytes(64 << 20)
+}
+
+/// A table that is read whole and joined to rows in views: `FROM readings r JOIN devices d ON d.id = r.device`. It is read at the
+/// start, and again when it has changed; every content is kept in the queue, so that a row is joined to the one that held when it came,
+/// also when it is made again after a crash.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableShape {
+    /// What it is read from: one kind of file or database with its options.
+    #[expect(dead_code, reason = "read from the tree, by the table of tables; here for the schema")]
+    pub(super) from: Part<TableTable>,
+    /// Its columns, by name, each with its type. Left out, they are those that it is found to have at first, and kept from then on.
+    pub(super) columns: Option<Columns>,
+    /// How often it is looked at. Only when the file has changed it is read, and only when its rows are others they are a new version.
+    #[serde(default = "ten_seconds")]
+    pub(super) reload: Span,
+    /// The most bytes of its file, and of its rows: each version is kept in memory and in the queue. One that is larger is none.
+    #[serde(default = "cache_bytes")]
+    pub(super) bytes_max: Bytes,
 }
 
 /// Whether rows that are made again after a crash are the same.

@@ -27,6 +27,8 @@ pub(super) enum Codecs {}
 pub(super) enum Queues {}
 /// The table of lookups.
 pub(super) enum LookupTable {}
+/// The table of what reference tables are read from.
+pub(super) enum TableTable {}
 
 impl Table for Sources {
     const CHOICE: &'static str = "AnySource";
@@ -42,6 +44,10 @@ impl Table for Queues {
 }
 impl Table for LookupTable {
     const CHOICE: &'static str = "AnyLookup";
+}
+
+impl Table for TableTable {
+    const CHOICE: &'static str = "AnyTable";
 }
 
 impl<T> fmt::Debug for Part<T> {

@@ -15,7 +15,7 @@ use super::stand_in::Named;
 #[serde(deny_unknown_fields)]
 pub(super) struct TestShape {
     /// What comes in, by source: rows, each a map of columns, or text in the source's own format. By lookup: rows, each
-    /// with its `key`.
+    /// with its `key`. By reference table: all its rows.
     given: Named<Given>,
     /// The rows that have to come out, in order, by view, sink or source, or by `VIEW.late` where that goes to sinks. A column that is left out of all rows of a table is
     /// not compared.
@@ -55,7 +55,7 @@ fn yes() -> bool {
 pub struct TestPart {
     /// Its name.
     pub name: String,
-    /// What comes in, by source or lookup.
+    /// What comes in, by source, lookup or reference table.
     pub given: Vec<(String, Given)>,
     /// What has to come out, by view, sink or source.
     pub expect: Vec<(String, Vec<Map<String, Value>>)>,

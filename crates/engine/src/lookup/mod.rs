@@ -129,6 +129,7 @@ impl Lookups {
                 schema: Some(Arc::new(Schema::new(fields.collect::<Vec<_>>()))),
                 event_time: None,
                 lookup: Some(l.memory.clone()),
+                reference: None,
             }
         }))
     }

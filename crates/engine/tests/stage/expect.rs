@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use millstream_core::codec::RowId;
 use millstream_core::ledger::{Ledger, Stage};
 use millstream_core::record::{Body, Frame, Offset};
@@ -29,6 +31,8 @@ struct Story<'a> {
     plot: &'a Plot,
     steps: Vec<(&'a str, Step)>,
     counts: Vec<i64>,
+    /// The number of each reference table, before the first frame of it the one in that.
+    numbers: BTreeMap<String, i64>,
     expected: Expected,
 }
 
@@ -37,15 +41,28 @@ pub(crate) fn expected(plot: &Plot) -> Expected {
     let steps: Vec<(&str, Step)> =
         plot.views.iter().map(|(n, t)| (n.as_str(), Step::parse(t).unwrap())).collect();
     let counts = vec![0; steps.len()];
-    let mut story = Story { plot, steps, counts, expected: Expected::default() };
-    for (offset, frame) in plot.disk.history() {
+    let history = plot.disk.history();
+    let numbers = history.iter().rev().filter_map(|(_, frame)| number(frame)).collect();
+    let mut story = Story { plot, steps, counts, numbers, expected: Expected::default() };
+    for (offset, frame) in history {
         story.frame(offset, &frame);
     }
     story.expected
 }
 
+/// The reference table that a frame is of, and its number.
+fn number(frame: &Frame) -> Option<(String, i64)> {
+    let Body::Table(bytes) = &frame.body else { return None };
+    let name = frame.source.strip_prefix("tables.")?.to_owned();
+    let columns = u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+    let rows = arrow_ipc::reader::StreamReader::try_new(&bytes[4 + columns..], None).unwrap();
+    let rows = rows.map(Result::unwrap).next().unwrap();
+    Some((name, rows.column(0).as_primitive::<Int64Type>().value(0)))
+}
+
 impl Story<'_> {
     fn frame(&mut self, offset: Offset, frame: &Frame) {
+        self.numbers.extend(number(frame));
         let Body::Block(block) = &frame.body else { return };
         let source = frame.source.to_string();
         let mut rows = Vec::new();
@@ -82,7 +99,9 @@ impl Story<'_> {
                 let (name, step) = self.steps[at].clone();
                 let mut made = Vec::new();
                 for (id, value) in rows {
-                    match step.rule.apply(*value, &mut self.counts[at]) {
+                    let joined = step.joins.as_ref().map(|table| value * 1000 + self.numbers[table]);
+                    let value = joined.unwrap_or(*value);
+                    match step.rule.apply(value, &mut self.counts[at]) {
                         Ok(Some(v)) => made.push((*id, v)),
                         Ok(None) => {}
                         Err(_) => {

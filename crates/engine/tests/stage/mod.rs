@@ -19,11 +19,11 @@ use millstream_core::sink::Sink;
 use millstream_core::source::Source;
 use millstream_engine::config::{
     EventTime, LookupMode, LookupPart, OnFailure, Place, QueuePart, SinkPart, SourcePart,
-    Surroundings,
+    Surroundings, TablePart,
 };
 use millstream_engine::{Closing, Engine, Options, Pipeline, Placement, Status};
 use millstream_testkit::fakes::{
-    Chain, Disk, Lines, Script, ScriptedSource, Shelf, ShelfLookup, Target, TrackingSink,
+    Board, BoardReader, Chain, Disk, Lines, Script, ScriptedSource, Shelf, ShelfLookup, Target, TrackingSink,
     UntrackedSink, World,
 };
 use schemars::JsonSchema;
@@ -58,6 +58,15 @@ pub(crate) struct Window {
     pub(crate) mode: LookupMode,
 }
 
+/// A reference table of the plot.
+#[derive(Clone, Debug)]
+pub(crate) struct Slate {
+    pub(crate) name: String,
+    pub(crate) board: Board,
+    pub(crate) declared: bool,
+    pub(crate) reload: Duration,
+}
+
 /// A pipeline, and all that outlives a process.
 #[derive(Clone, Debug)]
 pub(crate) struct Plot {
@@ -68,6 +77,7 @@ pub(crate) struct Plot {
     /// Views whose late rows are for sinks.
     pub(crate) streams: Vec<String>,
     pub(crate) lookups: Vec<Window>,
+    pub(crate) tables: Vec<Slate>,
     pub(crate) sinks: Vec<Mouth>,
     pub(crate) outbox_bytes: u64,
     pub(crate) dead_bytes: u64,
@@ -86,6 +96,7 @@ impl Plot {
             views: Vec::new(),
             streams: Vec::new(),
             lookups: Vec::new(),
+            tables: Vec::new(),
             sinks: Vec::new(),
             outbox_bytes: 1 << 30,
             dead_bytes: 1 << 30,
@@ -143,6 +154,13 @@ impl Plot {
         let (ttl, on_failure) = (Duration::from_secs(10), OnFailure::Retry);
         let mode = LookupMode::Live;
         self.lookups.push(Window { name: name.into(), shelf, ttl, on_failure, mode });
+        self
+    }
+
+    /// A reference table of one number, whose column is found.
+    pub(crate) fn table(mut self, name: &str, number: i64) -> Self {
+        let (board, reload) = (Board::of(number), Duration::from_secs(1));
+        self.tables.push(Slate { name: name.into(), board, declared: false, reload });
         self
     }
 
@@ -216,6 +234,18 @@ impl Plot {
                 mode: l.mode,
             })
             .collect();
+        pipeline.tables = self
+            .tables
+            .iter()
+            .map(|t| TablePart {
+                name: t.name.clone(),
+                kind: "fake",
+                reader: Box::new(BoardReader::new(&t.name, &t.board, &self.world)),
+                columns: t.declared.then(Lines::columns),
+                reload: Span(t.reload),
+                bytes_max: Bytes(1 << 20),
+            })
+            .collect();
         pipeline.views = self.views.iter().map(|(name, sql)| View::new(name, sql)).collect();
         for view in pipeline.views.iter_mut().filter(|v| self.streams.contains(&v.name)) {
             view.windows.late = Late::Stream;
@@ -252,9 +282,38 @@ impl Plot {
         alone(async { self.engine(once()).run().await })
     }
 
+    /// Runs for so many seconds, then stops in good order.
+    pub(crate) fn run_for(&self, seconds: u64) -> Result<Closing> {
+        self.run_with(Options::default(), seconds)
+    }
+
+    pub(crate) fn run_with(&self, options: Options, seconds: u64) -> Result<Closing> {
+        self.live(options, Some(Duration::from_secs(seconds))).unwrap()
+    }
+
+    /// One life, with something that happens beside it.
+    pub(crate) fn live_beside(
+        &self,
+        options: Options,
+        stop: Option<Duration>,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<Result<Closing>> {
+        self.lived(options, stop, beside)
+    }
+
     /// One life of the process: until it ends, is stopped after `stop`, or dies. `None`: it died.
     pub(crate) fn live(&self, options: Options, stop: Option<Duration>) -> Option<Result<Closing>> {
+        self.lived(options, stop, async {})
+    }
+
+    fn lived(
+        &self,
+        options: Options,
+        stop: Option<Duration>,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<Result<Closing>> {
         let ended = alone(async {
+            tokio::spawn(beside);
             let engine = self.engine(options);
             let stopper = engine.stopper();
             if let Some(after) = stop {

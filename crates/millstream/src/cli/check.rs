@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use millstream::Plan;
-use millstream_engine::plan::{ColumnPlan, LatePlan, LookupPlan, SinkPlan, SourcePlan, ViewPlan};
+use millstream_engine::plan::{ColumnPlan, LatePlan, LookupPlan, SinkPlan, SourcePlan, TablePlan, ViewPlan};
 
 use super::failure::{Failure, load, say, say_json};
 use super::screen::redacted;
@@ -67,6 +67,9 @@ pub(crate) fn render(plan: &Plan) -> String {
     for lookup in &plan.lookups {
         self::lookup(lookup, &mut out);
     }
+    for table in &plan.tables {
+        self::table(table, &mut out);
+    }
     for view in &plan.views {
         self::view(view, &mut out);
     }
@@ -116,6 +119,19 @@ fn lookup(lookup: &LookupPlan, out: &mut String) {
     entry(out, "keeps", &lookup.keeps);
     entry(out, "on failure", &lookup.on_failure);
     entry(out, "mode", &lookup.mode);
+}
+
+fn table(table: &TablePlan, out: &mut String) {
+    out.push_str(&format!("\ntable {}\n", table.name));
+    entry(out, "reads", &table.reads);
+    if table.columns.is_empty() {
+        entry(out, "columns", "not known yet: those that it is found to have, kept from then on");
+    } else {
+        let columns: Vec<Vec<String>> =
+            table.columns.iter().map(|(n, t)| vec![n.clone(), t.clone()]).collect();
+        entry(out, "columns", &aligned(&["", ""], &columns));
+    }
+    entry(out, "keeps", &table.keeps);
 }
 
 pub(super) fn view(view: &ViewPlan, out: &mut String) {

@@ -147,6 +147,24 @@ fn redis_list_stands_between_two_scripts() {
 }
 
 #[test]
+fn reference_table_joins_rows_of_a_file() {
+    let bench = bench();
+    let told = bench.run(&["check", "reference_table.yaml"]).with_code(0);
+    assert!(told.stdout.contains("table devices") && told.stdout.contains("looked at every 1s"));
+    bench.run(&["test", "reference_table.yaml"]).with_code(0);
+    let done = a_while(&bench, "reference_table.yaml").closed();
+    let count = |sql: &str| bench.count("data/reference_table/readings.db", sql);
+    let of = |part: &str| i64::try_from(edge(&done, "sink", part, "out")).unwrap();
+    assert_eq!(count("SELECT count(*) FROM readings"), of("store"));
+    assert_eq!(count("SELECT count(*) FROM north"), of("of_north"));
+    let wrong = "SELECT count(*) FROM readings WHERE (sensor = 'pump-3') <> (site IS NULL)";
+    assert_eq!(count(wrong), 0);
+    let north = "SELECT count(*) FROM readings WHERE site = 'north'";
+    assert_eq!(count(north), of("of_north"));
+    assert!(of("of_north") > 0);
+}
+
+#[test]
 fn redis_lookup_joins_what_the_server_knows() {
     if !has_redis("redis_lookup_joins_what_the_server_knows") {
         return;

@@ -21,6 +21,7 @@ mod lookups;
 mod rebuild;
 mod redis;
 mod spill;
+mod tables;
 mod transcripts;
 mod web;
 mod windows;

@@ -29,6 +29,7 @@ pub(crate) enum Kind {
     Idle,
     Ended,
     Pin,
+    Table,
     /// A split appears for the first time: its id is in the header, its names in the payload.
     Split,
     Checkpoint,
@@ -39,11 +40,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [(u8, Self); 8] = [
+    const ALL: [(u8, Self); 9] = [
         (1, Self::Block),
         (2, Self::Idle),
         (3, Self::Ended),
         (4, Self::Pin),
+        (5, Self::Table),
         (16, Self::Split),
         (17, Self::Checkpoint),
         (18, Self::Trim),
@@ -60,6 +62,7 @@ impl Kind {
             Self::Idle => 2,
             Self::Ended => 3,
             Self::Pin => 4,
+            Self::Table => 5,
             Self::Split => 16,
             Self::Checkpoint => 17,
             Self::Trim => 18,

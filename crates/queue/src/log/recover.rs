@@ -315,7 +315,7 @@ impl Replay {
         let header = stored.header;
         let unreadable = |what: &str| corrupt(path, self.end, &format!("{what} cannot be read"));
         match header.kind {
-            Kind::Block | Kind::Idle | Kind::Ended | Kind::Pin => {
+            Kind::Block | Kind::Idle | Kind::Ended | Kind::Pin | Kind::Table => {
                 let position = (header.flags & POSITION != 0)
                     .then(|| Position(bytes::Bytes::copy_from_slice(&stored.position)));
                 self.splits.follow(header.split, header.kind, position.as_ref());

@@ -93,6 +93,7 @@ pub(crate) fn frame(stored: Stored, source: Name, split: Name) -> Result<Frame> 
         Kind::Idle => Body::Idle,
         Kind::Ended => Body::Ended,
         Kind::Pin => Body::Pin(stored.payload),
+        Kind::Table => Body::Table(stored.payload),
         Kind::Split | Kind::Checkpoint | Kind::Trim | Kind::Closed => {
             return Err(Error::stop("a frame without an offset was read as one with"));
         }
@@ -112,5 +113,6 @@ pub(crate) fn stored_as(frame: &Frame) -> (Kind, u8, Bytes) {
         Body::Idle => (Kind::Idle, position, Bytes::new()),
         Body::Ended => (Kind::Ended, position, Bytes::new()),
         Body::Pin(columns) => (Kind::Pin, position, columns.clone()),
+        Body::Table(rows) => (Kind::Table, position, rows.clone()),
     }
 }

@@ -141,7 +141,7 @@ impl Shared {
                     let bare = Block::form(block) == Form::Rows || frame.position.is_none();
                     bare && token.is_none() && !process.is_empty()
                 }
-                Body::Idle | Body::Ended => false,
+                Body::Idle | Body::Ended | Body::Table(_) => false,
             };
             roles.insert(if fed_back {
                 (Role::Process.to_string(), process.clone())

@@ -45,6 +45,7 @@ impl Entry {
             Body::Idle => (2, 0, Bytes::new()),
             Body::Ended => (3, 0, Bytes::new()),
             Body::Pin(json) => (4, 0, json.clone()),
+            Body::Table(rows) => (5, 0, rows.clone()),
         };
         let too_long = |what: &str| {
             Error::set_aside(format!("{what} of `{}` is too long for the queue", frame.source))
@@ -124,6 +125,7 @@ pub(crate) fn decode(seed: u32, offset: Offset, bytes: &Bytes) -> Result<(Frame,
         2 => Body::Idle,
         3 => Body::Ended,
         4 => Body::Pin(rest),
+        5 => Body::Table(rest),
         _ => return Err(spoilt(&format!("kind {kind} is not known to this version"))),
     };
     // A position is kept for long; it shall not keep the whole block with it.

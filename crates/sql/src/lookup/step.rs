@@ -257,6 +257,10 @@ fn key_column(keys: &StringArray, places: &UInt32Array) -> ArrayRef {
 pub(crate) fn narrow(chain: &mut Chain) {
     for i in 0..chain.steps.len() {
         let (before, after) = chain.steps.split_at_mut(i + 1);
+        if let Some(Step::Reference(reference)) = before.last_mut() {
+            reference.narrow(read_by(after, &reference.schema()).as_ref(), &mut chain.explain);
+            continue;
+        }
         let Some(Step::Lookup(lookup)) = before.last_mut() else { continue };
         if let Some(read) = read_by(after, &lookup.schema) {
             let width = lookup.schema.fields().len() - lookup.columns.len();
@@ -289,7 +293,11 @@ fn read_by(steps: &[Step], schema: &SchemaRef) -> Option<BTreeSet<usize>> {
             Step::Lookup(next) if next.schema.fields().len() > schema.fields().len() => {
                 read.extend(of(&next.key));
             }
-            Step::Lookup(_)
+            Step::Reference(next) if next.schema().fields().len() >= schema.fields().len() => {
+                read.extend(next.reads());
+            }
+            Step::Reference(_)
+            | Step::Lookup(_)
             | Step::Unnest(_)
             | Step::Rename { .. }
             | Step::Window(_)

@@ -14,6 +14,7 @@ use super::{WINDOW_COLUMNS, WindowNode};
 use crate::complain::said_at;
 use crate::explain::show;
 use crate::lookup::LookupNode;
+use crate::reference::ReferenceNode;
 use crate::window::Window;
 
 /// What is done with rows that have windows before they are grouped by these.
@@ -165,6 +166,9 @@ impl Look<'_> {
                     self.found.times.push(show(&node.time));
                     return Ok(());
                 }
+                if let Some(node) = e.node.as_any().downcast_ref::<ReferenceNode>() {
+                    return self.reference(node);
+                }
                 let Some(node) = e.node.as_any().downcast_ref::<LookupNode>() else {
                     return Ok(());
                 };
@@ -179,6 +183,20 @@ impl Look<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn reference(&mut self, node: &ReferenceNode) -> Result<()> {
+        let facts = self.known.facts(&node.input)?;
+        let schema = node.input.schema();
+        for by in node.by() {
+            if facts.says(by, schema) != Says::Nothing {
+                self.found.computes.get_or_insert(show(by));
+            }
+        }
+        if self.session {
+            return Err(before_session("a join with a reference table", &[Keyword::JOIN, Keyword::WHERE]));
+        }
+        self.plan(&node.input)
     }
 
     fn condition(&mut self, predicate: &Expr, input: &LogicalPlan) -> Result<()> {

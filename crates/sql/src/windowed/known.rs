@@ -19,6 +19,7 @@ use crate::explain::show;
 use crate::lookup::LookupNode;
 use crate::rank::Pattern;
 use crate::running::is_running;
+use crate::reference::{ReferenceNode, is_of_reference};
 use crate::window::Window;
 
 /// What a column has to do with event time.
@@ -86,6 +87,8 @@ pub(crate) struct TableFacts {
     pub live: Option<String>,
     /// It is a source, where an event time could be declared.
     pub is_source: bool,
+    /// It is a reference table.
+    pub is_reference: bool,
 }
 
 /// What is known of everything that a view can read.
@@ -111,7 +114,8 @@ impl Known {
             let columns = table.event_time.iter().map(|name| (name.clone(), role.clone()));
             let facts = TableFacts {
                 columns: columns.collect(),
-                is_source: table.lookup.is_none(),
+                is_source: table.lookup.is_none() && table.reference.is_none(),
+                is_reference: table.reference.is_some(),
                 ..TableFacts::default()
             };
             known.tables.insert(table.name.clone(), facts);
@@ -147,6 +151,20 @@ impl Known {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            // Not yet made one node.
+            LogicalPlan::Join(join) if self.is_of_reference(&join.left) => {
+                let right = self.facts(&join.right)?;
+                let width = join.left.schema().fields().len();
+                let mut roles = vec![Role::default(); width];
+                roles.extend(right.roles);
+                roles.truncate(join.schema.fields().len());
+                Ok(Facts { roles, ..right })
+            }
+            LogicalPlan::Join(join) if self.is_of_reference(&join.right) => {
+                let mut facts = self.facts(&join.left)?;
+                facts.roles.resize(join.schema.fields().len(), Role::default());
+                Ok(facts)
+            }
             LogicalPlan::Join(join) => self.join(join, &[]),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Window(window) => {
@@ -175,6 +193,9 @@ impl Known {
                 }
                 if let Some(node) = e.node.as_any().downcast_ref::<AsOfNode>() {
                     return self.as_of(node);
+                }
+                if let Some(node) = e.node.as_any().downcast_ref::<ReferenceNode>() {
+                    return self.reference(node, plan.schema());
                 }
                 match e.node.as_any().downcast_ref::<WindowNode>() {
                     Some(node) => self.window(node),
@@ -288,6 +309,23 @@ impl Known {
         }
         let live = left.live.clone().or(right.live);
         Ok(Facts { live, ..node.facts(left) })
+    }
+
+    fn is_of_reference(&self, plan: &LogicalPlan) -> bool {
+        is_of_reference(plan, |table| self.tables.get(table).is_some_and(|t| t.is_reference))
+    }
+
+    fn reference(&self, node: &ReferenceNode, schema: &DFSchema) -> Result<Facts> {
+        let mut facts = self.facts(&node.input)?;
+        if facts.updates.is_some() {
+            return Err(given_anew(
+                "a join with a reference table",
+                "the row given before may have met other rows there than the one in its place",
+                &[Keyword::JOIN, Keyword::EXISTS, Keyword::IN],
+            ));
+        }
+        facts.roles.resize(schema.fields().len(), Role::default());
+        Ok(facts)
     }
 
     fn window(&self, node: &WindowNode) -> Result<Facts> {

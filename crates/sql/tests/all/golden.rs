@@ -2,7 +2,7 @@
 //!
 //! A file is blocks of lines between empty lines. `-- input NAME {columns}` with `-- {row}` lines is a
 //! table for the rest of the file, `-- lookup NAME {columns}` a lookup (`nulls` behind it: that gives nulls), whose
-//! rows have a `key`. `time COLUMN delay MICROSECONDS` behind the columns of an input says what its event time is, a line
+//! rows have a `key`, `-- table NAME {columns}` a reference table, of which each frame is a version: before others of its turn. `time COLUMN delay MICROSECONDS` behind the columns of an input says what its event time is, a line
 //! `-- next` that a new frame begins, and `-- end` that the input ends there. A block with SQL is a case: `-- view NAME` names the query after it
 //! (`v` if there is none; the last one is looked at; `lateness MICROSECONDS`, `ttl MICROSECONDS` and `late stream` may stand behind, in
 //! this order), and what follows the SQL is what must come out.
@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
@@ -60,7 +61,8 @@ fn read_inputs(block: &str) -> Vec<Input> {
     let mut lines = block.lines().peekable();
     while let Some(line) = lines.next() {
         let lookup = line.strip_prefix("-- lookup ");
-        let Some(rest) = line.strip_prefix("-- input ").or(lookup) else { continue };
+        let table = line.strip_prefix("-- table ");
+        let Some(rest) = line.strip_prefix("-- input ").or(lookup).or(table) else { continue };
         let (name, columns) = rest.split_once(' ').unwrap();
         let mut frames = vec![Frame::default()];
         while let Some(row) =
@@ -76,6 +78,9 @@ fn read_inputs(block: &str) -> Vec<Input> {
         let more = more.split_whitespace().collect::<Vec<_>>();
         let rows = &frames[0].rows;
         inputs.push(match (lookup, more.as_slice()) {
+            (None, []) if table.is_some() => {
+                Input { frames, board: Some(Arc::default()), ..Input::new(name, columns, "") }
+            }
             (None, []) => Input { frames, ..Input::new(name, columns, "") },
             (None, ["time", column, "delay", delay]) => {
                 let time = Some(((*column).to_owned(), delay.parse().unwrap()));

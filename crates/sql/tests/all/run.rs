@@ -11,6 +11,7 @@ use millstream_core::codec::{Columns, Rows};
 use millstream_core::ledger::Account;
 use millstream_core::lookup::{Answers, Known, Place};
 use millstream_core::operator::{Function, Planned, Planner, Table, View};
+use millstream_core::reference::{Reference, Version};
 use millstream_sql::SqlPlanner;
 
 /// A table and its rows, frame by frame.
@@ -23,6 +24,8 @@ pub(crate) struct Input {
     pub time: Option<(String, i64)>,
     /// It is a lookup, which has these rows by their key.
     pub lookup: Option<Arc<Shelf>>,
+    /// It is a reference table, of which each frame is a version.
+    pub board: Option<Arc<Board>>,
 }
 
 /// The rows of a frame.
@@ -46,6 +49,7 @@ impl Input {
             frames: vec![frame],
             time: None,
             lookup: None,
+            board: None,
         }
     }
 
@@ -56,13 +60,15 @@ impl Input {
         let fields = std::iter::once(key).chain(columns.0.iter().map(|c| c.field()));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let shelf = Arc::new(Shelf { live, ..Shelf::new(schema.clone(), rows, nulls) });
-        Self { name: name.to_owned(), schema, frames: vec![], time: None, lookup: Some(shelf) }
+        let lookup = Some(shelf);
+        Self { name: name.to_owned(), schema, frames: vec![], time: None, lookup, board: None }
     }
 
     pub(crate) fn table(&self) -> Table {
         let lookup = self.lookup.clone().map(|s| s as Arc<dyn Answers>);
         let event_time = self.time.as_ref().map(|(column, _)| column.clone());
-        Table { lookup, event_time, ..Table::source(&self.name, Some(self.schema.clone())) }
+        let reference = self.board.clone().map(|b| b as Arc<dyn Reference>);
+        Table { lookup, reference, event_time, ..Table::source(&self.name, Some(self.schema.clone())) }
     }
 
     /// The rows of all frames.
@@ -75,6 +81,12 @@ impl Input {
         concat_batches(&self.schema, &all).unwrap()
     }
 
+    /// The rows of one frame.
+    pub(crate) fn version(&self, frame: usize) -> RecordBatch {
+        let frame = &self.frames[frame];
+        frame.batch.clone().unwrap_or_else(|| self.batch_of(&frame.rows))
+    }
+
     fn batch_of(&self, rows: &str) -> RecordBatch {
         let mut decoder = arrow_json::ReaderBuilder::new(self.schema.clone())
             .with_batch_size(1 << 20)
@@ -82,6 +94,25 @@ impl Input {
             .unwrap();
         decoder.decode(rows.as_bytes()).unwrap();
         decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone()))
+    }
+}
+
+/// The version of a reference table that holds now.
+#[derive(Debug, Default)]
+pub(crate) struct Board(Mutex<Option<Arc<Version>>>);
+
+impl Board {
+    /// From now on these are its rows.
+    pub(crate) fn show(&self, rows: RecordBatch) {
+        let mut held = self.0.lock().unwrap();
+        let number = held.as_ref().map_or(0, |v| v.number) + 1;
+        *held = Some(Arc::new(Version { number, rows }));
+    }
+}
+
+impl Reference for Board {
+    fn version(&self) -> Option<Arc<Version>> {
+        self.0.lock().unwrap().clone()
     }
 }
 

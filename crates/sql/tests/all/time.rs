@@ -64,7 +64,10 @@ pub(crate) fn run_so(
     for turn in 0..turns {
         for input in &inputs {
             if turn < input.frames.len() {
-                engine.frame(input, turn, Offset(offset));
+                match &input.board {
+                    Some(board) => board.show(input.version(turn)),
+                    None => engine.frame(input, turn, Offset(offset)),
+                }
                 offset += 1;
             }
         }

@@ -28,6 +28,8 @@ pub struct Step {
     pub tables: Vec<String>,
     /// The lookup it asks, and whether rows without an answer are left out: `find L` and `keep L`.
     pub lookup: Option<(String, bool)>,
+    /// The reference table it joins: `with T`.
+    pub joins: Option<String>,
 }
 
 /// What a row counts for in `count`.
@@ -45,7 +47,11 @@ impl Step {
         let find = rule.strip_prefix("find ").map(|l| (l.to_owned(), false));
         let keep = rule.strip_prefix("keep ").map(|l| (l.to_owned(), true));
         if let Some(lookup) = find.or(keep) {
-            return Ok(Self { rule: Rule::All, tables, lookup: Some(lookup) });
+            return Ok(Self { rule: Rule::All, tables, lookup: Some(lookup), joins: None });
+        }
+        if let Some(table) = rule.strip_prefix("with ") {
+            let joins = Some(table.to_owned());
+            return Ok(Self { rule: Rule::All, tables, lookup: None, joins });
         }
         let mut words = rule.split(' ');
         let word = words.next().unwrap_or_default();
@@ -59,7 +65,7 @@ impl Step {
             ("tumble", Some(n)) if n > 0 => Rule::Tumble(n),
             _ => return Err(bad()),
         };
-        Ok(Self { rule, tables, lookup: None })
+        Ok(Self { rule, tables, lookup: None, joins: None })
     }
 }
 

@@ -4,6 +4,7 @@
 //! at which act the process dies. What is durable (the [`Disk`] of the queue, the [`Target`] of a sink,
 //! the [`Script`] of a source) outlives the parts that work on it.
 
+mod board;
 mod chain;
 mod codec;
 mod disk;
@@ -16,6 +17,7 @@ mod source;
 mod tumble;
 mod world;
 
+pub use board::{Board, BoardReader};
 pub use chain::{Rule, Step};
 pub use codec::Lines;
 pub use disk::{Disk, Recovery};

@@ -15,6 +15,7 @@ use millstream_core::operator::{
 };
 use millstream_core::{Error, Result};
 
+use super::board::Joiner;
 use super::lookup::Finder;
 use super::tumble::Tumbler;
 use super::{Lines, Rule, Step};
@@ -57,18 +58,22 @@ impl Planner for Chain {
                 planned.used.entry(name.clone()).or_default().insert("v".into());
                 Some(Finder { answers: table.lookup.clone()?, inner: *inner })
             });
+            let joins = step.joins.as_ref();
+            let joins = joins.and_then(|name| tables.iter().find(|t| t.name == *name));
+            let joins = joins.and_then(|t| t.reference.clone());
             if waiting.is_empty() {
                 let has_time =
-                    step.lookup.is_none() && step.tables.iter().all(|t| timed.contains(t));
+                    step.lookup.is_none() && joins.is_none() && step.tables.iter().all(|t| timed.contains(t));
                 let columns = if has_time { Lines::with_time() } else { Lines::columns() };
                 if has_time || matches!(step.rule, Rule::Tumble(_)) {
                     timed.insert(view.name.clone());
                 }
                 let schema = columns.schema();
-                let operator: Box<dyn Operator> = match (lookup, step.rule) {
-                    (Some(finder), _) => Box::new(finder),
-                    (None, Rule::Tumble(size)) => Box::new(Tumbler::new(size)),
-                    (None, _) => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
+                let operator: Box<dyn Operator> = match (lookup, joins, step.rule) {
+                    (Some(finder), ..) => Box::new(finder),
+                    (None, Some(table), _) => Box::new(Joiner(table)),
+                    (None, None, Rule::Tumble(size)) => Box::new(Tumbler::new(size)),
+                    (None, None, _) => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
                 };
                 let (name, inputs) = (view.name.clone(), step.tables.clone());
                 let has_state = matches!(step.rule, Rule::Tumble(_) | Rule::Count);
@@ -89,7 +94,10 @@ impl Planner for Chain {
 
     fn reads(&self, view: &View) -> Result<BTreeSet<String>, ViewError> {
         Step::parse(&view.sql)
-            .map(|step| step.tables.into_iter().chain(step.lookup.map(|(name, _)| name)).collect())
+            .map(|step| {
+                let asked = step.lookup.map(|(name, _)| name);
+                step.tables.into_iter().chain(asked).chain(step.joins).collect()
+            })
             .map_err(|error| ViewError { view: view.name.clone(), place: None, error })
     }
 }

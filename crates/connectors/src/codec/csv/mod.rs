@@ -92,6 +92,13 @@ impl CsvCodec {
         Ok(Self { options, delimiter, quote })
     }
 
+    /// The names in the first line, if there is one.
+    pub(crate) fn header(&self, text: &[u8]) -> Option<Vec<String>> {
+        let mut split = self.split();
+        split.next(text)?;
+        Some(header_names(split.fields()))
+    }
+
     fn split(&self) -> Split {
         Split::new(self.delimiter, self.quote)
     }

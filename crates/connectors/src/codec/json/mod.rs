@@ -51,7 +51,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use decode::JsonDecoder;
-pub(super) use shape::tokens;
+pub(crate) use shape::tokens;
 
 use shape::Shape;
 

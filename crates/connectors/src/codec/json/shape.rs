@@ -155,7 +155,7 @@ impl Making<'_> {
 ///
 /// # Errors
 /// `Stop` when it is no pointer.
-pub(in crate::codec) fn tokens(pointer: &str) -> Result<Vec<String>> {
+pub(crate) fn tokens(pointer: &str) -> Result<Vec<String>> {
     let bad = || {
         Error::stop(format!("`{pointer}` is no JSON pointer"))
             .fix("write it as `/key/inner`; inside a key, `/` is written `~1` and `~` is `~0`")

@@ -14,6 +14,7 @@ mod compare;
 mod cover;
 mod grammar;
 mod query;
+mod reference;
 mod rows;
 mod spell;
 mod stage;
