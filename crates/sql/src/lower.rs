@@ -45,7 +45,6 @@ pub(crate) fn lower(
     windows: &Windows,
     options: &Arc<ConfigOptions>,
 ) -> Result<Lowered> {
-    join::all_bounded(plan, known)?;
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
     let facts = known.facts(plan)?;

@@ -25,7 +25,7 @@ mod walk;
 pub(crate) use joiner::Joiner;
 pub(crate) use planned::narrow;
 pub(crate) use spec::{Joining, Kind};
-pub(crate) use timed::all_bounded;
+pub(crate) use timed::bound_all;
 
 #[cfg(test)]
 mod tests;

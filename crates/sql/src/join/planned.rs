@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, Result, plan_err};
-use datafusion_expr::expr_rewriter::unnormalize_col;
 use datafusion_expr::utils::conjunction;
 use datafusion_expr::{Expr, Join, Operator};
 use datafusion_physical_expr::expressions::{
@@ -342,7 +341,7 @@ fn words(join: &Join, timed: &Timed, state_bytes: u64) -> Vec<String> {
     let mut lines = vec![format!("{first}{by}")];
     if let Some(ttl) = timed.ttl {
         lines.push(format!(
-            "they match only if their event times are at most {} apart (`state_ttl`)",
+            "rows match only if their event times are at most {} apart (`state_ttl`)",
             span::show(ttl)
         ));
     } else {
@@ -354,7 +353,7 @@ fn words(join: &Join, timed: &Timed, state_bytes: u64) -> Vec<String> {
                 plus => format!(" - {}", span::show(plus.saturating_neg())),
             };
             let least = full(&limit.least, other);
-            lines.push(format!("{own} waits for {least} up to {}{plus}", full(&limit.by, own)));
+            lines.push(format!("a row of {own} waits for {least} up to {}{plus}", full(&limit.by, own)));
         }
     }
     let rest = timed.rest.iter().map(show).collect::<Vec<_>>();
@@ -370,10 +369,9 @@ fn words(join: &Join, timed: &Timed, state_bytes: u64) -> Vec<String> {
 
 /// An expression over one side, with the name of that before a column.
 fn full(e: &Expr, side: &str) -> String {
-    match unnormalize_col(e.clone()) {
-        Expr::Column(c) => format!("{side}.{}", crate::explain::column(&c.name)),
-        _ => show(e),
-    }
+    let Expr::Column(c) = e else { return show(e) };
+    let named = c.relation.as_ref().map(|r| r.table()).filter(|t| !t.starts_with("__"));
+    format!("{}.{}", named.unwrap_or(side), crate::explain::column(&c.name))
 }
 
 /// Lets joins give only the columns that are read behind them.

@@ -6,9 +6,12 @@
 //! ```
 
 use arrow_schema::{DataType, TimeUnit};
+use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator};
+use datafusion_expr::{
+    BinaryExpr, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator, lit,
+};
 use datafusion_sql::sqlparser::keywords::Keyword;
 
 use super::spec::Kind;
@@ -63,14 +66,10 @@ impl Timed {
                 return Err(timeless(join, known, side));
             }
         }
-        let found = pair(&facts, sides, &read.all).map(|(time, deadline)| (time, deadline, None));
-        let found = match (found, known.ttl) {
-            (None, Some(ttl)) => Some(within(&facts, sides, &read.all, ttl)),
-            (found, _) => found,
-        };
-        let Some((time, deadline, ttl)) = found else {
+        let Some((time, deadline)) = pair(&facts, sides, &read.all) else {
             return Err(unbounded(join, &facts, sides, &read.all));
         };
+        let ttl = known.ttl.filter(|ttl| deadline.iter().all(|limit| limit.plus == *ttl));
         let lag = [0, 1].map(|side| {
             let time = time.get(side).copied().unwrap_or_default();
             facts.get(side).map_or(0, |f| lag_of(f, time).unwrap_or(0))
@@ -78,7 +77,7 @@ impl Timed {
         let mut limits = read.limits;
         let mut rest = read.rest;
         for limit in &deadline {
-            let proven = ttl.is_some() || is_exact(limit, sides);
+            let proven = is_exact(limit, sides);
             if proven && !limits.contains(limit) {
                 limits.push(limit.clone());
             }
@@ -312,13 +311,16 @@ fn pair(
         let roles = facts.get(side).map(|f| f.roles.as_slice()).unwrap_or_default();
         roles.iter().enumerate().filter(|(_, r)| r.lag.is_some()).map(|(i, _)| i)
     };
-    let mut best: Option<(usize, [usize; 2], [Limit; 2])> = None;
+    let lag = |side: usize, i: usize| facts.get(side).and_then(|f| f.roles.get(i)?.lag);
+    let mut best: Option<(_, [usize; 2], [Limit; 2])> = None;
     for left in times(0) {
         for right in times(1) {
             let time = [left, right];
             let Some((a, left_by)) = latest(0, time, sides, all) else { continue };
             let Some((b, right_by)) = latest(1, time, sides, all) else { continue };
-            let score = usize::from(a) + usize::from(b);
+            // Of several that do for the same rows, those that lag least: the end of a window, not its start.
+            let lags = lag(0, left).zip(lag(1, right)).map(|(a, b)| a.saturating_add(b));
+            let score = (usize::from(a) + usize::from(b), std::cmp::Reverse(lags));
             if best.as_ref().is_none_or(|(most, ..)| score > *most) {
                 best = Some((score, time, [left_by, right_by]));
             }
@@ -345,33 +347,6 @@ fn latest(
     }
 }
 
-/// The columns of event time by which rows are to be at most so far apart.
-fn within(
-    facts: &[Facts; 2],
-    sides: [&DFSchema; 2],
-    all: &[Limit],
-    ttl: i64,
-) -> ([usize; 2], [Limit; 2], Option<i64>) {
-    let time = [0, 1].map(|side| {
-        let roles = facts.get(side).map(|f| f.roles.as_slice()).unwrap_or_default();
-        let timed = |i: &usize| roles.get(*i).is_some_and(|r| r.lag.is_some());
-        let named = all.iter().filter(|l| l.side == side);
-        let named = named.filter_map(|l| index(&l.least, sides.get(side)?)).find(timed);
-        let any = roles.iter().position(|r| r.lag.is_some()).unwrap_or_default();
-        named.unwrap_or(any)
-    });
-    let column = |side: usize| {
-        let schema = sides.get(side).copied();
-        let at = time.get(side).copied().unwrap_or_default();
-        schema.map_or(Expr::Column(Column::from_name("")), |s| {
-            Expr::Column(Column::from(s.qualified_field(at)))
-        })
-    };
-    let deadline =
-        [0, 1].map(|side| Limit { side: 1 - side, least: column(1 - side), by: column(side), plus: ttl });
-    (time, deadline, Some(ttl))
-}
-
 /// What a side is called.
 pub(super) fn called(plan: &LogicalPlan) -> String {
     match plan {
@@ -379,10 +354,25 @@ pub(super) fn called(plan: &LogicalPlan) -> String {
         LogicalPlan::SubqueryAlias(alias) if !alias.alias.table().starts_with("__") => {
             alias.alias.table().to_owned()
         }
+        LogicalPlan::Join(join) => match Kind::of(join).is_ok_and(Kind::tells) {
+            true => called(&join.left),
+            false => format!("{} and {}", called(&join.left), called(&join.right)),
+        },
         other => match other.inputs().as_slice() {
             [one] => called(one),
             _ => "the query".to_owned(),
         },
+    }
+}
+
+/// The source that a side is, whatever it is called.
+fn source(plan: &LogicalPlan) -> Option<&str> {
+    match plan {
+        LogicalPlan::TableScan(scan) => Some(scan.table_name.table()),
+        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) | LogicalPlan::Projection(_) => {
+            plan.inputs().first().and_then(|input| source(input))
+        }
+        _ => None,
     }
 }
 
@@ -396,8 +386,9 @@ fn timeless(join: &Join, known: &Known, side: usize) -> DataFusionError {
     let what = format!(
         "`{name}` has no event time to be joined by: each of its rows would have to be kept for ever"
     );
-    let fix = match known.tables.get(name) {
-        Some(table) if table.is_source => {
+    let source = source(if side == 0 { &join.left } else { &join.right });
+    let fix = match source.and_then(|s| Some((s, known.tables.get(s)?))) {
+        Some((name, table)) if table.is_source && table.columns.is_empty() => {
             format!("declare `event_time: {{ column: … }}` at the source `{name}`")
         }
         _ => format!("have `{name}` give the event time of its source as it is, as a column of its own"),
@@ -447,15 +438,46 @@ fn unbounded(
     said_at(what, &fix, AT)
 }
 
-/// Refuses every join of a plan that is not bounded in time.
-pub(crate) fn all_bounded(plan: &LogicalPlan, known: &Known) -> Result<()> {
-    for input in plan.inputs() {
-        all_bounded(input, known)?;
-    }
-    match plan {
-        LogicalPlan::Join(join) => Timed::of(known, join, &[]).map(|_| ()),
-        _ => Ok(()),
-    }
+/// Sees to it that every join of a plan is bounded in time: by its conditions, else by `state_ttl`.
+pub(crate) fn bound_all(plan: LogicalPlan, known: &Known) -> Result<LogicalPlan> {
+    let bounded = plan.transform_up(|node| match node {
+        LogicalPlan::Join(mut join) => {
+            let Err(unbounded) = Timed::of(known, &join, &[]) else {
+                return Ok(Transformed::no(LogicalPlan::Join(join)));
+            };
+            let Some(near) = near(known, &join)? else { return Err(unbounded) };
+            join.filter = join.filter.into_iter().chain([near]).reduce(Expr::and);
+            Timed::of(known, &join, &[])?;
+            Ok(Transformed::yes(LogicalPlan::Join(join)))
+        }
+        node => Ok(Transformed::no(node)),
+    })?;
+    Ok(bounded.data)
+}
+
+/// That event times are at most `state_ttl` apart.
+fn near(known: &Known, join: &Join) -> Result<Option<Expr>> {
+    let facts = [known.facts(&join.left)?, known.facts(&join.right)?];
+    let sides = [join.left.schema().as_ref(), join.right.schema().as_ref()];
+    let Some(ttl) = known.ttl else { return Ok(None) };
+    let all = Conditions::read(join, &[], sides).all;
+    let time = |side: usize| {
+        let roles = facts.get(side).map(|f| f.roles.as_slice()).unwrap_or_default();
+        let timed = |i: &usize| roles.get(*i).is_some_and(|r| r.lag.is_some());
+        let schema = sides.get(side)?;
+        let named = all.iter().filter(|l| l.side == side).filter_map(|l| index(&l.least, schema));
+        let named = named.into_iter().find(timed);
+        let at = named.or_else(|| roles.iter().position(|r| r.lag.is_some()))?;
+        Some(Expr::Column(Column::from(schema.qualified_field(at))))
+    };
+    let (Some(left), Some(right)) = (time(0), time(1)) else { return Ok(None) };
+    let nanos = ttl.saturating_mul(1_000);
+    let span = || match nanos {
+        i64::MAX => lit(ScalarValue::new_interval_mdn(0, i32::MAX, 0)),
+        nanos => lit(ScalarValue::new_interval_mdn(0, 0, nanos)),
+    };
+    let first = left.clone().lt_eq(right.clone() + span());
+    Ok(Some(first.and(right.lt_eq(left + span()))))
 }
 
 impl Kind {
