@@ -5,12 +5,15 @@
 //!   ▲ a row of b waits until a.ts = b.ts          ▲ a row of a waits until b.ts = a.ts + 10 s
 //! ```
 
+use std::sync::Arc;
+
 use arrow_schema::{DataType, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{
-    BinaryExpr, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator, lit,
+    BinaryExpr, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator, Projection,
+    SubqueryAlias, lit,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 
@@ -445,6 +448,9 @@ pub(crate) fn bound_all(plan: LogicalPlan, known: &Known) -> Result<LogicalPlan>
             let Err(unbounded) = Timed::of(known, &join, &[]) else {
                 return Ok(Transformed::no(LogicalPlan::Join(join)));
             };
+            if known.ttl.is_some() && Kind::of(&join).is_ok_and(Kind::tells) {
+                join.right = Arc::new(with_time(Arc::unwrap_or_clone(join.right), known)?);
+            }
             let Some(near) = near(known, &join)? else { return Err(unbounded) };
             join.filter = join.filter.into_iter().chain([near]).reduce(Expr::and);
             Timed::of(known, &join, &[])?;
@@ -453,6 +459,31 @@ pub(crate) fn bound_all(plan: LogicalPlan, known: &Known) -> Result<LogicalPlan>
         node => Ok(Transformed::no(node)),
     })?;
     Ok(bounded.data)
+}
+
+/// The rows of a query in `EXISTS` or `IN` with their event time, of which it may give nothing.
+fn with_time(plan: LogicalPlan, known: &Known) -> Result<LogicalPlan> {
+    let timed = |plan: &LogicalPlan| -> Result<Option<usize>> {
+        Ok(known.facts(plan)?.roles.iter().position(|r| r.lag.is_some()))
+    };
+    if timed(&plan)?.is_some() {
+        return Ok(plan);
+    }
+    Ok(match plan {
+        LogicalPlan::SubqueryAlias(alias) => {
+            let input = with_time(Arc::unwrap_or_clone(alias.input), known)?;
+            LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias)?)
+        }
+        LogicalPlan::Projection(projection) => match timed(&projection.input)? {
+            Some(at) => {
+                let time = Expr::Column(Column::from(projection.input.schema().qualified_field(at)));
+                let all = projection.expr.into_iter().chain([time]).collect();
+                LogicalPlan::Projection(Projection::try_new(all, projection.input)?)
+            }
+            None => LogicalPlan::Projection(projection),
+        },
+        plan => plan,
+    })
 }
 
 /// That event times are at most `state_ttl` apart.

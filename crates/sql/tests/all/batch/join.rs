@@ -17,7 +17,7 @@ use super::rows::{Clock, Table};
 use crate::run::{Frame, Input, plan, shared, view};
 use crate::time::{Way, run_so};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 /// What is wrong on purpose, to see that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +252,9 @@ impl Case {
         let rng = &mut Rng::with_seed(self.seed);
         let cut = Way { seed: Some(rng.u64(..)), ..Way::of(rng.usize(1..12)) };
         let every = Way { restarts: true, ..Way::of(rng.usize(1..30)) };
-        for way in [cut, Way { stops: 3, ..cut }, every] {
+        // Each stop plans anew, which is what takes time.
+        let every = Some(every).filter(|_| self.seed % 8 == 0);
+        for way in [cut, Way { stops: 2, ..cut }].into_iter().chain(every) {
             let other = run_so(&inputs, &mut planned, way, &mut again);
             for (name, ours) in &whole {
                 if *ours != other[name] {
