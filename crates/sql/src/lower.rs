@@ -183,7 +183,12 @@ impl Lower<'_> {
         Ok(vec![chain])
     }
 
-    pub(crate) fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
+    pub(crate) fn filter(
+        &self,
+        chain: &mut Chain,
+        predicate: &Expr,
+        schema: &DFSchema,
+    ) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
         fails_always(&predicate_physical, &chain.schema)?;

@@ -16,8 +16,8 @@ use millstream_core::codec::{Origin, Rows};
 use millstream_core::operator::Chunks;
 use millstream_core::record::Offset;
 
-use super::spec::{At, Bound, Joining, Kind, SideSpec};
 use super::Joiner;
+use super::spec::{At, Bound, Joining, Kind, SideSpec};
 use crate::stateful::Stateful;
 
 fn moment() -> DataType {
@@ -48,8 +48,7 @@ fn spec(kind: Kind, from: i64, upto: i64, open: bool) -> Joining {
         true => vec![at(0, 0), at(0, 4)],
         false => vec![at(0, 0), at(1, 0), at(0, 4), at(1, 4)],
     };
-    let schema =
-        columns.iter().map(|at| input.field(at.column).clone()).collect::<Vec<_>>();
+    let schema = columns.iter().map(|at| input.field(at.column).clone()).collect::<Vec<_>>();
     Joining {
         kind,
         sides: [side(left), side((2, from))],
@@ -217,7 +216,7 @@ impl Ran {
         assert_eq!(taken.absorbed + late, some.len() as u64);
         self.late += late;
         while let Some(made) = self.joiner.made().unwrap() {
-            assert!(made.len() <= 8_192 && made.len() > 0);
+            assert!(made.len() <= 8_192 && !made.is_empty());
             self.out.extend(pairs(&made.batch, self.spec.kind.tells()));
         }
     }
@@ -244,8 +243,7 @@ impl Ran {
     }
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Inner, Kind::Left, Kind::Right, Kind::Full, Kind::Semi, Kind::Anti];
+const KINDS: [Kind; 6] = [Kind::Inner, Kind::Left, Kind::Right, Kind::Full, Kind::Semi, Kind::Anti];
 
 fn random(seed: u64, steps: usize, most: usize) {
     let rng = &mut Rng::with_seed(seed);
@@ -264,7 +262,8 @@ fn random(seed: u64, steps: usize, most: usize) {
         late: 0,
         watermark: i64::MIN,
     };
-    let keys = [1, 3, 20, 1_000_000][rng.usize(..if most > 100 { 4 } else { 3 })].max(most as i64 / 8);
+    let keys =
+        [1, 3, 20, 1_000_000][rng.usize(..if most > 100 { 4 } else { 3 })].max(most as i64 / 8);
     let (mut mark, mut id) = (0, 0);
     let pace = rng.i64(1..6);
     for _ in 0..steps {
