@@ -130,6 +130,7 @@ pub(crate) struct Catalog<'a> {
     pub tables: &'a BTreeMap<String, SchemaRef>,
     pub functions: Functions,
     pub options: Arc<ConfigOptions>,
+    pub known: Arc<Known>,
     planners: Vec<Arc<dyn ExprPlanner>>,
     relations: [Arc<dyn RelationPlanner>; 1],
 }
@@ -150,7 +151,8 @@ impl<'a> Catalog<'a> {
             Arc::new(UnicodeFunctionPlanner),
             Arc::new(AggregateFunctionPlanner),
         ];
-        Self { tables, functions, options, planners, relations: [Arc::new(WindowPlanner(known))] }
+        let relations: [Arc<dyn RelationPlanner>; 1] = [Arc::new(WindowPlanner(known.clone()))];
+        Self { tables, functions, options, known, planners, relations }
     }
 }
 

@@ -50,7 +50,6 @@ pub(crate) fn lower(
     windows: &Windows,
     options: &Arc<ConfigOptions>,
 ) -> Result<Lowered> {
-    join::all_bounded(plan, known)?;
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
     let facts = known.facts(plan)?;
@@ -224,7 +223,12 @@ impl Lower<'_> {
         Ok(chain)
     }
 
-    pub(crate) fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
+    pub(crate) fn filter(
+        &self,
+        chain: &mut Chain,
+        predicate: &Expr,
+        schema: &DFSchema,
+    ) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
         fails_always(&predicate_physical, &chain.schema)?;

@@ -19,7 +19,7 @@ use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Query, Statement};
 use datafusion_sql::sqlparser::keywords::Keyword;
@@ -29,9 +29,9 @@ use crate::bounded::is_bare;
 use crate::catalog::{Catalog, Functions};
 use crate::checked::no_overflow;
 use crate::complain::said_at;
+use crate::join::bound_all;
 use crate::lateral::graft_all;
 use crate::lookup::{Lookups, join_all};
-use crate::windowed::Known;
 use crate::reference::{self, References};
 
 /// How DataFusion is set up.
@@ -61,21 +61,26 @@ pub(crate) fn plan(
     query: &Query,
     catalog: &Catalog<'_>,
     lookups: &Lookups,
-    known: &Known,
     references: &References,
 ) -> Result<LogicalPlan> {
     let options = &catalog.options;
     let plan = SqlToRel::new_with_options(catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
     let plan = bind(plan, &catalog.functions)?;
-    let plan = asof::join_all(plan, known)?;
+    let plan = asof::join_all(plan, &catalog.known)?;
     let plan = graft_all(join_all(plan, lookups)?, references)?;
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
     let plan = reference::join_all(without_subqueries(plan, options)?, references)?;
     no_overflow(&plan, options)?;
-    let plan = optimize(plan, options)?;
+    // Conditions come to the joins that they are of while all columns are still there.
+    let plan = optimize(plan, options, joined())?;
+    let plan = bound_all(plan, &catalog.known)?;
+    let mut rules = joined();
+    rules.push(Arc::new(CommonSubexprEliminate::new()));
+    rules.push(Arc::new(OptimizeProjections::new()));
+    let plan = optimize(plan, options, rules)?;
     only_rows(&plan)?;
     Ok(plan)
 }
@@ -136,30 +141,30 @@ fn without_subqueries(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result
     if !any {
         return Ok(plan);
     }
-    let optimizer = Optimizer::with_rules(vec![Arc::new(DecorrelatePredicateSubquery::new())]);
-    let context = OptimizerContext::new_with_config_options(options.clone())
-        .without_query_execution_start_time();
-    optimizer.optimize(plan, &context, |_, _| ())
+    optimize(plan, options, vec![Arc::new(DecorrelatePredicateSubquery::new())])
 }
 
-fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
-    // Left out are rules on sorts, limits and most on aggregates, those that give joins another order or condition than
-    // the text has, and those that would drop a scan that gives no rows: a view stays fed by what it names.
-    let optimizer = Optimizer::with_rules(vec![
+type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
+
+/// Left out are rules on sorts, limits and most on aggregates, those that change joins more than they have to, and those that
+/// would drop a scan that gives no rows: a view stays fed by what it names.
+fn joined() -> Rules {
+    vec![
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(EliminateCrossJoin::new()),
-        Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownFilter::new()),
-        Arc::new(CommonSubexprEliminate::new()),
-        Arc::new(OptimizeProjections::new()),
-    ]);
+        Arc::new(ExtractEquijoinPredicate::new()),
+    ]
+}
+
+fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>, rules: Rules) -> Result<LogicalPlan> {
     let context = OptimizerContext::new_with_config_options(options.clone())
         .without_query_execution_start_time();
-    optimizer.optimize(plan, &context, |_, _| ())
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| ())
 }
 
 /// Casts columns to the few types that sinks know: moments in µs UTC, one kind of text,

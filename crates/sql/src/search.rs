@@ -100,7 +100,7 @@ impl Search<'_> {
             let functions = self.functions.clone();
             let catalog =
                 Catalog::new(self.tables, functions, self.known.clone(), self.options.clone());
-            let plan = plan(query, &catalog, self.lookups, self.known, self.references)?;
+            let plan = plan(query, &catalog, self.lookups, self.references)?;
             lower(&plan, (self.lookups, self.references), self.known, self.windows, self.options)
         });
         attempt.unwrap_or_else(|panic| plan_err!("a function panicked: {panic}"))

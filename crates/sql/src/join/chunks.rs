@@ -97,7 +97,8 @@ struct Parts<'a> {
 
 /// The side and slot of a chunk, and the row that it begins with; `None` for marks.
 fn place(name: &str) -> Option<(usize, u32, Option<usize>)> {
-    let (side, rest) = SIDES.iter().enumerate().find_map(|(i, s)| Some((i, name.strip_prefix(s)?)))?;
+    let (side, rest) =
+        SIDES.iter().enumerate().find_map(|(i, s)| Some((i, name.strip_prefix(s)?)))?;
     if let Some(number) = rest.strip_suffix('m') {
         return Some((side, number.parse().ok()?, None));
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use datafusion_common::{DFSchema, DataFusionError, Result};
 use datafusion_expr::{Expr, Join};
 
-use super::timed::{AT, Timed, index};
 use super::Kind;
+use super::limits::index;
+use super::timed::{AT, Timed};
 use crate::complain::said_at;
-use crate::windowed::{Cut, Edge, Facts, Known, Role, Side};
 use crate::window::Window;
+use crate::windowed::{Cut, Edge, Facts, Known, Role, Side};
 
 impl Known {
     /// What is known of the columns of joined rows. `above` are conditions right above the join.
@@ -140,13 +141,15 @@ impl Facts {
     pub(crate) fn take_moment(&mut self, columns: &[Option<usize>]) {
         let is_time = |e: &Edge| e.side.is_time();
         let named = columns.iter().flatten().filter_map(|i| self.roles.get(*i));
-        if named.clone().any(|r| {
-            r.edge.as_ref().is_some_and(is_time) || r.past.as_ref().is_some_and(is_time)
-        }) {
+        if named
+            .clone()
+            .any(|r| r.edge.as_ref().is_some_and(is_time) || r.past.as_ref().is_some_and(is_time))
+        {
             return;
         }
         let timed = columns.iter().flatten().copied();
-        let timed = timed.filter_map(|i| Some((i, self.roles.get(i)?.lag?))).min_by_key(|(_, lag)| *lag);
+        let timed =
+            timed.filter_map(|i| Some((i, self.roles.get(i)?.lag?))).min_by_key(|(_, lag)| *lag);
         let Some((at, lag)) = timed else { return };
         let window = Window::Again { step: 1, offset: 0, size: 1, grows: false };
         if let Some(role) = self.roles.get_mut(at) {

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
-use arrow_select::filter::prep_null_mask_filter;
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 use datafusion_common::{DataFusionError, Result};
@@ -13,19 +12,18 @@ use millstream_core::codec::{Origin, Rows};
 use millstream_core::error::Error;
 use millstream_core::operator::Chunks;
 
-use super::kept::{Kept, is_past};
+use super::kept::Kept;
+use super::leave::Leaving;
 use super::put::{Of, alone, pick, together};
 use super::read::{Columns, Form, unfit};
 use super::slot::NONE;
-use super::spec::{Joining, Kind};
-use super::walk::{Incoming, Near, Pairs, Walk, each, unmarked};
-use crate::complain::reason;
-use crate::quiet;
+use super::spec::Joining;
+use super::walk::{Incoming, Near, Pairs, Walk};
 use crate::size::bytes;
 use crate::stateful::{Stateful, Taken};
 
 /// So many rows are made at once.
-const ROWS_MAX: usize = 8_192;
+pub(super) const ROWS_MAX: usize = 8_192;
 
 /// Joins rows of two sides.
 ///
@@ -34,34 +32,33 @@ pub(crate) struct Joiner {
     pub(super) spec: Joining,
     pub(super) sides: [Kept; 2],
     /// Event time as it is known of rows that come by each input.
-    near: [Vec<Near>; 2],
+    pub(super) near: [Vec<Near>; 2],
     /// What is yet to be given, all of it made of rows of one input.
-    pending: VecDeque<Pending>,
-    leaving: Option<Leaving>,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) leaving: Option<Leaving>,
     /// Up to where the rows of each side wait no more.
     pub(super) passed: [i64; 2],
     /// Rows without a partner are told of if they could have had none before this.
-    whole_from: i64,
+    pub(super) whole_from: i64,
     /// What a checkpoint has of it.
     pub(super) notes: Vec<u8>,
 }
 
 /// What is made of rows that were taken.
-enum Pending {
+pub(super) enum Pending {
     /// Their partners are looked up as they are asked for.
-    Pairs { input: usize, came: Incoming, own: Option<Vec<u32>>, ends: Option<Vec<bool>>, walk: Walk, hit: Option<u32> },
+    Pairs {
+        input: usize,
+        came: Incoming,
+        own: Option<Vec<u32>>,
+        ends: Option<Vec<bool>>,
+        walk: Walk,
+        hit: Option<u32>,
+    },
     /// Rows of the left as they came.
     Own { came: Incoming, rows: Vec<u32>, at: usize },
     /// Rows of the left that were kept, and the rows of the right that told of them.
     Woken { origin: Origin, by: Vec<u32>, ids: Vec<u32>, at: usize },
-}
-
-/// Rows without a partner on their way out.
-struct Leaving {
-    watermark: Timestamp,
-    /// Side and row, in order.
-    rows: Vec<(usize, u32)>,
-    at: usize,
 }
 
 impl Joiner {
@@ -124,7 +121,7 @@ impl Joiner {
         if good.is_empty() { Ok(None) } else { Ok(Some(some(rows, &good)?)) }
     }
 
-    fn read(&self, input: usize, rows: Rows) -> Result<Incoming> {
+    pub(super) fn read(&self, input: usize, rows: Rows) -> Result<Incoming> {
         let kept = self.sides.get(input).ok_or_else(unfit)?;
         let columns = kept.form.read(&rows.batch)?;
         let (hashes, none) = columns.hashes(self.spec.nulls_equal);
@@ -170,7 +167,7 @@ impl Joiner {
     }
 
     /// Keeps the rows that others may match, or that are yet to come out; the number of each.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         input: usize,
         came: &Incoming,
@@ -182,8 +179,7 @@ impl Joiner {
             of.is_some_and(|of| of.get(row).copied().unwrap_or(false))
         };
         let kept = self.sides.get_mut(input).ok_or_else(unfit)?;
-        let goes =
-            |row: usize| is(expired, row) || is(not, row) || (!waits && !came.has_key(row));
+        let goes = |row: usize| is(expired, row) || is(not, row) || (!waits && !came.has_key(row));
         let whole = expired.is_none() && not.is_none() && (waits || came.none.is_none());
         if whole {
             let first = kept.add(&came.columns, &came.hashes, came.none.as_deref())?;
@@ -206,138 +202,6 @@ impl Joiner {
             }
         }
         Ok(waits.then_some(ids))
-    }
-
-    /// Which pairs fulfil the condition; all, if there is none.
-    fn fulfil(&self, input: usize, came: &Incoming, pairs: &Pairs) -> Result<Option<BooleanArray>> {
-        let Some(condition) = &self.spec.condition else { return Ok(None) };
-        let other = self.sides.get(1 - input).ok_or_else(unfit)?;
-        let own = Of::came(came, pairs.came.clone());
-        let found = Of::kept(other, &pairs.kept)?;
-        let sides = if input == 0 { [&own, &found] } else { [&found, &own] };
-        let batch = together(sides, &condition.columns, &condition.schema)?;
-        let mask = condition.of.evaluate(&batch)?.into_array(pairs.len())?;
-        let mask = mask.as_boolean();
-        let mask = if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
-        Ok(Some(mask))
-    }
-
-    /// Takes out rows whose condition cannot be computed beside some row of the other side.
-    fn computable(&self, input: usize, came: Incoming, taken: &mut Taken) -> Result<Option<Incoming>> {
-        let fails = self.spec.condition.as_ref().is_some_and(|c| c.may_fail);
-        if !fails {
-            return Ok(Some(came));
-        }
-        let tried = |came: &Incoming| {
-            let tried = quiet::catch(|| self.try_all(input, came));
-            match tried {
-                Ok(Ok(())) => None,
-                Ok(Err(e)) => Some(reason(&e)),
-                Err(panic) => Some(format!("a function panicked: {panic}")),
-            }
-        };
-        if tried(&came).is_none() {
-            return Ok(Some(came));
-        }
-        let mut good = vec![];
-        for row in 0..came.len() {
-            let at = u32::try_from(row).unwrap_or(0);
-            let one = some(&came.rows, &[at])?;
-            match tried(&self.read(input, one.clone())?) {
-                Some(why) => taken.refused.push((one, why)),
-                None => good.push(at),
-            }
-        }
-        if good.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(self.read(input, some(&came.rows, &good)?)?))
-    }
-
-    fn try_all(&self, input: usize, came: &Incoming) -> Result<()> {
-        let other = self.sides.get(1 - input).ok_or_else(unfit)?;
-        let near = self.near.get(input).ok_or_else(unfit)?;
-        let mut walk = Walk::default();
-        while !walk.is_over(came) {
-            let pairs = walk.next(came, other, near, ROWS_MAX, |_| false);
-            if pairs.len() > 0 {
-                self.fulfil(input, came, &pairs)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Which rows match some row of the other side.
-    fn matched(&self, input: usize, came: &Incoming) -> Result<Vec<bool>> {
-        let other = self.sides.get(1 - input).ok_or_else(unfit)?;
-        let near = self.near.get(input).ok_or_else(unfit)?;
-        let mut matched = vec![false; came.len()];
-        if self.spec.condition.is_none() {
-            for (row, matched) in matched.iter_mut().enumerate() {
-                each(came, row, other, near, |_| {
-                    *matched = true;
-                    false
-                });
-            }
-            return Ok(matched);
-        }
-        let mut walk = Walk::default();
-        while !walk.is_over(came) {
-            let pairs = walk.next(came, other, near, ROWS_MAX, |_| false);
-            let Some(mask) = self.fulfil(input, came, &pairs)? else { continue };
-            for (row, yes) in pairs.came.iter().zip(mask.values()) {
-                if let Some(matched) = matched.get_mut(*row as usize) {
-                    *matched |= yes;
-                }
-            }
-        }
-        Ok(matched)
-    }
-
-    /// Rows of the left of which it is only told whether they match.
-    fn tell(&mut self, came: Incoming, expired: Option<&[bool]>) -> Result<()> {
-        let matched = self.matched(0, &came)?;
-        self.keep(0, &came, expired, Some(&matched))?;
-        let semi = self.spec.kind == Kind::Semi;
-        let ends = self.ends(0, &came, expired);
-        let goes = |row: &usize| {
-            let matched = matched.get(*row).copied().unwrap_or(false);
-            let ends = ends.as_ref().is_some_and(|e| e.get(*row).copied().unwrap_or(false));
-            if semi { matched } else { ends && !matched }
-        };
-        let rows = (0..came.len()).filter(goes).map(|row| u32::try_from(row).unwrap_or(0));
-        let rows = rows.collect::<Vec<_>>();
-        if !rows.is_empty() {
-            self.pending.push_back(Pending::Own { came, rows, at: 0 });
-        }
-        Ok(())
-    }
-
-    /// Rows of the right tell those of the left that match them.
-    fn wake(&mut self, came: &Incoming) -> Result<()> {
-        let (mut by, mut ids, mut found) = (vec![], vec![], vec![]);
-        let [_, near] = self.near.clone();
-        for row in 0..came.len() {
-            let [left, _] = &mut self.sides;
-            unmarked(came, row, left, &near, &mut found);
-            for some in found.chunks(ROWS_MAX) {
-                let at = u32::try_from(row).unwrap_or(0);
-                let pairs = Pairs { came: vec![at; some.len()], kept: some.to_vec() };
-                let mask = self.fulfil(1, came, &pairs)?;
-                let [left, _] = &mut self.sides;
-                for (i, id) in some.iter().enumerate() {
-                    if mask.as_ref().is_none_or(|m| m.value(i)) && left.mark(*id) {
-                        by.push(at);
-                        ids.push(*id);
-                    }
-                }
-            }
-        }
-        if self.spec.kind == Kind::Semi && !ids.is_empty() {
-            let origin = came.rows.origin.clone();
-            self.pending.push_back(Pending::Woken { origin, by, ids, at: 0 });
-        }
-        Ok(())
     }
 
     /// The next rows of what is made first; `None` once there are no more of it.
@@ -420,59 +284,6 @@ impl Joiner {
         let batch = together(sides, &self.spec.columns, &self.spec.schema)?;
         Ok(Rows { batch, origin })
     }
-
-    /// Up to which moment of the other side nothing more comes for the rows of a side.
-    fn upto(&self, side: usize, watermark: Timestamp) -> i64 {
-        let lag = self.spec.sides.get(1 - side).map_or(0, |s| s.lag);
-        if watermark == Timestamp::END { i64::MAX } else { watermark.0.saturating_sub(lag) }
-    }
-
-    /// All rows that leave without a partner, by their deadlines, the left before the right, and as they came.
-    fn leave(&mut self, watermark: Timestamp) -> Leaving {
-        let mut all = vec![];
-        for side in [0, 1] {
-            let upto = self.upto(side, watermark);
-            let from = self.passed.get(side).copied().unwrap_or(i64::MIN);
-            let Some(kept) = self.sides.get_mut(side) else { continue };
-            for (deadline, id) in kept.left_alone(from, upto) {
-                all.push((deadline, side, id));
-            }
-        }
-        all.retain(|(_, side, id)| self.is_vouched_for(*side, *id));
-        all.sort_unstable();
-        let rows = all.into_iter().map(|(_, side, id)| (side, id)).collect();
-        Leaving { watermark, rows, at: 0 }
-    }
-
-    /// Whether no row that went by unseen could have matched this one.
-    fn is_vouched_for(&self, side: usize, id: u32) -> bool {
-        if self.whole_from == i64::MIN {
-            return true;
-        }
-        let time = self.sides.get(side).and_then(|kept| {
-            let (slot, row) = kept.slot(id)?;
-            let (_, row, columns) = slot.find(row)?;
-            kept.form.time(columns, row)
-        });
-        self.is_whole(side, time)
-    }
-
-    fn is_whole(&self, side: usize, time: Option<i64>) -> bool {
-        let reach = self.spec.sides.get(1 - side).and_then(|s| s.reach);
-        let since = reach.zip(time).map(|(reach, time)| time.saturating_sub(reach));
-        since.is_some_and(|since| since >= self.whole_from)
-    }
-
-    /// Which rows come out at once if they match none of those that came before.
-    fn ends(&self, input: usize, came: &Incoming, expired: Option<&[bool]>) -> Option<Vec<bool>> {
-        let expired = expired.filter(|_| self.spec.kind.waits(input))?;
-        if self.whole_from == i64::MIN {
-            return Some(expired.to_vec());
-        }
-        let form = &self.sides.get(input)?.form;
-        let whole = |row: usize| self.is_whole(input, form.time(&came.columns, row));
-        Some(expired.iter().enumerate().map(|(row, yes)| *yes && whole(row)).collect())
-    }
 }
 
 /// Pairs that fulfil the condition. Those that end a row stay only where none of its pairs did: `hit` is the last row of
@@ -505,7 +316,7 @@ fn moments(column: &arrow_array::ArrayRef) -> Result<arrow_array::Int64Array> {
 }
 
 /// Some of the rows.
-fn some(rows: &Rows, which: &[u32]) -> Result<Rows> {
+pub(super) fn some(rows: &Rows, which: &[u32]) -> Result<Rows> {
     let batch = take_record_batch(&rows.batch, &UInt32Array::from(which.to_vec()))?;
     Ok(Rows { batch, origin: rows.origin.take(which.iter().map(|row| *row as usize)) })
 }
@@ -557,31 +368,7 @@ impl Stateful for Joiner {
     }
 
     fn due(&mut self, watermark: Timestamp) -> Result<Option<RecordBatch>> {
-        let mut leaving = match self.leaving.take() {
-            Some(leaving) if leaving.watermark == watermark => leaving,
-            _ => self.leave(watermark),
-        };
-        let some = leaving.rows.iter().skip(leaving.at).take(ROWS_MAX).copied().collect::<Vec<_>>();
-        if !some.is_empty() {
-            leaving.at += some.len();
-            self.leaving = Some(leaving);
-            let of = |side: usize| {
-                some.iter().map(|(s, id)| if *s == side { *id } else { NONE }).collect::<Vec<_>>()
-            };
-            let [left, right] = &self.sides;
-            let sides = [&Of::kept(left, &of(0))?, &Of::kept(right, &of(1))?];
-            return together(sides, &self.spec.columns, &self.spec.schema).map(Some);
-        }
-        for (side, name) in ["l", "r"].into_iter().enumerate() {
-            let upto = self.upto(side, watermark);
-            if let (Some(kept), Some(passed)) =
-                (self.sides.get_mut(side), self.passed.get_mut(side))
-            {
-                kept.pass(name, upto)?;
-                *passed = if is_past(i64::MAX, upto) { i64::MIN } else { upto };
-            }
-        }
-        Ok(None)
+        self.leave_some(watermark)
     }
 
     fn begin(&mut self, whole_from: Timestamp) -> Timestamp {

@@ -253,7 +253,8 @@ impl Kept {
     /// Puts the rows that still wait together anew, if they are fewer than those that do not.
     fn gather(&mut self, side: &str, upto: i64) -> Result<()> {
         let lives = |form: &Form, slot: &Slot, piece: &Columns, i: usize, row: usize| {
-            !is_past(form.deadline(piece, i), upto) && !(self.tells && slot.is_marked(row))
+            let done = self.tells && slot.is_marked(row);
+            !done && !is_past(form.deadline(piece, i), upto)
         };
         let mut live = vec![];
         let mut count = 0;

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_common::{DFSchema, Result, plan_err};
-use datafusion_expr::expr_rewriter::unnormalize_col;
+use datafusion_common::{DFSchema, NullEquality, Result, plan_err};
 use datafusion_expr::utils::conjunction;
 use datafusion_expr::{Expr, Join, Operator};
+use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{
     BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr, cast,
 };
-use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::utils::collect_columns;
 
+use super::bound::called;
+use super::limits::{Limit, index};
 use super::spec::{At, Bound, Condition, Joining, Kind, SideSpec};
-use super::timed::{AT, Limit, Timed, called, index};
+use super::timed::{AT, Timed};
 use crate::chain::{Chain, Feed, To};
 use crate::complain::said_at;
 use crate::explain::show;
@@ -51,6 +52,41 @@ impl Lower<'_> {
             Half::new(left, join.left.schema().clone()),
             Half::new(right, join.right.schema().clone()),
         ];
+        let number = self.grown.len();
+        let rest = conjunction(timed.rest.iter().cloned());
+        let spec = self.joining(join, &timed, rest.as_ref(), &mut halves)?;
+        for (input, half) in halves.iter_mut().enumerate() {
+            half.close(To { node: number, input })?;
+        }
+        let schema = spec.schema.clone();
+        let state = format!("{}\n", spec.layout);
+        let mut chains = halves.into_iter().flat_map(|half| half.chains).collect();
+        self.closed.append(&mut chains);
+        let explain = words(join, &timed, self.windows.state_bytes);
+        self.grown.push(Grown { spec: Spec::Join(spec), explain, state, names: vec![] });
+        let mut chain = Chain {
+            from: Feed::Node(number),
+            scan: schema.clone(),
+            steps: vec![],
+            schema,
+            explain: vec![],
+            to: None,
+        };
+        if let Some(e) = rest.filter(|_| timed.kind == Kind::Inner) {
+            // A pair for which it cannot be computed is set aside alone there.
+            self.filter(&mut chain, &e, &join.schema)?;
+        }
+        Ok(vec![chain])
+    }
+
+    /// What the join does. `rest` are its conditions on other things than keys and moments.
+    fn joining(
+        &self,
+        join: &Join,
+        timed: &Timed,
+        rest: Option<&Expr>,
+        halves: &mut [Half; 2],
+    ) -> Result<Joining> {
         let mut keys = [vec![], vec![]];
         for (left, right) in &timed.keys {
             for ((half, keys), e) in halves.iter_mut().zip(&mut keys).zip([left, right]) {
@@ -61,69 +97,41 @@ impl Lower<'_> {
         let mut deadlines = [(0, 0); 2];
         for (side, deadline) in deadlines.iter_mut().enumerate() {
             let Some(limit) = timed.deadline.get(side) else { continue };
-            *deadline = (self.moment(&mut halves, side, &limit.by)?, limit.plus);
+            *deadline = (self.moment(halves, side, &limit.by)?, limit.plus);
         }
         for Limit { side, least, by, plus } in &timed.limits {
-            let less = At { side: *side, column: self.moment(&mut halves, *side, least)? };
-            let than = At { side: 1 - side, column: self.moment(&mut halves, 1 - side, by)? };
+            let less = At { side: *side, column: self.moment(halves, *side, least)? };
+            let than = At { side: 1 - side, column: self.moment(halves, 1 - side, by)? };
             bounds.push(Bound { less, than, plus: *plus });
         }
-        let number = self.grown.len();
-        let words = words(join, &timed, self.windows.state_bytes);
-        for (input, half) in halves.iter_mut().enumerate() {
-            half.close(To { node: number, input })?;
-        }
-        let [left, right] = &halves;
-        let sides = [(left, 0_usize), (right, 1)].map(|(half, side)| {
-            let of = |all: &[usize; 2]| all.get(side).copied().unwrap_or_default();
-            SideSpec {
-                input: Arc::new(Schema::new(half.fields.clone())),
-                keys: keys.get(side).cloned().unwrap_or_default(),
-                time: of(&timed.time),
-                lag: timed.lag.get(side).copied().unwrap_or_default(),
-                deadline: deadlines.get(side).copied().unwrap_or_default(),
-                reach: timed.reach(side, join),
-            }
+        let [left, right] = &*halves;
+        let sides = [(left, 0_usize), (right, 1)].map(|(half, side)| SideSpec {
+            input: Arc::new(Schema::new(half.fields.clone())),
+            keys: keys.get(side).cloned().unwrap_or_default(),
+            time: timed.time.get(side).copied().unwrap_or_default(),
+            lag: timed.lag.get(side).copied().unwrap_or_default(),
+            deadline: deadlines.get(side).copied().unwrap_or_default(),
+            reach: timed.reach(side, join),
         });
-        let (columns, schema) = output(&timed, join, &sides);
-        let rest = conjunction(timed.rest.iter().cloned());
-        let inner = timed.kind == Kind::Inner;
-        let condition = match rest.as_ref().filter(|_| !inner) {
+        let (columns, schema) = output(timed, join, &sides);
+        let condition = match rest.filter(|_| timed.kind != Kind::Inner) {
             Some(e) => Some(self.condition(e, join, &sides)?),
             None => None,
         };
-        let nulls_equal =
-            join.null_equality == datafusion_common::NullEquality::NullEqualsNull;
         let mut spec = Joining {
             kind: timed.kind,
             sides,
-            nulls_equal,
+            nulls_equal: join.null_equality == NullEquality::NullEqualsNull,
             bounds,
             condition,
             columns,
-            schema: schema.clone(),
+            schema,
             layout: String::new(),
             state_bytes: self.windows.state_bytes,
             ttl: timed.ttl.is_some(),
         };
         spec.layout = spec.means()?;
-        let state = format!("{}\n", spec.layout);
-        let mut chains = halves.into_iter().flat_map(|half| half.chains).collect();
-        self.closed.append(&mut chains);
-        self.grown.push(Grown { spec: Spec::Join(spec), explain: words, state, names: vec![] });
-        let mut chain = Chain {
-            from: Feed::Node(number),
-            scan: schema.clone(),
-            steps: vec![],
-            schema,
-            explain: vec![],
-            to: None,
-        };
-        if let Some(e) = rest.filter(|_| inner) {
-            // A pair for which it cannot be computed is set aside alone there.
-            self.filter(&mut chain, &e, &join.schema)?;
-        }
-        Ok(vec![chain])
+        Ok(spec)
     }
 
     /// Refuses answers that may be others when rows are made again: state is made of them.
@@ -342,7 +350,7 @@ fn words(join: &Join, timed: &Timed, state_bytes: u64) -> Vec<String> {
     let mut lines = vec![format!("{first}{by}")];
     if let Some(ttl) = timed.ttl {
         lines.push(format!(
-            "they match only if their event times are at most {} apart (`state_ttl`)",
+            "rows match only if their event times are at most {} apart (`state_ttl`)",
             span::show(ttl)
         ));
     } else {
@@ -354,7 +362,10 @@ fn words(join: &Join, timed: &Timed, state_bytes: u64) -> Vec<String> {
                 plus => format!(" - {}", span::show(plus.saturating_neg())),
             };
             let least = full(&limit.least, other);
-            lines.push(format!("{own} waits for {least} up to {}{plus}", full(&limit.by, own)));
+            lines.push(format!(
+                "a row of {own} waits for {least} up to {}{plus}",
+                full(&limit.by, own)
+            ));
         }
     }
     let rest = timed.rest.iter().map(show).collect::<Vec<_>>();
@@ -370,10 +381,9 @@ fn words(join: &Join, timed: &Timed, state_bytes: u64) -> Vec<String> {
 
 /// An expression over one side, with the name of that before a column.
 fn full(e: &Expr, side: &str) -> String {
-    match unnormalize_col(e.clone()) {
-        Expr::Column(c) => format!("{side}.{}", crate::explain::column(&c.name)),
-        _ => show(e),
-    }
+    let Expr::Column(c) = e else { return show(e) };
+    let named = c.relation.as_ref().map(|r| r.table()).filter(|t| !t.starts_with("__"));
+    format!("{}.{}", named.unwrap_or(side), crate::explain::column(&c.name))
 }
 
 /// Lets joins give only the columns that are read behind them.

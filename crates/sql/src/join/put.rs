@@ -39,7 +39,8 @@ impl<'a> Of<'a> {
 
     pub(super) fn kept(kept: &'a Kept, ids: &[u32]) -> Result<Self> {
         let mut known = vec![0; kept.slots.len() * PIECES];
-        let mut found = Found { pieces: vec![], places: Vec::with_capacity(ids.len()), nulls: false };
+        let mut found =
+            Found { pieces: vec![], places: Vec::with_capacity(ids.len()), nulls: false };
         for id in ids {
             if *id == NONE {
                 found.places.push((0, 0));

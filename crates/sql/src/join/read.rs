@@ -70,7 +70,8 @@ impl Form {
         keep.sort_unstable();
         keep.dedup();
         let at = |i: &usize| keep.binary_search(i).unwrap_or_default();
-        let mut fields = keep.iter().map(|i| own.input.fields()[*i].clone()).collect::<Vec<_>>();
+        let fields = keep.iter().filter_map(|i| own.input.fields().get(*i).cloned());
+        let mut fields = fields.collect::<Vec<_>>();
         let mut keys = plain.iter().map(at).collect::<Vec<_>>();
         let mut bytes = None;
         if !other.is_empty() {
@@ -135,9 +136,8 @@ impl Form {
             });
         }
         let moments = self.moments.iter().filter_map(|i| kept.get(*i));
-        let moments = moments.map(|m| {
-            Ok(cast(m, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-        });
+        let moments =
+            moments.map(|m| Ok(cast(m, &DataType::Int64)?.as_primitive::<Int64Type>().clone()));
         let moments = moments.collect::<Result<Vec<_>>>()?;
         Ok(Columns { kept, keys, moments, beside })
     }
@@ -201,7 +201,6 @@ impl Columns {
         for key in &self.keys {
             key.hash(&mut wide);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half is mixed best")]
         let hashes = wide.into_iter().map(|h| (h >> 32) as u32).collect();
         let none = !nulls_equal && self.any_null();
         (hashes, none.then(|| (0..len).map(|row| self.has_null(row)).collect()))

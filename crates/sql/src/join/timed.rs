@@ -5,19 +5,18 @@
 //!   ▲ a row of b waits until a.ts = b.ts          ▲ a row of a waits until b.ts = a.ts + 10 s
 //! ```
 
-use arrow_schema::{DataType, TimeUnit};
-use datafusion_common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
-use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator};
+use datafusion_common::{DFSchema, Result};
+use datafusion_expr::{Expr, Join, JoinType};
 use datafusion_sql::sqlparser::keywords::Keyword;
 
+use super::bound::{timeless, unbounded};
+use super::limits::{Conditions, Limit, index, is_exact, parsed};
 use super::spec::Kind;
 use crate::complain::said_at;
 use crate::windowed::{Facts, Known, Side};
 
 /// Where joins stand in a text.
-pub(super) const AT: &[Keyword] =
-    &[Keyword::JOIN, Keyword::EXISTS, Keyword::IN, Keyword::FROM];
+pub(super) const AT: &[Keyword] = &[Keyword::JOIN, Keyword::EXISTS, Keyword::IN, Keyword::FROM];
 
 /// How the rows of the two sides of a join stand to each other in time.
 pub(crate) struct Timed {
@@ -39,18 +38,6 @@ pub(crate) struct Timed {
     pub rest: Vec<Expr>,
 }
 
-/// A moment of one side that is not beyond one of the other.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Limit {
-    /// The side of the lesser one.
-    pub side: usize,
-    /// The lesser one: a column or an expression over that side.
-    pub least: Expr,
-    /// The greater one, over the other side, but for `plus` microseconds.
-    pub by: Expr,
-    pub plus: i64,
-}
-
 impl Timed {
     /// How long rows wait, or why that is not known. `above` are conditions that stand right above the join.
     pub(crate) fn of(known: &Known, join: &Join, above: &[&Expr]) -> Result<Self> {
@@ -63,14 +50,10 @@ impl Timed {
                 return Err(timeless(join, known, side));
             }
         }
-        let found = pair(&facts, sides, &read.all).map(|(time, deadline)| (time, deadline, None));
-        let found = match (found, known.ttl) {
-            (None, Some(ttl)) => Some(within(&facts, sides, &read.all, ttl)),
-            (found, _) => found,
-        };
-        let Some((time, deadline, ttl)) = found else {
+        let Some((time, deadline)) = pair(&facts, sides, &read.all) else {
             return Err(unbounded(join, &facts, sides, &read.all));
         };
+        let ttl = known.ttl.filter(|ttl| deadline.iter().all(|limit| limit.plus == *ttl));
         let lag = [0, 1].map(|side| {
             let time = time.get(side).copied().unwrap_or_default();
             facts.get(side).map_or(0, |f| lag_of(f, time).unwrap_or(0))
@@ -78,7 +61,7 @@ impl Timed {
         let mut limits = read.limits;
         let mut rest = read.rest;
         for limit in &deadline {
-            let proven = ttl.is_some() || is_exact(limit, sides);
+            let proven = is_exact(limit, sides);
             if proven && !limits.contains(limit) {
                 limits.push(limit.clone());
             }
@@ -108,200 +91,6 @@ pub(super) fn lag_of(facts: &Facts, column: usize) -> Option<i64> {
     Some(role.lag? - i64::from(before))
 }
 
-/// The place of a column among those of a side.
-pub(super) fn index(e: &Expr, schema: &DFSchema) -> Option<usize> {
-    match e {
-        Expr::Column(c) => schema.maybe_index_of_column(c),
-        Expr::Alias(a) => index(&a.expr, schema),
-        _ => None,
-    }
-}
-
-/// All conditions of a join, sorted by what they are.
-struct Conditions {
-    keys: Vec<(Expr, Expr)>,
-    /// Conditions on moments that are exactly that much.
-    limits: Vec<Limit>,
-    /// All that is known of moments.
-    all: Vec<Limit>,
-    rest: Vec<Expr>,
-}
-
-impl Conditions {
-    fn read(join: &Join, above: &[&Expr], sides: [&DFSchema; 2]) -> Self {
-        let mut read = Self { keys: join.on.clone(), limits: vec![], all: vec![], rest: vec![] };
-        for (left, right) in &join.on {
-            for [a, b] in [[left, right], [right, left]] {
-                read.all.extend(limit(a, Operator::LtEq, b, sides));
-            }
-        }
-        let filter = join.filter.iter().flat_map(split_conjunction);
-        for e in filter.chain(above.iter().copied()) {
-            let found = found(e, sides);
-            let exact = found.as_ref().is_some_and(|f| {
-                f.iter().all(|l| is_exact(l, sides) && index(&l.by, sides[1 - l.side]).is_some() && index(&l.least, sides[l.side]).is_some())
-            });
-            read.all.extend(found.iter().flatten().cloned());
-            match found {
-                Some(found) if exact => read.limits.extend(found),
-                _ if is_true(e) => {}
-                _ => read.rest.push(e.clone()),
-            }
-        }
-        read
-    }
-}
-
-fn is_true(e: &Expr) -> bool {
-    matches!(e, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
-}
-
-/// The one limit that a condition is, if it is one.
-fn parsed(e: &Expr, sides: [&DFSchema; 2]) -> Option<Limit> {
-    let mut found = found(e, sides)?;
-    if found.len() == 1 { found.pop() } else { None }
-}
-
-/// What a condition says of moments of both sides.
-fn found(e: &Expr, sides: [&DFSchema; 2]) -> Option<Vec<Limit>> {
-    match e {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some(vec![
-            limit(left, Operator::LtEq, right, sides)?,
-            limit(right, Operator::LtEq, left, sides)?,
-        ]),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            Some(vec![limit(left, *op, right, sides)?])
-        }
-        Expr::Between(b) if !b.negated => Some(vec![
-            limit(&b.low, Operator::LtEq, &b.expr, sides)?,
-            limit(&b.expr, Operator::LtEq, &b.high, sides)?,
-        ]),
-        _ => None,
-    }
-}
-
-/// `a op b` as a limit.
-fn limit(a: &Expr, op: Operator, b: &Expr, sides: [&DFSchema; 2]) -> Option<Limit> {
-    let (less, more, strict) = match op {
-        Operator::LtEq => (a, b, false),
-        Operator::Lt => (a, b, true),
-        Operator::GtEq => (b, a, false),
-        Operator::Gt => (b, a, true),
-        _ => return None,
-    };
-    let mut sum = Sum { terms: vec![], plus: i64::from(strict) };
-    sum.add(less, false, sides)?;
-    sum.add(more, true, sides)?;
-    let [one, other] = sum.terms.as_slice() else { return None };
-    let (least, by) = if one.negative { (other, one) } else { (one, other) };
-    if least.negative || !by.negative || least.side == by.side {
-        return None;
-    }
-    let limit = Limit {
-        side: least.side,
-        least: least.of.clone(),
-        by: by.of.clone(),
-        plus: sum.plus.checked_neg()?,
-    };
-    // What is finer than a microsecond is not said in whole ones.
-    (!strict || is_exact(&limit, sides)).then_some(limit)
-}
-
-/// Whether both moments are whole microseconds.
-fn is_exact(limit: &Limit, sides: [&DFSchema; 2]) -> bool {
-    let micros = |e: &Expr, side: &DFSchema| {
-        matches!(e.get_type(side), Ok(DataType::Timestamp(TimeUnit::Microsecond, _)))
-    };
-    let (Some(own), Some(other)) = (sides.get(limit.side), sides.get(1 - limit.side)) else {
-        return false;
-    };
-    micros(&limit.least, own) && micros(&limit.by, other)
-}
-
-/// A sum of moments and spans.
-struct Sum {
-    terms: Vec<Term>,
-    plus: i64,
-}
-
-struct Term {
-    negative: bool,
-    side: usize,
-    of: Expr,
-}
-
-impl Sum {
-    fn add(&mut self, e: &Expr, negative: bool, sides: [&DFSchema; 2]) -> Option<()> {
-        if let Some(span) = span(e) {
-            let span = if negative { span.checked_neg()? } else { span };
-            self.plus = self.plus.checked_add(span)?;
-            return Some(());
-        }
-        let side = side_of(e, sides);
-        match e {
-            Expr::Alias(a) => return self.add(&a.expr, negative, sides),
-            Expr::BinaryExpr(BinaryExpr { left, op, right })
-                if matches!(op, Operator::Plus | Operator::Minus)
-                    && (side.is_none() || span(left).is_some() || span(right).is_some()) =>
-            {
-                self.add(left, negative, sides)?;
-                return self.add(right, negative != (*op == Operator::Minus), sides);
-            }
-            // Spans of one kind as those of another.
-            Expr::Cast(c) if side.is_none() && is_span(c.field.data_type()) => {
-                return self.add(&c.expr, negative, sides);
-            }
-            _ => {}
-        }
-        let side = side?;
-        let schema = sides.get(side)?;
-        if !matches!(e.get_type(*schema), Ok(DataType::Timestamp(..))) {
-            return None;
-        }
-        self.terms.push(Term { negative, side, of: e.clone() });
-        Some(())
-    }
-}
-
-/// The side that all columns of an expression are of.
-fn side_of(e: &Expr, sides: [&DFSchema; 2]) -> Option<usize> {
-    let columns = e.column_refs();
-    let of = |side: &DFSchema| columns.iter().all(|c: &&Column| side.has_column(c));
-    if columns.is_empty() {
-        return None;
-    }
-    sides.iter().position(|side| of(side))
-}
-
-fn is_span(kind: &DataType) -> bool {
-    matches!(kind, DataType::Interval(_) | DataType::Duration(_))
-}
-
-/// A constant span in microseconds.
-fn span(e: &Expr) -> Option<i64> {
-    const DAY: i64 = 86_400_000_000;
-    let value = match e {
-        Expr::Literal(value, _) => value,
-        Expr::Cast(c) if is_span(c.field.data_type()) => return span(&c.expr),
-        Expr::Alias(a) => return span(&a.expr),
-        Expr::Negative(e) => return span(e)?.checked_neg(),
-        _ => return None,
-    };
-    match value {
-        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months == 0 && i.nanoseconds % 1_000 == 0 => {
-            i64::from(i.days).checked_mul(DAY)?.checked_add(i.nanoseconds / 1_000)
-        }
-        ScalarValue::IntervalDayTime(Some(i)) => {
-            i64::from(i.days).checked_mul(DAY)?.checked_add(i64::from(i.milliseconds) * 1_000)
-        }
-        ScalarValue::DurationSecond(Some(v)) => v.checked_mul(1_000_000),
-        ScalarValue::DurationMillisecond(Some(v)) => v.checked_mul(1_000),
-        ScalarValue::DurationMicrosecond(Some(v)) => Some(*v),
-        ScalarValue::DurationNanosecond(Some(v)) if v % 1_000 == 0 => Some(v / 1_000),
-        _ => None,
-    }
-}
-
 /// The columns of event time of which each bounds the other, and by what: those that do so by a constant first.
 fn pair(
     facts: &[Facts; 2],
@@ -312,13 +101,16 @@ fn pair(
         let roles = facts.get(side).map(|f| f.roles.as_slice()).unwrap_or_default();
         roles.iter().enumerate().filter(|(_, r)| r.lag.is_some()).map(|(i, _)| i)
     };
-    let mut best: Option<(usize, [usize; 2], [Limit; 2])> = None;
+    let lag = |side: usize, i: usize| facts.get(side).and_then(|f| f.roles.get(i)?.lag);
+    let mut best: Option<(_, [usize; 2], [Limit; 2])> = None;
     for left in times(0) {
         for right in times(1) {
             let time = [left, right];
             let Some((a, left_by)) = latest(0, time, sides, all) else { continue };
             let Some((b, right_by)) = latest(1, time, sides, all) else { continue };
-            let score = usize::from(a) + usize::from(b);
+            // Of several that do for the same rows, those that lag least: the end of a window, not its start.
+            let lags = lag(0, left).zip(lag(1, right)).map(|(a, b)| a.saturating_add(b));
+            let score = (usize::from(a) + usize::from(b), std::cmp::Reverse(lags));
             if best.as_ref().is_none_or(|(most, ..)| score > *most) {
                 best = Some((score, time, [left_by, right_by]));
             }
@@ -336,125 +128,13 @@ fn latest(
 ) -> Option<(bool, Limit)> {
     let (own, other) = (sides.get(side)?, sides.get(1 - side)?);
     let (own_time, other_time) = (time.get(side)?, time.get(1 - side)?);
-    let of = all.iter().filter(|l| l.side == 1 - side && index(&l.least, other) == Some(*other_time));
+    let of =
+        all.iter().filter(|l| l.side == 1 - side && index(&l.least, other) == Some(*other_time));
     let constant = |l: &Limit| index(&l.by, own) == Some(*own_time);
     let constants = of.clone().filter(|l| constant(l)).min_by_key(|l| l.plus);
     match constants {
         Some(limit) => Some((true, limit.clone())),
         None => of.into_iter().next().map(|limit| (false, limit.clone())),
-    }
-}
-
-/// The columns of event time by which rows are to be at most so far apart.
-fn within(
-    facts: &[Facts; 2],
-    sides: [&DFSchema; 2],
-    all: &[Limit],
-    ttl: i64,
-) -> ([usize; 2], [Limit; 2], Option<i64>) {
-    let time = [0, 1].map(|side| {
-        let roles = facts.get(side).map(|f| f.roles.as_slice()).unwrap_or_default();
-        let timed = |i: &usize| roles.get(*i).is_some_and(|r| r.lag.is_some());
-        let named = all.iter().filter(|l| l.side == side);
-        let named = named.filter_map(|l| index(&l.least, sides.get(side)?)).find(timed);
-        let any = roles.iter().position(|r| r.lag.is_some()).unwrap_or_default();
-        named.unwrap_or(any)
-    });
-    let column = |side: usize| {
-        let schema = sides.get(side).copied();
-        let at = time.get(side).copied().unwrap_or_default();
-        schema.map_or(Expr::Column(Column::from_name("")), |s| {
-            Expr::Column(Column::from(s.qualified_field(at)))
-        })
-    };
-    let deadline =
-        [0, 1].map(|side| Limit { side: 1 - side, least: column(1 - side), by: column(side), plus: ttl });
-    (time, deadline, Some(ttl))
-}
-
-/// What a side is called.
-pub(super) fn called(plan: &LogicalPlan) -> String {
-    match plan {
-        LogicalPlan::TableScan(scan) => scan.table_name.table().to_owned(),
-        LogicalPlan::SubqueryAlias(alias) if !alias.alias.table().starts_with("__") => {
-            alias.alias.table().to_owned()
-        }
-        other => match other.inputs().as_slice() {
-            [one] => called(one),
-            _ => "the query".to_owned(),
-        },
-    }
-}
-
-fn both(join: &Join) -> [String; 2] {
-    [called(&join.left), called(&join.right)]
-}
-
-fn timeless(join: &Join, known: &Known, side: usize) -> DataFusionError {
-    let names = both(join);
-    let name = names.get(side).map_or("", String::as_str);
-    let what = format!(
-        "`{name}` has no event time to be joined by: each of its rows would have to be kept for ever"
-    );
-    let fix = match known.tables.get(name) {
-        Some(table) if table.is_source => {
-            format!("declare `event_time: {{ column: … }}` at the source `{name}`")
-        }
-        _ => format!("have `{name}` give the event time of its source as it is, as a column of its own"),
-    };
-    said_at(what, &fix, AT)
-}
-
-fn unbounded(
-    join: &Join,
-    facts: &[Facts; 2],
-    sides: [&DFSchema; 2],
-    all: &[Limit],
-) -> DataFusionError {
-    let [left, right] = both(join);
-    let time = |side: usize, table: &str| {
-        let roles = facts.get(side).map(|f| f.roles.as_slice()).unwrap_or_default();
-        let at = roles.iter().position(|r| r.lag.is_some()).unwrap_or_default();
-        let name = sides.get(side).map(|s| s.field(at).name().clone()).unwrap_or_default();
-        format!("{table}.{name}")
-    };
-    let (a, b) = (time(0, &left), time(1, &right));
-    let timed = |side: usize| {
-        let of = |l: &&Limit| {
-            let role = sides.get(side).and_then(|s| index(&l.least, s));
-            let roles = facts.get(side).map(|f| f.roles.as_slice()).unwrap_or_default();
-            l.side == side && role.and_then(|i| roles.get(i)).is_some_and(|r| r.lag.is_some())
-        };
-        all.iter().any(|l| of(&l))
-    };
-    let (what, form) = match (timed(0), timed(1)) {
-        (true, false) => (
-            format!("nothing says how long a row of `{left}` has to wait for rows of `{right}`, so that each would be kept for ever"),
-            format!("AND {b} <= {a} + INTERVAL '1 hour'"),
-        ),
-        (false, true) => (
-            format!("nothing says how long a row of `{right}` has to wait for rows of `{left}`, so that each would be kept for ever"),
-            format!("AND {a} <= {b} + INTERVAL '1 hour'"),
-        ),
-        _ => (
-            format!("rows of `{left}` and `{right}` could meet however far apart in time they are, so that each would be kept for ever"),
-            format!("AND {b} BETWEEN {a} - INTERVAL '1 hour' AND {a} + INTERVAL '1 hour'"),
-        ),
-    };
-    let fix = format!(
-        "bound it: `{form}`; or give the view `state_ttl: 1h`, and rows meet only if their event times are at most so far apart"
-    );
-    said_at(what, &fix, AT)
-}
-
-/// Refuses every join of a plan that is not bounded in time.
-pub(crate) fn all_bounded(plan: &LogicalPlan, known: &Known) -> Result<()> {
-    for input in plan.inputs() {
-        all_bounded(input, known)?;
-    }
-    match plan {
-        LogicalPlan::Join(join) => Timed::of(known, join, &[]).map(|_| ()),
-        _ => Ok(()),
     }
 }
 
@@ -469,7 +149,8 @@ impl Kind {
             JoinType::LeftSemi => Self::Semi,
             JoinType::LeftAnti if join.null_aware => {
                 let what = "`NOT IN` over values that may be null is true of no row once one of them is, so that no row could go before the end";
-                let fix = "write `NOT EXISTS (SELECT 1 FROM … WHERE …)`, to which nulls are nothing";
+                let fix =
+                    "write `NOT EXISTS (SELECT 1 FROM … WHERE …)`, to which nulls are nothing";
                 return Err(said_at(what, fix, &[Keyword::IN]));
             }
             JoinType::LeftAnti => Self::Anti,

@@ -207,12 +207,20 @@ fn same(
     view: &str,
     way: Way,
 ) {
-    let mut other = other.remove(view).unwrap_or_default();
+    let other = other.remove(view).unwrap_or_default();
     if several_ports_of_one_input(planned) {
-        other.rows.sort();
-        let mut rows = all.rows.clone();
-        rows.sort();
-        assert_eq!(rows, other.rows, "{way:?}");
+        // Of two rows of one frame that a join of its input with itself brings together, either may be the one that came last.
+        let named = !planned.views.iter().any(|v| v.explain.contains("join 1:"));
+        let sorted = |rows: &[String]| {
+            let bare = |row: &String| match named {
+                true => row.clone(),
+                false => row.split_once(' ').unwrap().1.to_owned(),
+            };
+            let mut rows = rows.iter().map(bare).collect::<Vec<_>>();
+            rows.sort();
+            rows
+        };
+        assert_eq!(sorted(&all.rows), sorted(&other.rows), "{way:?}");
     } else {
         assert_eq!(*all, other, "{way:?}");
     }

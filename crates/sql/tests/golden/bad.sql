@@ -159,11 +159,11 @@ SELECT id FROM readings ORDER BY id LIMIT 5
 
 SELECT a.id FROM readings a JOIN readings b ON a.id = b.id
 -- error v: 1:29 `a` has no event time to be joined by: each of its rows would have to be kept for ever
---  fix: have `a` give the event time of its source as it is, as a column of its own
+--  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT a.id FROM readings a, readings b
 -- error v: 1:13 `a` has no event time to be joined by: each of its rows would have to be kept for ever
---  fix: have `a` give the event time of its source as it is, as a column of its own
+--  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
 -- error v: 1:12 `row_number` with `OVER` is not yet possible: it looks at several rows

@@ -26,79 +26,576 @@
 
 -- Each order with what was paid for it within ten seconds.
 SELECT o.id, p.amount, o.ts, p.at FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds'
+-- columns id Int64?, amount Float64?, ts Timestamp(µs, "UTC")?, at Timestamp(µs, "UTC")?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount, ts, at
+-- row 1/0/0 {"id":1,"amount":3.0,"ts":"2026-01-01T00:00:01Z","at":"2026-01-01T00:00:01Z"}
+-- row 1/0/1 {"id":1,"amount":2.0,"ts":"2026-01-01T00:00:01Z","at":"2026-01-01T00:00:04Z"}
+-- row 1/0/2 {"id":2,"amount":7.0,"ts":"2026-01-01T00:00:02Z","at":"2026-01-01T00:00:05Z"}
+-- row 3/0/1 {"id":4,"amount":2.0,"ts":"2026-01-01T00:00:05Z","at":"2026-01-01T00:00:05Z"}
+-- row 5/0/0 {"id":5,"amount":9.0,"ts":"2026-01-01T00:00:04Z","at":"2026-01-01T00:00:12Z"}
+-- row 5/0/1 {"id":5,"amount":9.0,"ts":"2026-01-01T00:00:04Z","at":"2026-01-01T00:00:14Z"}
+-- row 7/0/0 {"id":8,"amount":8.0,"ts":"2026-01-01T00:00:21Z","at":"2026-01-01T00:00:21Z"}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 7 = out 7 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- The same, said in other words.
 SELECT o.id, p.amount FROM orders o, pays p WHERE p.order_id = o.id AND p.at >= o.ts AND p.at - o.ts <= INTERVAL '10 seconds'
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- row 1/0/0 {"id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"amount":2.0}
+-- row 5/0/0 {"id":5,"amount":9.0}
+-- row 5/0/1 {"id":5,"amount":9.0}
+-- row 7/0/0 {"id":8,"amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 7 = out 7 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 SELECT o.id, p.amount, p.at FROM orders o LEFT JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds'
+-- columns id Int64?, amount Float64?, at Timestamp(µs, "UTC")?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: left of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount, at
+-- row 1/0/0 {"id":1,"amount":3.0,"at":"2026-01-01T00:00:01Z"}
+-- row 1/0/1 {"id":1,"amount":2.0,"at":"2026-01-01T00:00:04Z"}
+-- row 1/0/2 {"id":2,"amount":7.0,"at":"2026-01-01T00:00:05Z"}
+-- row 3/0/1 {"id":4,"amount":2.0,"at":"2026-01-01T00:00:05Z"}
+-- row 5/0/0 {"id":5,"amount":9.0,"at":"2026-01-01T00:00:12Z"}
+-- row 5/0/1 {"id":5,"amount":9.0,"at":"2026-01-01T00:00:14Z"}
+-- row 7/0/0 {"id":8,"amount":8.0,"at":"2026-01-01T00:00:21Z"}
+-- row 7/-/0 {"id":3,"amount":null,"at":null}
+-- row 9/-/0 {"id":7,"amount":null,"at":null}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 9 = out 9 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 SELECT o.id, p.order_id, p.amount FROM orders o RIGHT JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds'
+-- columns id Int64?, order_id Int64?, amount Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: right of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, order_id, amount
+-- row 1/0/0 {"id":1,"order_id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"order_id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"order_id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"order_id":4,"amount":2.0}
+-- row 5/0/0 {"id":5,"order_id":5,"amount":9.0}
+-- row 5/0/1 {"id":5,"order_id":5,"amount":9.0}
+-- row 5/-/0 {"id":null,"order_id":null,"amount":1.0}
+-- row 7/0/0 {"id":8,"order_id":8,"amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 SELECT o.id, p.order_id, p.amount FROM orders o FULL JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds'
+-- columns id Int64?, order_id Int64?, amount Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: full of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, order_id, amount
+-- row 1/0/0 {"id":1,"order_id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"order_id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"order_id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"order_id":4,"amount":2.0}
+-- row 5/0/0 {"id":5,"order_id":5,"amount":9.0}
+-- row 5/0/1 {"id":5,"order_id":5,"amount":9.0}
+-- row 5/-/0 {"id":null,"order_id":null,"amount":1.0}
+-- row 7/0/0 {"id":8,"order_id":8,"amount":8.0}
+-- row 7/-/0 {"id":3,"order_id":null,"amount":null}
+-- row 9/-/0 {"id":7,"order_id":null,"amount":null}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 10 = out 10 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- A condition besides, on rows of both sides.
 SELECT o.id, p.amount FROM orders o LEFT JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND p.amount < o.price
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, price, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: left of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   match if amount < price
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- row 1/0/0 {"id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 5/-/0 {"id":2,"amount":null}
+-- row 7/-/0 {"id":3,"amount":null}
+-- row 7/-/1 {"id":5,"amount":null}
+-- row 7/-/2 {"id":4,"amount":null}
+-- row 9/-/0 {"id":7,"amount":null}
+-- row 9/-/1 {"id":8,"amount":null}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND p.amount < o.price
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, price, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   filter amount < price
+-- plan   project id, amount
+-- row 1/0/0 {"id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 7 = out 2 + filtered 5 + set aside 1 + absorbed 15 + late 1
 
 SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds')
+-- columns id Int64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, at)
+-- plan   project at, order_id
+-- plan join 1: rows of o that match some of p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id
+-- row 1/0/0 {"id":1}
+-- row 1/0/2 {"id":2}
+-- row 3/0/1 {"id":4}
+-- row 5/0/0 {"id":5}
+-- row 7/0/0 {"id":8}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 SELECT id FROM orders o WHERE NOT EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds')
+-- columns id Int64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, at)
+-- plan   project at, order_id
+-- plan join 1: rows of o that match none of p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id
+-- row 7/-/0 {"id":3}
+-- row 9/-/0 {"id":7}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 2 = out 2 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 SELECT id FROM orders o WHERE o.id IN (SELECT p.order_id FROM pays p WHERE p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND p.amount < o.price)
+-- columns id Int64?
+-- plan scan orders (id, price, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: rows of o that match some of p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   match if amount < price
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id
+-- row 1/0/0 {"id":1}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 1 = out 1 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- Two keys of two kinds, and bounds that are strict.
 SELECT o.id, p.amount FROM orders o JOIN pays p ON o.customer = p.customer AND o.id = p.order_id AND p.at > o.ts AND p.at < o.ts + INTERVAL '3 seconds'
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, customer, ts)
+-- plan scan pays (order_id, customer, amount, at)
+-- plan join 1: inner of o and p, by o.customer = p.customer and o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 2999999 microseconds
+-- plan   a row of p waits for o.ts up to p.at - 1 microsecond
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 0 = out 0 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- By a key in common.
 SELECT id, customer, amount FROM orders JOIN pays USING (customer) WHERE at BETWEEN ts - INTERVAL '1 second' AND ts + INTERVAL '1 second'
+-- columns id Int64?, customer Utf8?, amount Float64?
+-- plan scan orders (id, customer, ts)
+-- plan scan pays (customer, amount, at)
+-- plan join 1: inner of orders and pays, by orders.customer = pays.customer
+-- plan   a row of orders waits for pays.at up to orders.ts + 1 second
+-- plan   a row of pays waits for orders.ts up to pays.at + 1 second
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, customer, amount
+-- row 1/0/0 {"id":1,"customer":"ann","amount":3.0}
+-- row 2/0/0 {"id":4,"customer":"ann","amount":2.0}
+-- row 3/0/1 {"id":4,"customer":"ann","amount":2.0}
+-- row 7/0/0 {"id":7,"customer":"bob","amount":8.0}
+-- row 7/0/0 {"id":8,"customer":"bob","amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- No key at all, and the same moment.
 SELECT o.id, p.order_id FROM orders o JOIN pays p ON o.ts = p.at
+-- columns id Int64?, order_id Int64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, at)
+-- plan join 1: inner of o and p, by o.ts = p.at
+-- plan   a row of o waits for p.at up to o.ts
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, order_id
+-- row 1/0/0 {"id":1,"order_id":1}
+-- row 2/0/0 {"id":4,"order_id":2}
+-- row 2/0/1 {"id":5,"order_id":1}
+-- row 3/0/0 {"id":4,"order_id":null}
+-- row 3/0/1 {"id":4,"order_id":4}
+-- row 7/0/0 {"id":8,"order_id":8}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- As long as the order is open, which may be for no time at all.
 SELECT o.id, o.expires, p.amount FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.expires
+-- columns id Int64?, expires Timestamp(µs, "UTC")?, amount Float64?
+-- plan scan orders (id, ts, expires)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.expires
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, expires, amount
+-- row 1/0/0 {"id":1,"expires":"2026-01-01T00:00:06Z","amount":3.0}
+-- row 1/0/1 {"id":1,"expires":"2026-01-01T00:00:06Z","amount":2.0}
+-- row 7/0/0 {"id":8,"expires":"2026-01-01T00:00:30Z","amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 3 = out 3 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 SELECT o.id, o.expires, p.amount FROM orders o LEFT JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.expires
+-- columns id Int64?, expires Timestamp(µs, "UTC")?, amount Float64?
+-- plan scan orders (id, ts, expires)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: left of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.expires
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, expires, amount
+-- row 1/0/0 {"id":1,"expires":"2026-01-01T00:00:06Z","amount":3.0}
+-- row 1/0/1 {"id":1,"expires":"2026-01-01T00:00:06Z","amount":2.0}
+-- row 4/-/0 {"id":2,"expires":"2026-01-01T00:00:03Z","amount":null}
+-- row 5/-/0 {"id":4,"expires":"2026-01-01T00:00:04Z","amount":null}
+-- row 5/-/1 {"id":5,"expires":null,"amount":null}
+-- row 5/-/2 {"id":3,"expires":"2026-01-01T00:00:09Z","amount":null}
+-- row 7/0/0 {"id":8,"expires":"2026-01-01T00:00:30Z","amount":8.0}
+-- row 9/-/0 {"id":7,"expires":"2026-01-01T00:00:30Z","amount":null}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- Grouped by the end of each order, which is event time: no more comes once that has passed.
 SELECT o.id, o.expires, count(*) AS n, sum(p.amount) AS paid FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.expires GROUP BY o.id, o.expires
+-- columns id Int64?, expires Timestamp(µs, "UTC"), n Int64, paid Float64?
+-- plan scan orders (id, ts, expires)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.expires
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, expires, amount
+-- plan window 2: the windows that rows came out of, by id
+-- plan   compute count(*), sum(amount)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 2
+-- plan   project id, expires, count(*) AS n, sum(amount) AS paid
+-- row 5/-/0 {"id":1,"expires":"2026-01-01T00:00:06Z","n":2,"paid":5.0}
+-- row 9/-/0 {"id":8,"expires":"2026-01-01T00:00:30Z","n":1,"paid":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 5 = out 2 + filtered 0 + set aside 1 + absorbed 18 + late 1
 
 -- Windows of both sides.
 SELECT o.window_end, o.customer, o.n, p.paid FROM (SELECT window_start, window_end, customer, count(*) AS n FROM TUMBLE(orders, ts, INTERVAL '5 seconds') GROUP BY window_start, window_end, customer) o JOIN (SELECT window_start, window_end, customer, sum(amount) AS paid FROM TUMBLE(pays, at, INTERVAL '5 seconds') GROUP BY window_start, window_end, customer) p ON o.customer = p.customer AND o.window_start = p.window_start AND o.window_end = p.window_end
+-- columns window_end Timestamp(µs, "UTC"), customer Utf8?, n Int64, paid Float64?
+-- plan scan orders (customer, ts)
+-- plan   project customer, window_start, window_end
+-- plan window 1: TUMBLE of 5 seconds of ts, by customer
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan scan pays (customer, amount, at)
+-- plan   project customer, amount, window_start, window_end
+-- plan window 2: TUMBLE of 5 seconds of at, by customer
+-- plan   compute sum(amount)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, window_end, customer, count(*) AS n
+-- plan rows of window 2
+-- plan   project window_start, window_end, customer, sum(amount) AS paid
+-- plan join 3: inner of o and p, by o.customer = p.customer and o.window_start = p.window_start and o.window_end = p.window_end
+-- plan   a row of o waits for p.window_end up to o.window_end
+-- plan   a row of p waits for o.window_end up to p.window_end
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 3
+-- plan   project window_end, customer, n, paid
+-- row 5/-/0 {"window_end":"2026-01-01T00:00:05Z","customer":"ann","n":1,"paid":5.0}
+-- row 5/-/1 {"window_end":"2026-01-01T00:00:10Z","customer":"ann","n":1,"paid":2.0}
+-- row 9/-/0 {"window_end":"2026-01-01T00:00:25Z","customer":"bob","n":2,"paid":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it belongs to no window
+-- account in 17 + made 14 = out 3 + filtered 0 + set aside 1 + absorbed 26 + late 1
 
 -- view per
 SELECT window_start, window_end, customer, count(*) AS n FROM TUMBLE(orders, ts, INTERVAL '5 seconds') GROUP BY window_start, window_end, customer
 -- view v
 SELECT w.window_end, w.customer, w.n, o.id FROM per w LEFT JOIN orders o ON o.customer = w.customer AND o.ts >= w.window_start AND o.ts < w.window_end
+-- columns window_end Timestamp(µs, "UTC"), customer Utf8?, n Int64, id Int64?
+-- plan scan per (window_start, window_end, customer, n)
+-- plan scan orders (id, customer, ts)
+-- plan join 1: left of w and o, by w.customer = o.customer
+-- plan   a row of w waits for o.ts up to w.window_end - 1 microsecond
+-- plan   a row of o waits for w.window_start up to o.ts
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project window_end, customer, n, id
+-- row 4/-/1 {"window_end":"2026-01-01T00:00:05Z","customer":"ann","n":1,"id":1}
+-- row 4/-/2 {"window_end":"2026-01-01T00:00:05Z","customer":"bob","n":1,"id":2}
+-- row 4/-/3 {"window_end":"2026-01-01T00:00:05Z","customer":"cat","n":1,"id":5}
+-- row 4/-/4 {"window_end":"2026-01-01T00:00:10Z","customer":"ann","n":1,"id":4}
+-- row 4/-/0 {"window_end":"2026-01-01T00:00:05Z","customer":null,"n":1,"id":null}
+-- row 8/-/0 {"window_end":"2026-01-01T00:00:25Z","customer":"bob","n":2,"id":7}
+-- row 8/-/0 {"window_end":"2026-01-01T00:00:25Z","customer":"bob","n":2,"id":8}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 15 + made 7 = out 7 + filtered 0 + set aside 1 + absorbed 13 + late 1
 
 -- A window join grouped again by the same windows.
 SELECT o.window_start, o.window_end, count(*) AS customers, sum(p.paid) AS paid FROM (SELECT window_start, window_end, customer, count(*) AS n FROM TUMBLE(orders, ts, INTERVAL '5 seconds') GROUP BY window_start, window_end, customer) o JOIN (SELECT window_start, window_end, customer, sum(amount) AS paid FROM TUMBLE(pays, at, INTERVAL '5 seconds') GROUP BY window_start, window_end, customer) p ON o.customer = p.customer AND o.window_start = p.window_start AND o.window_end = p.window_end GROUP BY o.window_start, o.window_end
+-- columns window_start Timestamp(µs, "UTC"), window_end Timestamp(µs, "UTC"), customers Int64, paid Float64?
+-- plan scan orders (customer, ts)
+-- plan   project customer, window_start, window_end
+-- plan window 1: TUMBLE of 5 seconds of ts, by customer
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan scan pays (customer, amount, at)
+-- plan   project customer, amount, window_start, window_end
+-- plan window 2: TUMBLE of 5 seconds of at, by customer
+-- plan   compute sum(amount)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan rows of window 2
+-- plan   project window_start, window_end, customer, sum(amount) AS paid
+-- plan join 3: inner of o and p, by o.customer = p.customer and o.window_start = p.window_start and o.window_end = p.window_end
+-- plan   a row of o waits for p.window_end up to o.window_end
+-- plan   a row of p waits for o.window_end up to p.window_end
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 3
+-- plan   project window_start, window_end, paid
+-- plan   compute event time, paid
+-- plan window 4: the windows that rows came out of
+-- plan   compute count(*), sum(paid)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 4
+-- plan   project window_start, window_end, count(*) AS customers, sum(paid) AS paid
+-- row 5/-/0 {"window_start":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:00:05Z","customers":1,"paid":5.0}
+-- row 5/-/1 {"window_start":"2026-01-01T00:00:05Z","window_end":"2026-01-01T00:00:10Z","customers":1,"paid":2.0}
+-- row 9/-/0 {"window_start":"2026-01-01T00:00:20Z","window_end":"2026-01-01T00:00:25Z","customers":1,"paid":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it belongs to no window
+-- account in 17 + made 17 = out 3 + filtered 0 + set aside 1 + absorbed 29 + late 1
 
 -- Joined rows in windows of their own.
 -- view paid
 SELECT o.customer, o.ts, p.amount FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds'
 -- view v
 SELECT window_start, window_end, customer, sum(amount) AS paid FROM TUMBLE(paid, ts, INTERVAL '5 seconds') GROUP BY window_start, window_end, customer
+-- columns window_start Timestamp(µs, "UTC"), window_end Timestamp(µs, "UTC"), customer Utf8?, paid Float64?
+-- plan scan paid (customer, ts, amount)
+-- plan   project customer, amount, window_start, window_end
+-- plan window 1: TUMBLE of 5 seconds of ts, by customer
+-- plan   compute sum(amount)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, window_end, customer, sum(amount) AS paid
+-- row 7/-/0 {"window_start":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:00:05Z","customer":"ann","paid":5.0}
+-- row 7/-/1 {"window_start":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:00:05Z","customer":"bob","paid":7.0}
+-- row 7/-/2 {"window_start":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:00:05Z","customer":"cat","paid":18.0}
+-- row 8/-/0 {"window_start":"2026-01-01T00:00:05Z","window_end":"2026-01-01T00:00:10Z","customer":"ann","paid":2.0}
+-- row 9/-/0 {"window_start":"2026-01-01T00:00:20Z","window_end":"2026-01-01T00:00:25Z","customer":"bob","paid":8.0}
+-- account in 7 + made 5 = out 5 + filtered 0 + set aside 0 + absorbed 7 + late 0
 
 -- With itself: an order and those of the same customer up to a minute before it.
 SELECT a.id, b.id AS before FROM orders a JOIN orders b ON a.customer = b.customer AND b.ts < a.ts AND b.ts >= a.ts - INTERVAL '1 minute'
+-- columns id Int64?, before Int64?
+-- plan scan orders (id, customer, ts)
+-- plan scan orders (id, customer, ts)
+-- plan join 1: inner of a and b, by a.customer = b.customer
+-- plan   a row of a waits for b.ts up to a.ts - 1 microsecond
+-- plan   a row of b waits for a.ts up to b.ts + 1 minute
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, id AS before
+-- row 2/0/0 {"id":4,"before":1}
+-- row 4/0/0 {"id":7,"before":2}
+-- row 4/0/1 {"id":8,"before":2}
+-- row 4/0/0 {"id":8,"before":7}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 18 + made 4 = out 4 + filtered 0 + set aside 2 + absorbed 14 + late 2
 
 -- Three sides.
 SELECT o.id, p.amount, q.amount AS next FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' JOIN pays q ON q.order_id = p.order_id AND q.at > p.at AND q.at <= p.at + INTERVAL '10 seconds'
+-- columns id Int64?, amount Float64?, next Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, order_id, amount, at
+-- plan scan pays (order_id, amount, at)
+-- plan join 2: inner of o and p and q, by p.order_id = q.order_id
+-- plan   a row of o and p waits for q.at up to p.at + 10 seconds
+-- plan   a row of q waits for p.at up to q.at - 1 microsecond
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 2
+-- plan   project id, amount, amount AS next
+-- row 1/0/1 {"id":1,"amount":3.0,"next":2.0}
+-- row 5/0/1 {"id":5,"amount":9.0,"next":9.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 25 + made 9 = out 2 + filtered 0 + set aside 1 + absorbed 30 + late 1
 
 -- However far apart, but for `state_ttl`.
 -- view v ttl 4000000
 SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id = p.order_id
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   rows match only if their event times are at most 4 seconds apart (`state_ttl`)
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- row 1/0/0 {"id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"amount":2.0}
+-- row 7/0/0 {"id":8,"amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- view v ttl 4000000
 SELECT o.id, p.amount FROM orders o LEFT JOIN pays p ON o.id = p.order_id AND p.at >= o.ts
+-- error v: the view has `state_ttl`, and keeps nothing that would grow for ever without it
+--  fix: leave it out
 
 -- A pair that cannot be computed is set aside alone; of an outer join it is the row that came last.
-SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND 10 / (o.id - 1) > 1
+SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND 10 / CAST(o.price - p.amount - 2 AS BIGINT) > -100
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, price, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   filter (10 / CAST((price - amount) - 2.0 AS int64)) > -100
+-- plan   project id, amount
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"amount":2.0}
+-- row 5/0/0 {"id":5,"amount":9.0}
+-- row 5/0/1 {"id":5,"amount":9.0}
+-- row 7/0/0 {"id":8,"amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 1/0/0 division by zero
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 7 = out 6 + filtered 0 + set aside 2 + absorbed 15 + late 1
 
-SELECT o.id, p.amount FROM orders o LEFT JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND 10 / (o.id - 1) > 1
+SELECT o.id, p.amount FROM orders o LEFT JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND 10 / CAST(o.price - p.amount - 2 AS BIGINT) > -100
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, price, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: left of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   match if (10 / CAST((price - amount) - 2.0 AS int64)) > -100
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"amount":2.0}
+-- row 5/0/0 {"id":5,"amount":9.0}
+-- row 5/0/1 {"id":5,"amount":9.0}
+-- row 7/0/0 {"id":8,"amount":8.0}
+-- row 7/-/0 {"id":3,"amount":null}
+-- row 9/-/0 {"id":7,"amount":null}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 1/0/0 division by zero
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 8 = out 8 + filtered 0 + set aside 2 + absorbed 14 + late 1
 
 -- Rows that come late, as they came.
 -- view v late stream
 SELECT a.id, b.id AS other FROM orders a JOIN orders b ON a.id = b.id AND a.ts = b.ts
+-- columns id Int64?, other Int64?
+-- plan scan orders (id, ts)
+-- plan scan orders (id, ts)
+-- plan join 1: inner of a and b, by a.id = b.id and a.ts = b.ts
+-- plan   a row of a waits for b.ts up to a.ts
+-- plan   a row of b waits for a.ts up to b.ts
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, id AS other
+-- late rows have id, customer, price, ts, expires
+-- row 0/0/0 {"id":1,"other":1}
+-- row 0/0/1 {"id":2,"other":2}
+-- row 0/0/2 {"id":3,"other":3}
+-- row 2/0/0 {"id":4,"other":4}
+-- row 2/0/1 {"id":5,"other":5}
+-- row 4/0/0 {"id":7,"other":7}
+-- row 4/0/1 {"id":8,"other":8}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 18 + made 7 = out 7 + filtered 0 + set aside 2 + absorbed 14 + late 2

@@ -290,8 +290,6 @@ SELECT r.id, d.nme FROM readings r LEFT JOIN devices d ON d.key = r.sensor
 --  fix: did you mean `name`? known: `id`, `sensor`, `value`, `tags`, `key`, `name`, `ceiling`, `place`
 
 SELECT r.id, d.name FROM readings r LEFT JOIN (SELECT * FROM devices) d ON d.key = r.sensor
--- error v: 1:42 `JOIN` is not yet possible: it has to remember the rows of both sides
---  fix: read one source; `UNION ALL` puts the rows of several one after the other
 -- error v: 1:62 `devices` is a lookup: it has no rows of its own, only answers to keys
 --  fix: read a source, and join the lookup to it: write `… LEFT JOIN devices ON devices.key = …`
 

@@ -270,8 +270,8 @@ SELECT window_start, count(*) OVER (PARTITION BY window_start) FROM TUMBLE(readi
 --  fix: leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`
 
 SELECT a.id FROM TUMBLE(readings, ts, INTERVAL '1 minute') a JOIN TUMBLE(readings, ts, INTERVAL '1 minute') b ON a.id = b.id
--- error v: 1:62 `JOIN` is not yet possible: it has to remember the rows of both sides
---  fix: read one source; `UNION ALL` puts the rows of several one after the other
+-- error v: 1:62 rows of `a` and `b` could meet however far apart in time they are, so that each would be kept for ever
+--  fix: bound it: `AND b.ts BETWEEN a.ts - INTERVAL '1 hour' AND a.ts + INTERVAL '1 hour'`; or give the view `state_ttl: 1h`, and rows meet only if their event times are at most so far apart
 
 SELECT every(value > 1) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
 -- error v: 1:8 there is no function `every`

@@ -13,6 +13,7 @@ mod calls;
 mod compare;
 mod cover;
 mod grammar;
+mod join;
 mod query;
 mod reference;
 mod rows;
