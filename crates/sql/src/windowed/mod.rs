@@ -22,10 +22,10 @@ mod span;
 pub(crate) use assign::AssignStep;
 pub(crate) use flink::short;
 pub(crate) use known::{Facts, Known, Role, TableFacts};
-pub(crate) use node::WindowNode;
+pub(crate) use node::{WindowNode, are_cut_by};
 pub(crate) use planner::{UNREAD, WindowPlanner};
-pub(crate) use span::{micros, show as show_span};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
+pub(crate) use span::{micros, show as show_span};
 
 /// The columns that a window adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
