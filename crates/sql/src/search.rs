@@ -11,6 +11,7 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;
 use millstream_core::operator::Windows;
 
+use crate::asof::MARK;
 use crate::catalog::{Catalog, Functions};
 use crate::complain::{Complaint, as_said, missing_column, root, translate};
 use crate::lookup::Lookups;
@@ -84,7 +85,7 @@ impl Search<'_> {
             match spot {
                 Some(spot) if complaints.len() < ERRORS_MAX => {
                     // A name can be missing beside others; what else is wrong spoils the whole.
-                    let missing = missing_column(&e).is_some();
+                    let missing = missing_column(&e).is_some() || is_as_of(&query, spot.whole);
                     query = without(&query, if missing { spot.number } else { spot.whole });
                 }
                 _ => break,
@@ -123,6 +124,12 @@ impl Search<'_> {
             Err(e) => as_said(&e).is_some_and(|s| s.what == UNREAD) || root(&e).to_string() == text,
         })
     }
+}
+
+/// Whether an expression is the condition of a join as of event time, which is none without its mark.
+fn is_as_of(query: &Query, number: usize) -> bool {
+    let all = expressions(query);
+    all.get(number).is_some_and(|(_, spot)| spot.text.starts_with(&format!("\"{MARK}\"")))
 }
 
 /// The column that stands beside groups without being the same for all rows of one.

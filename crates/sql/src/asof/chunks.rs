@@ -97,7 +97,8 @@ impl Matching {
         self.done = said.done;
         let before = [said.done, self.before(said.done)];
         let [own, other] = said.piles;
-        for ((input, mut pieces), (next, ids)) in [left, right].into_iter().enumerate().zip([own, other])
+        for ((input, mut pieces), (next, ids)) in
+            [left, right].into_iter().enumerate().zip([own, other])
         {
             let taken = ids.iter().map(|id| Some((*id, pieces.remove(id)?)));
             let taken = taken.collect::<Option<Vec<_>>>().filter(|_| pieces.is_empty());

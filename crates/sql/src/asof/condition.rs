@@ -1,15 +1,16 @@
 //! What `ON` says of a join as of event time: keys that are equal, and how far the two event times may be apart.
 
 use arrow_schema::DataType;
-use datafusion_common::{Column, DFSchema, Result};
+use datafusion_common::{Column, DFSchema, DataFusionError, Result};
 use datafusion_expr::expr_fn::cast;
 use datafusion_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::mark::arguments;
+use super::node::AT;
 use super::spell::FORM;
-use crate::complain::said;
+use crate::complain::said_at;
 use crate::explain::show;
 use crate::windowed::{Facts, micros};
 
@@ -79,13 +80,13 @@ impl Read<'_> {
     fn as_of(&mut self, time: &Expr) -> Result<()> {
         let Some((Of::Left, left, _)) = self.moment(time)? else {
             let what = format!("`{}` is no event time of the left side", show(time));
-            return Err(said(what, &self.own(self.left)));
+            return Err(wrong(what, &self.own(self.left)));
         };
         let fields = self.right.schema().iter().zip(&self.right.facts.roles);
         let mut own = fields.filter(|(_, role)| role.lag.is_some());
         let (Some((right, _)), None) = (own.next(), own.next()) else {
             let what = "`FOR SYSTEM_TIME AS OF` needs a right side with one event time";
-            return Err(said(what, &format!("{}: {FORM}", self.own(self.right))));
+            return Err(wrong(what, &format!("{}: {FORM}", self.own(self.right))));
         };
         self.times(left, Column::from(right))?;
         self.found.least = self.found.least.max(Some(0));
@@ -108,14 +109,17 @@ impl Read<'_> {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
                 self.key(part, left, right)
             }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.compare(part, left, *op, right),
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                self.compare(part, left, *op, right)
+            }
             _ => Err(odd(part)),
         }
     }
 
     fn key(&mut self, part: &Expr, a: &Expr, b: &Expr) -> Result<()> {
         let some = |e: &Expr| e.any_column_refs();
-        let (left, right) = match (some(a) && some(b), self.left.has_all(a), self.right.has_all(a)) {
+        let (left, right) = match (some(a) && some(b), self.left.has_all(a), self.right.has_all(a))
+        {
             (true, true, _) if self.right.has_all(b) => (a, b),
             (true, _, true) if self.left.has_all(b) => (b, a),
             // What was wrong in it was made `NULL`.
@@ -138,8 +142,12 @@ impl Read<'_> {
             return Ok(());
         }
         let (mut op, a, b) = match (self.difference(a)?, self.difference(b)?) {
-            (Some((x, y)), None) => (op, x, (y.0, y.1, y.2 + interval(b)?.ok_or_else(|| odd(part))?)),
-            (None, Some((x, y))) => (op, (y.0, y.1, y.2 + interval(a)?.ok_or_else(|| odd(part))?), x),
+            (Some((x, y)), None) => {
+                (op, x, (y.0, y.1, y.2 + interval(b)?.ok_or_else(|| odd(part))?))
+            }
+            (None, Some((x, y))) => {
+                (op, (y.0, y.1, y.2 + interval(a)?.ok_or_else(|| odd(part))?), x)
+            }
             _ => match (self.moment(a)?, self.moment(b)?) {
                 (Some(a), Some(b)) => (op, a, b),
                 _ => return Err(self.no_time(part)),
@@ -216,7 +224,7 @@ impl Read<'_> {
             Some((a, b)) if *a == left && *b == right => {}
             Some(_) => {
                 let what = "a join as of event time goes by one event time of each side";
-                return Err(said(what, "compare the same two columns everywhere"));
+                return Err(wrong(what, "compare the same two columns everywhere"));
             }
         }
         Ok(())
@@ -236,16 +244,28 @@ impl Read<'_> {
     }
 
     /// Something is compared that is not the event time.
-    fn no_time(&self, part: &Expr) -> datafusion_common::DataFusionError {
+    fn no_time(&self, part: &Expr) -> DataFusionError {
         let both = [self.left, self.right];
         let lacks = both.into_iter().find(|i| i.facts.roles.iter().all(|r| r.lag.is_none()));
-        let what = format!("`{}` does not compare the event times of both sides", show(part));
+        let what =
+            format!("`{}` does not compare the event times of both sides", part.human_display());
         let fix = match lacks {
             Some(side) => self.own(side),
-            None => format!("{}; put other conditions on the left rows into `WHERE`, and on the right ones into a `SELECT` there", self.own(self.left).replace("use", "compare") + " with " + &self.own(self.right).replace("use ", "")),
+            None => {
+                let of = |input| self.own(input).replace("use ", "");
+                format!(
+                    "compare {} with {}; put other conditions on the left rows into `WHERE`, and on the right ones into a `SELECT` there",
+                    of(self.left),
+                    of(self.right)
+                )
+            }
         };
-        said(what, &fix)
+        wrong(what, &fix)
     }
+}
+
+fn wrong(what: impl Into<String>, fix: &str) -> DataFusionError {
+    said_at(what, fix, AT)
 }
 
 fn is_null(e: &Expr) -> bool {
@@ -263,10 +283,13 @@ fn interval(e: &Expr) -> Result<Option<i64>> {
     }
 }
 
-fn odd(part: &Expr) -> datafusion_common::DataFusionError {
+fn odd(part: &Expr) -> DataFusionError {
     let what = format!(
         "`{}` cannot stand in a join as of event time, which goes by equal keys and by how far the event times are apart",
         show(part)
     );
-    said(what, "put conditions on the left rows into `WHERE`, and on the right ones into a `SELECT` there: `ASOF JOIN (SELECT … WHERE …) q ON …`")
+    wrong(
+        what,
+        "put conditions on the left rows into `WHERE`, and on the right ones into a `SELECT` there: `ASOF JOIN (SELECT … WHERE …) q ON …`",
+    )
 }

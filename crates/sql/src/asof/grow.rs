@@ -11,6 +11,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use millstream_core::fields::Bytes;
 
 use super::AsOfNode;
+use super::node::span;
 use super::spec::{AsOf, Column, Side};
 use crate::chain::{Chain, Feed, To};
 use crate::checked::constants;
@@ -19,7 +20,6 @@ use crate::grown::{Grown, Spec};
 use crate::lower::{Lower, renumber};
 use crate::sample::fails_always;
 use crate::step::Step;
-use crate::windowed::span_words;
 
 impl Lower<'_> {
     /// The left rows, each with the latest of the right side, as they come once event time has passed them.
@@ -142,18 +142,22 @@ fn explain(node: &AsOfNode, spec: &AsOf) -> Vec<String> {
     let before = match bounds.least {
         0 => format!("at or before {left}"),
         1 => format!("before {left}"),
-        least => format!("at least {} before {left}", span_words(least)),
+        least => format!("at least {} before {left}", span(least)),
     };
     let keys = node.keys.0.iter().zip(&node.keys.1);
     let keys = keys.map(|(a, b)| format!("{} = {}", name(a), name(b))).collect::<Vec<_>>();
     let by = if keys.is_empty() { String::new() } else { format!(", by {}", keys.join(", ")) };
-    let most = if bounds.most == 0 { "0".to_owned() } else { span_words(bounds.most) };
+    let most = span(bounds.most);
     let says = if bounds.by_ttl { " (`state_ttl`)" } else { "" };
     let without = if spec.inner { "left rows without one are left out" } else { "else nulls" };
-    let of = if keys.is_empty() { "the latest right row" } else { "the latest right row of each key" };
+    let of =
+        if keys.is_empty() { "the latest right row" } else { "the latest right row of each key" };
     vec![
         format!("the latest {right} {before}{by}; {without}"),
-        format!("keep rows until event time has passed them, and {of} for {most}{says}, {} at most (`state_bytes`)", Bytes(spec.state_bytes)),
+        format!(
+            "keep rows until event time has passed them, and {of} for {most}{says}, {} at most (`state_bytes`)",
+            Bytes(spec.state_bytes)
+        ),
     ]
 }
 

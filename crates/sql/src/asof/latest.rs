@@ -51,7 +51,7 @@ struct Kept {
     live: usize,
 }
 
-/// More dead rows than live ones, and than this, are too many.
+/// So many dead rows, besides one for two live ones, are too many.
 const DEAD_MAX: usize = 1_024;
 
 /// The key of a slot's row.
@@ -154,7 +154,7 @@ impl Latest {
             let batch = gather(&self.kind.schema, &batches, &places.collect::<Vec<_>>())?;
             self.keep(keys, &batch, some.to_vec())?;
         }
-        self.tidy(keys)
+        Ok(())
     }
 
     /// Keeps rows as those of these slots.
@@ -235,7 +235,7 @@ impl Latest {
     }
 
     /// Writes anew what has many dead rows or is small.
-    fn tidy(&mut self, keys: &Keys) -> Result<()> {
+    pub(super) fn tidy(&mut self, keys: &Keys) -> Result<()> {
         loop {
             let chosen = self.chosen();
             if chosen.is_empty() {
@@ -272,9 +272,10 @@ impl Latest {
     fn chosen(&self) -> Vec<usize> {
         let all = || self.parts.iter().enumerate().filter_map(|(i, k)| Some((i, k.as_ref()?)));
         let dead = all().map(|(_, k)| k.slots.len() - k.live).sum::<usize>();
-        let mostly = |k: &Kept| k.live * 2 < k.slots.len();
-        if dead > self.index.len() + DEAD_MAX {
-            return all().filter(|(_, k)| mostly(k)).map(|(i, _)| i).collect();
+        if dead > self.index.len() / 2 + DEAD_MAX {
+            // At least one has that many dead ones.
+            let some = |k: &Kept| (k.slots.len() - k.live) * 3 > k.slots.len();
+            return all().filter(|(_, k)| some(k)).map(|(i, _)| i).collect();
         }
         let mut tiers: [Vec<usize>; 4] = Default::default();
         for (i, kept) in all() {

@@ -62,7 +62,8 @@ impl Matching {
             self.right.len(),
             self.latest.len()
         );
-        let fix = "raise `state_bytes`, or have the condition or `state_ttl` let older rows go sooner";
+        let fix =
+            "raise `state_bytes`, or have the condition or `state_ttl` let older rows go sooner";
         DataFusionError::External(Box::new(Error::stop(what).fix(fix)))
     }
 
@@ -70,9 +71,7 @@ impl Matching {
     fn sift(&self, side: &Side, rows: &Rows, taken: &mut Taken) -> Result<RecordBatch> {
         let column = rows.batch.columns().get(side.time).ok_or_else(unfit)?;
         let times = column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(unfit)?;
-        let limit = |mark: Option<Timestamp>| {
-            lagging(mark.unwrap_or(Timestamp::BEGIN), side.lag)
-        };
+        let limit = |mark: Option<Timestamp>| lagging(mark.unwrap_or(Timestamp::BEGIN), side.lag);
         let least = limit(rows.origin.watermark_max());
         let fits = |t: i64| t.unsigned_abs() < MOMENT_MAX.unsigned_abs();
         let fine = |t: &i64| *t >= least && fits(*t);
@@ -90,7 +89,7 @@ impl Matching {
             }
         }
         for (some, why) in [
-            (null, "its event time is null, so that no row is the latest as of it"),
+            (null, "its event time is null, so that no join can go by it"),
             (far, "its event time is too far away for a join"),
         ] {
             if !some.is_empty() {
@@ -194,6 +193,7 @@ impl Matching {
         self.latest.settle(&self.keys, &self.right)?;
         self.right.clear(&self.keys)?;
         self.latest.expire(limit.saturating_sub(bounds.most), bounds.most, &self.right);
+        self.latest.tidy(&self.keys)?;
         self.done = limit;
         Ok(())
     }

@@ -18,8 +18,8 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use super::condition::{Condition, Input, read};
 use super::mark::arguments;
 use super::spell::FORM;
-use crate::complain::{said, said_at};
-use crate::windowed::{Facts, Known, span_words};
+use crate::complain::said_at;
+use crate::windowed::{Facts, Known, Role, are_cut_by, span_words};
 
 /// Each row of the left side with the latest one of the right side.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,9 +83,8 @@ fn below(filter: Filter) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(LogicalPlan::Filter(filter)));
     };
     let schema = node.left.schema();
-    let of_left = |e: &&Expr| {
-        e.any_column_refs() && e.column_refs().iter().all(|c| schema.has_column(c))
-    };
+    let of_left =
+        |e: &&Expr| e.any_column_refs() && e.column_refs().iter().all(|c| schema.has_column(c));
     let parts = split_conjunction(&filter.predicate).into_iter();
     let (down, stay): (Vec<_>, Vec<_>) = parts.partition(of_left);
     let Some(down) = conjunction(down.into_iter().cloned()) else {
@@ -122,7 +121,7 @@ fn node_of(join: Join, known: &Known) -> Result<AsOfNode> {
 }
 
 /// Where such a join stands in a text.
-const AT: &[Keyword] = &[Keyword::JOIN];
+pub(super) const AT: &[Keyword] = &[Keyword::JOIN];
 
 /// By how much an event time lags.
 fn lag(input: &Input<'_>, time: &Column) -> Result<i64> {
@@ -131,7 +130,7 @@ fn lag(input: &Input<'_>, time: &Column) -> Result<i64> {
     let (_, field) = input.plan.schema().qualified_field_from_column(time)?;
     match (lag, field.data_type()) {
         (Some(lag), DataType::Timestamp(TimeUnit::Microsecond, _)) => Ok(lag),
-        _ => Err(said(format!("`{}` is no event time", time.flat_name()), FORM)),
+        _ => Err(said_at(format!("`{}` is no event time", time.flat_name()), FORM, AT)),
     }
 }
 
@@ -164,7 +163,7 @@ fn bounds(found: &Condition, lags: (i64, i64), known: &Known) -> Result<Bounds> 
     };
     if most < least {
         let what = format!(
-            "no row could match: `{right}` would have to be at least {} and at most {} before `{left}`",
+            "no row could match: `{right}` would have to be at least {} before `{left}`, and no more than {}",
             span(least),
             span(most)
         );
@@ -173,8 +172,14 @@ fn bounds(found: &Condition, lags: (i64, i64), known: &Known) -> Result<Bounds> 
     Ok(Bounds { lags, least, most, by_ttl })
 }
 
-fn span(micros: i64) -> String {
-    if micros == 0 { "0".to_owned() } else { span_words(micros) }
+/// A distance for people.
+pub(super) fn span(micros: i64) -> String {
+    match micros.checked_add(1) {
+        _ if micros == 0 => "0".to_owned(),
+        // It is what `<` says.
+        Some(next) if micros > 1 && next % 1_000 == 0 => format!("less than {}", span_words(next)),
+        _ => span_words(micros),
+    }
 }
 
 impl AsOfNode {
@@ -205,9 +210,10 @@ impl AsOfNode {
         let time = of.and_then(|i| left.roles.get(i)).cloned().unwrap_or_default();
         let more = self.bounds.hold().saturating_sub(self.bounds.lags.0);
         let roles = left.roles.into_iter().enumerate();
-        let roles = roles.map(|(i, role)| role.waited(&time, Some(i) == of, more));
+        let cut = of.is_some_and(|i| are_cut_by(&self.left, i));
+        let roles = roles.map(|(i, role)| role.waited(&time, Some(i) == of, cut, more));
         let mut roles = roles.collect::<Vec<_>>();
-        roles.resize(self.schema.fields().len(), crate::windowed::Role::default());
+        roles.resize(self.schema.fields().len(), Role::default());
         Facts { roles, ..left }
     }
 }

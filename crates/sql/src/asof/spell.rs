@@ -66,7 +66,16 @@ struct Spell<'a> {
 
 /// What ends the way from a join to its `ON`.
 const ENDS: &[&str] = &[
-    "JOIN", "WHERE", "GROUP", "HAVING", "UNION", "ORDER", "LIMIT", "WINDOW", "QUALIFY", "EXCEPT",
+    "JOIN",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "UNION",
+    "ORDER",
+    "LIMIT",
+    "WINDOW",
+    "QUALIFY",
+    "EXCEPT",
     "INTERSECT",
 ];
 
@@ -112,9 +121,10 @@ impl Spell<'_> {
     }
 
     fn follow(&self, by: usize, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(i, word)| {
-            self.tokens.get(self.at + by + i).is_some_and(|token| is(token, word))
-        })
+        words
+            .iter()
+            .enumerate()
+            .all(|(i, word)| self.tokens.get(self.at + by + i).is_some_and(|token| is(token, word)))
     }
 
     /// `[LEFT] ASOF JOIN` and `ASOF [LEFT] JOIN`; whether it is one of them.
@@ -253,6 +263,7 @@ fn bracketed(tokens: &[TokenWithSpan]) -> Option<usize> {
 
 fn one_sided(span: Span) -> Complaint {
     let what = "a join as of event time goes from the rows of its left side, each of which has one match at most";
-    let fix = "write `ASOF JOIN` or `ASOF LEFT JOIN`, with the sides the other way round if need be";
+    let fix =
+        "write `ASOF JOIN` or `ASOF LEFT JOIN`, with the sides the other way round if need be";
     Complaint::new(place(span), Error::stop(what).fix(fix))
 }

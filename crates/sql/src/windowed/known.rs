@@ -487,14 +487,19 @@ pub(crate) const NUMBER: &str = "the number";
 
 impl Role {
     /// As it is when rows waited until the watermark was past the event time with the role `of`, and `more` past its lag;
-    /// `same` says that it is that one.
+    /// `same` says that it is that one, `cut` that the windows which rows are in were made of that.
     ///
     /// What else is known of event time holds no longer, unless it is of the same window.
-    pub(crate) fn waited(self, of: &Self, same: bool, more: i64) -> Self {
+    pub(crate) fn waited(self, of: &Self, same: bool, cut: bool, more: i64) -> Self {
+        let within = cut && self.edge.as_ref().is_some_and(|e| e.side.is_time());
         let (role, of) = (self.behind(), of.clone().behind());
         let Some(past) = &of.past else {
             let lag = role.lag.and_then(|lag| lag.checked_add(more));
-            return if same { Self { lag, key: None, ..role } } else { Self::default() };
+            return match role.past {
+                None if same => Self { lag, ..Self::default() },
+                Some(own) if within => Self { lag, past: own.later(more), ..Self::default() },
+                _ => Self::default(),
+            };
         };
         let Some(own) = role.past.as_ref().filter(|own| own.of == past.of) else {
             return Self::default();
@@ -503,9 +508,8 @@ impl Role {
         let one = i64::from(past.side != Side::Time);
         let later = if own.side == Side::Time { more.checked_add(one) } else { Some(more) };
         let lag = role.lag.zip(later).and_then(|(lag, later)| lag.checked_add(later));
-        let cut = own.of.lag.checked_add(more).and_then(|lag| lag.checked_add(one));
-        let cut = cut.map(|lag| Arc::new(Cut { lag, ..own.of.as_ref().clone() }));
-        Self { lag, past: cut.map(|of| Edge { side: own.side, of }), ..Self::default() }
+        let past = more.checked_add(one).and_then(|more| own.clone().later(more));
+        Self { lag, past, ..Self::default() }
     }
 
     /// As it is behind a view: a window that rows are in and are not grouped by is one that they came out of.
@@ -516,6 +520,12 @@ impl Role {
 }
 
 impl Edge {
+    /// The same of windows whose time lags so much more.
+    fn later(self, more: i64) -> Option<Self> {
+        let lag = self.of.lag.checked_add(more)?;
+        Some(Self { of: Arc::new(Cut { lag, ..self.of.as_ref().clone() }), ..self })
+    }
+
     /// Whether it tells windows apart: those of `CUMULATE` begin together.
     pub(crate) fn names_window(&self) -> bool {
         match self.of.window {

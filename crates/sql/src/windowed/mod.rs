@@ -25,10 +25,10 @@ pub(crate) use known::{
     Cut, Edge, Facts, Known, NUMBER, Role, Side, TableFacts, given_anew, unalias,
 };
 pub(crate) use made::Made;
-pub(crate) use node::WindowNode;
+pub(crate) use node::{WindowNode, are_cut_by};
 pub(crate) use planner::{UNREAD, WindowPlanner};
-pub(crate) use span::{micros, show as span_words};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
+pub(crate) use span::{micros, show as span_words};
 
 /// The columns that a window adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];

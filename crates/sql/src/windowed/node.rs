@@ -68,6 +68,31 @@ impl WindowNode {
     }
 }
 
+/// Whether the windows that rows of a plan are in were made of this column, if they are in any.
+pub(crate) fn are_cut_by(plan: &LogicalPlan, column: usize) -> bool {
+    let column_of = |e: &Expr, schema: &DFSchema| match e {
+        Expr::Column(c) => schema.maybe_index_of_column(c),
+        _ => None,
+    };
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => are_cut_by(&alias.input, column),
+        LogicalPlan::Filter(filter) => are_cut_by(&filter.input, column),
+        LogicalPlan::Projection(projection) => {
+            let of = projection.expr.get(column).map(super::known::unalias);
+            let of = of.and_then(|e| column_of(e, projection.input.schema()));
+            of.is_some_and(|column| are_cut_by(&projection.input, column))
+        }
+        LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<WindowNode>() {
+            Some(node) => {
+                let time = column_of(&node.time, node.input.schema());
+                time.is_some() && node.passing().get(column).copied() == time
+            }
+            None => false,
+        },
+        _ => false,
+    }
+}
+
 fn passes(name: &str) -> bool {
     !WINDOW_COLUMNS.contains(&name)
 }

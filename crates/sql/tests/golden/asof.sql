@@ -29,27 +29,212 @@
 
 -- Each trade with the quote of its moment, in order of time; a quote of the same moment counts, and of several the one that came last.
 SELECT t.id, t.ts, t.symbol, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.at AND t.ts <= q.at + INTERVAL '1 minute'
+-- columns id Int64?, ts Timestamp(µs, "UTC")?, symbol Utf8?, bid Float64?
+-- plan scan trades (id, symbol, ts)
+-- plan scan quotes (symbol, bid, at)
+-- plan as-of join 1: the latest q.at at or before t.ts, by t.symbol = q.symbol; left rows without one are left out
+-- plan   keep rows until event time has passed them, and the latest right row of each key for 1 minute, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 1
+-- plan   project id, ts, symbol, bid
+-- row 3/-/0 {"id":3,"ts":"2026-01-01T00:00:09Z","symbol":"a","bid":1.0}
+-- row 3/-/1 {"id":1,"ts":"2026-01-01T00:00:10Z","symbol":"a","bid":1.6}
+-- row 4/-/0 {"id":6,"ts":"2026-01-01T00:00:14Z","symbol":"a","bid":1.6}
+-- row 5/-/0 {"id":5,"ts":"2026-01-01T00:00:15Z","symbol":"a","bid":1.65}
+-- row 6/-/0 {"id":9,"ts":"2026-01-01T00:01:00Z","symbol":"a","bid":1.7}
+-- row 6/-/1 {"id":10,"ts":"2026-01-01T00:01:00Z","symbol":"b","bid":2.5}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 5/0/2 {"symbol":"b","bid":2.4,"at":"2026-01-01T00:00:01Z"}
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- account in 22 + made 6 = out 6 + filtered 0 + set aside 1 + absorbed 19 + late 2
 
 -- Trades without one stay.
 SELECT t.id, t.ts, q.at, q.bid FROM trades t ASOF LEFT JOIN quotes q MATCH_CONDITION (t.ts >= q.at AND q.at >= t.ts - INTERVAL '30 seconds') ON t.symbol = q.symbol
+-- columns id Int64?, ts Timestamp(µs, "UTC")?, at Timestamp(µs, "UTC")?, bid Float64?
+-- plan scan trades (id, symbol, ts)
+-- plan scan quotes (symbol, bid, at)
+-- plan as-of join 1: the latest q.at at or before t.ts, by t.symbol = q.symbol; else nulls
+-- plan   keep rows until event time has passed them, and the latest right row of each key for 30 seconds, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 1
+-- plan   project id, ts, at, bid
+-- row 3/-/0 {"id":3,"ts":"2026-01-01T00:00:09Z","at":"2026-01-01T00:00:08Z","bid":1.0}
+-- row 3/-/1 {"id":1,"ts":"2026-01-01T00:00:10Z","at":"2026-01-01T00:00:10Z","bid":1.6}
+-- row 3/-/2 {"id":4,"ts":"2026-01-01T00:00:10Z","at":null,"bid":null}
+-- row 3/-/3 {"id":2,"ts":"2026-01-01T00:00:11Z","at":null,"bid":null}
+-- row 4/-/0 {"id":6,"ts":"2026-01-01T00:00:14Z","at":"2026-01-01T00:00:10Z","bid":1.6}
+-- row 4/-/1 {"id":7,"ts":"2026-01-01T00:00:14Z","at":null,"bid":null}
+-- row 5/-/0 {"id":5,"ts":"2026-01-01T00:00:15Z","at":"2026-01-01T00:00:15Z","bid":1.65}
+-- row 6/-/0 {"id":9,"ts":"2026-01-01T00:01:00Z","at":null,"bid":null}
+-- row 6/-/1 {"id":10,"ts":"2026-01-01T00:01:00Z","at":"2026-01-01T00:00:50Z","bid":2.5}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 5/0/2 {"symbol":"b","bid":2.4,"at":"2026-01-01T00:00:01Z"}
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- account in 22 + made 9 = out 9 + filtered 0 + set aside 1 + absorbed 19 + late 2
 
 -- Only quotes before it; and no key.
 SELECT t.id, q.symbol, q.bid FROM trades AS t LEFT ASOF JOIN quotes AS q MATCH_CONDITION (t.ts > q.at AND t.ts - q.at < INTERVAL '1 minute')
+-- columns id Int64?, symbol Utf8?, bid Float64?
+-- plan scan trades (id, ts)
+-- plan scan quotes (symbol, bid, at)
+-- plan as-of join 1: the latest q.at before t.ts; else nulls
+-- plan   keep rows until event time has passed them, and the latest right row for less than 1 minute, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 1
+-- plan   project id, symbol, bid
+-- row 3/-/0 {"id":3,"symbol":"a","bid":1.0}
+-- row 3/-/1 {"id":1,"symbol":null,"bid":9.0}
+-- row 3/-/2 {"id":4,"symbol":null,"bid":9.0}
+-- row 3/-/3 {"id":2,"symbol":"a","bid":1.6}
+-- row 4/-/0 {"id":6,"symbol":"b","bid":2.0}
+-- row 4/-/1 {"id":7,"symbol":"b","bid":2.0}
+-- row 5/-/0 {"id":5,"symbol":"c","bid":3.0}
+-- row 6/-/0 {"id":9,"symbol":"b","bid":2.5}
+-- row 6/-/1 {"id":10,"symbol":"b","bid":2.5}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 5/0/2 {"symbol":"b","bid":2.4,"at":"2026-01-01T00:00:01Z"}
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- account in 22 + made 9 = out 9 + filtered 0 + set aside 1 + absorbed 19 + late 2
 
 -- view v ttl 60000000
 SELECT t.id, q.bid, t.price - q.bid AS spread FROM trades AS t LEFT JOIN quotes FOR SYSTEM_TIME AS OF t.ts AS q ON t.symbol = q.symbol WHERE t.price > 10 AND q.bid > 1
+-- columns id Int64?, bid Float64?, spread Float64?
+-- plan scan trades (id, symbol, price, ts)
+-- plan   filter price > 10.0
+-- plan scan quotes (symbol, bid, at)
+-- plan as-of join 1: the latest q.at at or before t.ts, by t.symbol = q.symbol; else nulls
+-- plan   keep rows until event time has passed them, and the latest right row of each key for 1 minute (`state_ttl`), 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 1
+-- plan   project id, price, bid
+-- plan   filter bid > 1.0
+-- plan   project id, bid, price - bid AS spread
+-- row 4/-/0 {"id":6,"bid":1.6,"spread":11.4}
+-- row 5/-/0 {"id":5,"bid":1.65,"spread":10.35}
+-- row 6/-/0 {"id":9,"bid":1.7,"spread":12.3}
+-- row 6/-/1 {"id":10,"bid":2.5,"spread":11.5}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 5/0/2 {"symbol":"b","bid":2.4,"at":"2026-01-01T00:00:01Z"}
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- account in 22 + made 7 = out 4 + filtered 5 + set aside 1 + absorbed 17 + late 2
 
 -- The keys may be computed, and there may be several; the time of a window of the right side.
 SELECT t.id, q.window_start, q.n FROM trades t ASOF LEFT JOIN (SELECT window_start, symbol, count(*) AS n FROM TUMBLE(quotes, at, INTERVAL '10 seconds') GROUP BY window_start, window_end, symbol) q ON upper(t.symbol) = upper(q.symbol) AND t.ts BETWEEN q.window_start + INTERVAL '10 seconds' AND q.window_start + INTERVAL '1 minute' WHERE t.id < 11
+-- columns id Int64?, window_start Timestamp(µs, "UTC")?, n Int64?
+-- plan scan quotes (symbol, at)
+-- plan   project symbol, window_start, window_end
+-- plan window 1: TUMBLE of 10 seconds of at, by symbol
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan scan trades (id, symbol, ts)
+-- plan   filter id < 11
+-- plan   compute upper(symbol)
+-- plan rows of window 1
+-- plan   project window_start, symbol, count(*) AS n
+-- plan   compute upper(symbol)
+-- plan as-of join 2: the latest q.window_start at least 10 seconds before t.ts, by upper(t.symbol) = upper(q.symbol); else nulls
+-- plan   keep rows until event time has passed them, and the latest right row of each key for 1 minute, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 2
+-- plan   project id, window_start, n
+-- row 3/-/0 {"id":3,"window_start":null,"n":null}
+-- row 3/-/1 {"id":1,"window_start":"2026-01-01T00:00:00Z","n":1}
+-- row 3/-/2 {"id":4,"window_start":null,"n":null}
+-- row 3/-/3 {"id":2,"window_start":null,"n":null}
+-- row 4/-/0 {"id":6,"window_start":"2026-01-01T00:00:00Z","n":1}
+-- row 4/-/1 {"id":7,"window_start":null,"n":null}
+-- row 5/-/0 {"id":5,"window_start":"2026-01-01T00:00:00Z","n":1}
+-- row 6/-/0 {"id":9,"window_start":"2026-01-01T00:00:10Z","n":4}
+-- row 6/-/1 {"id":10,"window_start":"2026-01-01T00:00:50Z","n":1}
+-- late 5/0/2 {"symbol":"b","bid":2.4,"at":"2026-01-01T00:00:01Z"}
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- account in 22 + made 16 = out 9 + filtered 1 + set aside 1 + absorbed 26 + late 1
 
 -- A window over what comes out.
 -- view joined
 SELECT t.ts, t.symbol, q.bid FROM trades t ASOF JOIN quotes q ON q.symbol = t.symbol AND q.at <= t.ts AND q.at > t.ts - INTERVAL '1 minute'
 -- view v
 SELECT window_start, symbol, count(*) AS n, max(bid) AS bid FROM TUMBLE(joined, ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, symbol
+-- columns window_start Timestamp(µs, "UTC"), symbol Utf8?, n Int64, bid Float64?
+-- plan scan joined (ts, symbol, bid)
+-- plan   project symbol, bid, window_start, window_end
+-- plan window 1: TUMBLE of 10 seconds of ts, by symbol
+-- plan   compute count(*), max(bid)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_start, symbol, count(*) AS n, max(bid) AS bid
+-- row 3/-/0 {"window_start":"2026-01-01T00:00:00Z","symbol":"a","n":1,"bid":1.0}
+-- row 5/-/0 {"window_start":"2026-01-01T00:00:10Z","symbol":"a","n":3,"bid":1.65}
+-- row 7/-/0 {"window_start":"2026-01-01T00:01:00Z","symbol":"a","n":1,"bid":1.7}
+-- row 7/-/1 {"window_start":"2026-01-01T00:01:00Z","symbol":"b","n":1,"bid":2.5}
+-- account in 6 + made 4 = out 4 + filtered 0 + set aside 0 + absorbed 6 + late 0
 
 -- The same rows on both sides: each with the one before.
 SELECT b.id, a.id AS before FROM trades b ASOF JOIN trades a ON a.symbol = b.symbol AND a.ts < b.ts AND a.ts >= b.ts - INTERVAL '1 hour'
+-- columns id Int64?, before Int64?
+-- plan scan trades (id, symbol, ts)
+-- plan scan trades (id, symbol, ts)
+-- plan as-of join 1: the latest a.ts before b.ts, by b.symbol = a.symbol; left rows without one are left out
+-- plan   keep rows until event time has passed them, and the latest right row of each key for 1 hour, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 1
+-- plan   project id, id AS before
+-- row 2/-/0 {"id":1,"before":3}
+-- row 4/-/0 {"id":6,"before":1}
+-- row 4/-/1 {"id":5,"before":6}
+-- row 6/-/0 {"id":9,"before":5}
+-- row 6/-/1 {"id":10,"before":2}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- account in 22 + made 5 = out 5 + filtered 0 + set aside 2 + absorbed 18 + late 2
 
 -- Two joins.
 SELECT t.id, q.bid, p.id AS other FROM trades t ASOF LEFT JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.at AND t.ts <= q.at + INTERVAL '1 minute' ASOF LEFT JOIN trades p ON p.ts <= t.ts - INTERVAL '1 second' AND p.ts >= t.ts - INTERVAL '5 seconds'
+-- columns id Int64?, bid Float64?, other Int64?
+-- plan scan trades (id, symbol, ts)
+-- plan scan quotes (symbol, bid, at)
+-- plan as-of join 1: the latest q.at at or before t.ts, by t.symbol = q.symbol; else nulls
+-- plan   keep rows until event time has passed them, and the latest right row of each key for 1 minute, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 1
+-- plan scan trades (id, ts)
+-- plan as-of join 2: the latest p.ts at least 1 second before t.ts; else nulls
+-- plan   keep rows until event time has passed them, and the latest right row for 5 seconds, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 2
+-- plan   project id, bid, id AS other
+-- row 3/-/0 {"id":3,"bid":1.0,"other":null}
+-- row 3/-/1 {"id":1,"bid":1.6,"other":3}
+-- row 3/-/2 {"id":4,"bid":null,"other":3}
+-- row 3/-/3 {"id":2,"bid":null,"other":4}
+-- row 4/-/0 {"id":6,"bid":1.6,"other":2}
+-- row 4/-/1 {"id":7,"bid":null,"other":2}
+-- row 5/-/0 {"id":5,"bid":1.65,"other":7}
+-- row 6/-/0 {"id":9,"bid":1.7,"other":null}
+-- row 6/-/1 {"id":10,"bid":2.5,"other":null}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 5/0/2 {"symbol":"b","bid":2.4,"at":"2026-01-01T00:00:01Z"}
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- refused 2/0/3 its event time is null, so that no join can go by it
+-- account in 33 + made 18 = out 9 + filtered 0 + set aside 2 + absorbed 37 + late 3
+
+-- Windows that the left rows are in.
+SELECT t.window_start, t.window_end, t.symbol, count(*) AS n, avg(q.bid) AS bid FROM TUMBLE(trades, ts, INTERVAL '10 seconds') t ASOF JOIN quotes q ON t.symbol = q.symbol AND t.ts BETWEEN q.at AND q.at + INTERVAL '1 minute' GROUP BY t.window_start, t.window_end, t.symbol
+-- columns window_start Timestamp(µs, "UTC"), window_end Timestamp(µs, "UTC"), symbol Utf8?, n Int64, bid Float64?
+-- plan scan trades (symbol, ts)
+-- plan   add the columns of TUMBLE of 10 seconds of ts
+-- plan   project symbol, ts, window_start, window_end
+-- plan scan quotes (symbol, bid, at)
+-- plan as-of join 1: the latest q.at at or before t.ts, by t.symbol = q.symbol; left rows without one are left out
+-- plan   keep rows until event time has passed them, and the latest right row of each key for 1 minute, 1 GiB at most (`state_bytes`)
+-- plan rows of as-of join 1
+-- plan   project symbol, window_start, window_end, bid
+-- plan   compute symbol, event time, bid
+-- plan window 2: the windows that rows came out of, by symbol
+-- plan   compute avg(bid), count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 2
+-- plan   project window_start, window_end, symbol, count(*) AS n, avg(bid) AS bid
+-- row 3/-/0 {"window_start":"2026-01-01T00:00:00Z","window_end":"2026-01-01T00:00:10Z","symbol":"a","n":1,"bid":1.0}
+-- row 5/-/0 {"window_start":"2026-01-01T00:00:10Z","window_end":"2026-01-01T00:00:20Z","symbol":"a","n":3,"bid":1.6166666666666665}
+-- row 7/-/0 {"window_start":"2026-01-01T00:01:00Z","window_end":"2026-01-01T00:01:10Z","symbol":"a","n":1,"bid":1.7}
+-- row 7/-/1 {"window_start":"2026-01-01T00:01:00Z","window_end":"2026-01-01T00:01:10Z","symbol":"b","n":1,"bid":2.5}
+-- late 4/0/2 {"id":11,"symbol":"a","price":14.0,"ts":"2026-01-01T00:00:10Z"}
+-- late 5/0/2 {"symbol":"b","bid":2.4,"at":"2026-01-01T00:00:01Z"}
+-- refused 2/0/3 its event time is null, so that it belongs to no window
+-- account in 22 + made 10 = out 4 + filtered 0 + set aside 1 + absorbed 25 + late 2

@@ -25,8 +25,12 @@ fn speed() {
         ("5 texts", 5, SECOND, Keyed::Text),
         ("50,000 numbers with texts", 10_000, SECOND, Keyed::Both),
     ] {
-        let case =
-            Case { bounds: bounds(0, 3_600 * SECOND), inner: false, keys: kind, whole_from: i64::MIN };
+        let case = Case {
+            bounds: bounds(0, 3_600 * SECOND),
+            inner: false,
+            keys: kind,
+            whole_from: i64::MIN,
+        };
         let rng = &mut Rng::with_seed(7);
         // A hundred thousand rows a second.
         let mark = |frame: i64| Timestamp(frame * FRAME * 10 - delay - SECOND / 10);

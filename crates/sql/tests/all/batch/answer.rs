@@ -153,7 +153,7 @@ fn place(number: i64) -> usize {
 }
 
 /// The rows of all tables, each with its table, its number in it and the watermark before it.
-fn numbered(tables: &[Table]) -> RecordBatch {
+pub(super) fn numbered(tables: &[Table]) -> RecordBatch {
     let all = tables.iter().enumerate().map(|(at, table)| {
         let (marks, _) = table.watermarks();
         let of = Int64Array::from(vec![at as i64; marks.len()]);

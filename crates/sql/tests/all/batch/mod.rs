@@ -8,6 +8,7 @@
 //! `SEEDS=20000 cargo test -p millstream-sql --test all -- windows_give`.
 
 mod answer;
+mod asof;
 mod assign;
 mod calls;
 mod compare;
