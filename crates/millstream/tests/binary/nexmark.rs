@@ -42,8 +42,8 @@ fn every_query_is_in_the_page_as_it_is_in_its_file() {
     let page = read("docs/nexmark.md");
     for query in queries() {
         let file = read(&format!("bench/nexmark/{query}.yaml"));
-        let views = &file[file.find("views:\n").unwrap()..file.find("\nsinks:\n").unwrap()];
-        let shown = format!("```yaml\n{views}```\n");
+        let views = file.split_once("\nviews:\n").unwrap().1.split_once("\nsinks:\n").unwrap().0;
+        let shown = format!("```yaml\nviews:\n{views}```\n");
         assert!(page.contains(&shown), "docs/nexmark.md does not show bench/nexmark/{query}.yaml");
         assert!(page.contains(&format!("## {query}: ")), "docs/nexmark.md has no {query}");
     }
@@ -171,7 +171,7 @@ fn compare(bench: &Bench, db: &Connection, query: &str, sql: &str) {
     db.execute_batch(&format!("CREATE TEMP TABLE wanted AS {sql}")).unwrap();
     let columns: Vec<String> = {
         let wanted = db.prepare("SELECT * FROM wanted").unwrap();
-        wanted.column_names().into_iter().map(str::to_owned).collect()
+        wanted.column_names().map(str::to_owned).collect()
     };
     let choice = named(sql, "choice");
     let exact: Vec<&String> = columns.iter().filter(|c| !choice.contains(c)).collect();
@@ -198,7 +198,7 @@ fn compare(bench: &Bench, db: &Connection, query: &str, sql: &str) {
         db.execute_batch(&format!("CREATE TEMP TABLE may AS {may}")).unwrap();
         let may: Vec<String> = {
             let rows = db.prepare("SELECT * FROM may").unwrap();
-            rows.column_names().into_iter().map(str::to_owned).collect()
+            rows.column_names().map(str::to_owned).collect()
         };
         let rows = found(&may.iter().collect::<Vec<_>>());
         assert_eq!(
