@@ -64,6 +64,7 @@ def main() -> None:
         lines = op.input(name, flow, FileSource(args.folder / f"{name}.ndjson", batch_size=1000))
         return op.flat_map_batch(f"{name}_parsed", lines, lambda batch: [loads(line) for line in batch])
 
+    read.folder = args.folder
     answer = query.query(read)
     part = Keep(args.answer, getattr(query, "KEYED", False)) if args.answer else Discard()
     op.output("answer", answer, Sink(part))

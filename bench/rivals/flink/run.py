@@ -2,7 +2,8 @@
 
 usage: run.py QUERY FOLDER [--warm FOLDER] [--answer FILE] [--cores N]
 Prints one JSON line: seconds, CPU seconds and peak memory of the JVM. With `--warm` the query first runs over those
-(smaller) inputs in the same JVM, which is not counted. With `--answer` the rows it ends with are written there.
+(smaller) inputs in the same JVM, which is not counted. With `--answer` the rows it ends with are written there. A local file is one split, which one slot alone reads: where there is
+a folder `bid.parts`, bids are read from its files, so that each slot has one.
 """
 
 import argparse
@@ -57,7 +58,10 @@ class Flink:
         env = self.new()
         for key, value in self.settings.items():
             env.get_config().set(key, value)
-        tables = (HERE / "tables.sql").read_text().replace("${INPUT}", str(folder.resolve()))
+        tables = (HERE / "tables.sql").read_text()
+        if (folder / "bid.parts").exists():
+            tables = tables.replace("bid.ndjson", "bid.parts")
+        tables = tables.replace("${INPUT}", str(folder.resolve()))
         for table in tables.split(";"):
             if table.strip():
                 env.execute_sql(table)

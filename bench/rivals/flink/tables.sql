@@ -15,3 +15,6 @@ CREATE TABLE bid (
   ts AS TO_TIMESTAMP_LTZ(date_time, 3),
   WATERMARK FOR ts AS ts - INTERVAL '4' SECOND
 ) WITH ('connector' = 'filesystem', 'path' = '${INPUT}/bid.ndjson', 'format' = 'json');
+
+CREATE TABLE side_input (`key` BIGINT, `value` STRING)
+WITH ('connector' = 'filesystem', 'path' = '${INPUT}/side_input.csv', 'format' = 'csv', 'csv.ignore-parse-errors' = 'true');

@@ -7,7 +7,8 @@ Ends with 0 and prints `{"rows": N}` if so, else with 1 and what differs. The wa
 Each query's SQL is `QUERY.sql` here. Rows are compared as a bag: whole numbers, texts and moments exactly, floats to one in 10^9.
 Where a query leaves a choice (two bids of a moment, of which one is the last), what it leaves open is not
 compared, but each row has to be one of those that may be chosen: `-- choice:` names the columns that are open,
-`QUERY.may.sql` gives those rows.
+`QUERY.may.sql` gives those rows. `-- key:` is what tells rows apart where an answer is kept up to date. A test runs the same SQL by SQLite
+(`crates/millstream/tests/binary/nexmark.rs`).
 """
 
 import hashlib
@@ -25,6 +26,12 @@ TABLES = {
     "auction": "id BIGINT, item_name VARCHAR, description VARCHAR, initial_bid BIGINT, reserve BIGINT, date_time BIGINT, expires BIGINT, seller BIGINT, category BIGINT, extra VARCHAR",
     "bid": "auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, url VARCHAR, date_time BIGINT, extra VARCHAR",
 }
+# What the SQL here, which is one for DuckDB and SQLite, takes from a bid's moment.
+COMPUTED = {
+    "day": "strftime(make_timestamp_ms(date_time), '%Y-%m-%d')",
+    "minute": "strftime(make_timestamp_ms(date_time), '%H:%M')",
+    "hour": "hour(make_timestamp_ms(date_time))",
+}
 # Columns that are moments, in milliseconds, and those that are floats; the others are taken as they are in the wanted rows.
 MOMENTS = {"date_time", "bid_date_time", "expires", "window_start", "window_end"}
 SHOWN = 3
@@ -38,7 +45,8 @@ def tables(db: duckdb.DuckDBPyConnection) -> None:
     for name, columns in TABLES.items():
         types = ", ".join("'{}': '{}'".format(*column.split()) for column in columns.split(", "))
         path = text(FOLDER / f"{name}.ndjson")
-        db.execute(f"CREATE VIEW {name} AS SELECT * FROM read_json('{path}', format = 'newline_delimited', columns = {{{types}}})")
+        more = "".join(f", {value} AS {column}" for column, value in COMPUTED.items()) if name == "bid" else ""
+        db.execute(f"CREATE VIEW {name} AS SELECT *{more} FROM read_json('{path}', format = 'newline_delimited', columns = {{{types}}})")
     db.execute(f"CREATE VIEW side_input AS SELECT * FROM read_csv('{text(FOLDER / 'side_input.csv')}', columns = {{'key': 'BIGINT', 'value': 'VARCHAR'}}, header = true)")
 
 

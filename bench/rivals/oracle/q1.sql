@@ -1,1 +1,1 @@
-SELECT auction, bidder, 0.908::DOUBLE * price AS price, date_time, extra FROM bid
+SELECT auction, bidder, 0.908e0 * price AS price, date_time, extra FROM bid

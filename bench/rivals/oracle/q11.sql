@@ -5,6 +5,6 @@ FROM (
     SELECT bidder, date_time,
            CASE WHEN date_time - lag(date_time) OVER (PARTITION BY bidder ORDER BY date_time) < 10000 THEN 0 ELSE 1 END AS begins
     FROM bid
-  )
-)
+  ) AS gaps
+) AS sessions
 GROUP BY bidder, session

@@ -1,5 +1,5 @@
-SELECT auction, bidder, 0.908::DOUBLE * price AS price,
-       CASE WHEN h BETWEEN 8 AND 18 THEN 'dayTime' WHEN h <= 6 OR h >= 20 THEN 'nightTime' ELSE 'otherTime' END AS bid_time_type,
+SELECT auction, bidder, 0.908e0 * price AS price,
+       CASE WHEN hour BETWEEN 8 AND 18 THEN 'dayTime' WHEN hour <= 6 OR hour >= 20 THEN 'nightTime' ELSE 'otherTime' END AS bid_time_type,
        date_time, extra, length(extra) - length(replace(extra, 'c', '')) AS c_counts
-FROM (SELECT *, hour(make_timestamp_ms(date_time)) AS h FROM bid)
-WHERE 0.908::DOUBLE * price > 1000000 AND 0.908::DOUBLE * price < 50000000
+FROM bid
+WHERE 0.908e0 * price > 1000000 AND 0.908e0 * price < 50000000

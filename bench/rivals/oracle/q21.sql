@@ -1,5 +1,5 @@
 SELECT auction, bidder, price, channel,
        CASE lower(channel) WHEN 'apple' THEN '0' WHEN 'google' THEN '1' WHEN 'facebook' THEN '2' WHEN 'baidu' THEN '3'
-            ELSE regexp_extract(url, '(&|^)channel_id=([^&]*)', 2) END AS channel_id
+            ELSE substr(url, instr(url, '&channel_id=') + 12) END AS channel_id
 FROM bid
-WHERE regexp_matches(url, '(&|^)channel_id=([^&]*)') OR lower(channel) IN ('apple', 'google', 'facebook', 'baidu')
+WHERE instr(url, '&channel_id=') > 0 OR lower(channel) IN ('apple', 'google', 'facebook', 'baidu')

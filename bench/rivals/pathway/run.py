@@ -51,6 +51,7 @@ def main() -> None:
         paths = {"id_": "/id"} if "id_" in columns.split() else None
         return pw.io.jsonlines.read(str(args.folder / f"{name}.ndjson"), schema=schema, json_field_paths=paths, mode="static")
 
+    read.folder = args.folder
     rows = importlib.import_module(args.query).query(read)
     changes = args.answer.with_suffix(".changes") if args.answer else None
     if changes:

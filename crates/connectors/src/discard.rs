@@ -51,6 +51,10 @@ impl Sink for Discard {
         Promise::AtLeastOnce
     }
 
+    fn keeps(&self) -> bool {
+        false
+    }
+
     fn describe(&self) -> String {
         "discard: rows are counted and dropped".into()
     }

@@ -117,6 +117,11 @@ pub trait Sink: Send {
         None
     }
 
+    /// Whether it keeps rows. One that keeps none takes a row that is given anew as well: it has nothing twice.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// Whether it writes to a disk of this host, so that no process on another host can go on with it.
     fn local(&self) -> bool {
         false

@@ -345,6 +345,7 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
         let wanted = view.updates.as_ref()?;
         let by = names(&wanted.by);
         let (what, fix) = match sink.sink.key() {
+            _ if !sink.sink.keeps() => return None,
             None => twice(&view.name, wanted.why),
             Some(key)
                 if key.iter().any(|column| !wanted.by.contains(column))

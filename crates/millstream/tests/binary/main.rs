@@ -18,6 +18,7 @@ mod job;
 mod kill;
 mod late;
 mod lookups;
+mod nexmark;
 mod rebuild;
 mod redis;
 mod spill;

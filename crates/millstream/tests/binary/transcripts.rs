@@ -136,6 +136,8 @@ fn rows_given_anew_are_refused_where_the_sink_would_have_them_twice() {
         "appended: { rows: per_minute, to: { sqlite: { path: out.db, table: minutes } } }",
         "lines: { rows: per_minute, to: { file: { path: 'minutes-{n}.ndjson' } } }",
         "other: { rows: per_minute, to: { sqlite: { path: out.db, table: other, key: [sensor], mode: upsert } } }",
+        // It keeps none, so it has none twice.
+        "dropped: { rows: per_minute, to: discard }",
     ];
     let sinks: String = sinks.iter().map(|sink| format!("  {sink}\n")).collect();
     bench.write("p.yaml", &format!("{WINDOWS}{sinks}"));
