@@ -1,7 +1,7 @@
 //! What `ON` says of a join as of event time: keys that are equal, and how far the two event times may be apart.
 
 use arrow_schema::DataType;
-use datafusion_common::{Column, DFSchema, DataFusionError, Result};
+use datafusion_common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion_expr::expr_fn::cast;
 use datafusion_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion_expr::utils::split_conjunction;
@@ -275,6 +275,10 @@ fn is_null(e: &Expr) -> bool {
 /// The microseconds of a constant interval.
 fn interval(e: &Expr) -> Result<Option<i64>> {
     match e {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), _) if v.months != 0 => {
+            let what = format!("`{}` is no fixed span: months differ in length", show(e));
+            Err(wrong(what, "write it in days: `INTERVAL '30 days'`"))
+        }
         Expr::Literal(value, _) if matches!(value.data_type(), DataType::Interval(_)) => {
             micros(e, "bound", &show(e)).map(Some)
         }

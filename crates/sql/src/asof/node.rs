@@ -163,7 +163,7 @@ fn bounds(found: &Condition, lags: (i64, i64), known: &Known) -> Result<Bounds> 
     };
     if most < least {
         let what = format!(
-            "no row could match: `{right}` would have to be at least {} before `{left}`, and no more than {}",
+            "no row could match: `{right}` would have to be at least {} before `{left}`, and {} at the same time",
             span(least),
             span(most)
         );

@@ -50,12 +50,11 @@ SELECT t.id, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND t
 --  fix: write `t.ts >= q.ts`
 
 SELECT t.id, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.ts + INTERVAL '2 hours' AND t.ts < q.ts + INTERVAL '1 hour'
--- error v: 1:39 no row could match: `q.ts` would have to be at least 2 hours before `t.ts`, and no more than less than 1 hour
+-- error v: 1:39 no row could match: `q.ts` would have to be at least 2 hours before `t.ts`, and less than 1 hour at the same time
 --  fix: write `… ASOF LEFT JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.ts`
 
 SELECT t.id, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.ts AND t.ts < q.ts + INTERVAL '1 month'
--- error v: `cross join` is not yet possible in a view
--- error v: 1:34 the bound `INTERVAL '1 mons'` is no fixed span: months differ in length
+-- error v: 1:39 `INTERVAL '1 mons'` is no fixed span: months differ in length
 --  fix: write it in days: `INTERVAL '30 days'`
 
 -- Other conditions.

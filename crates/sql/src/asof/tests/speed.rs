@@ -13,6 +13,7 @@ const SECOND: i64 = 1_000_000;
 /// Rows of one frame.
 const FRAME: i64 = 1_000;
 
+#[expect(clippy::disallowed_methods, reason = "this measures")]
 #[test]
 fn speed() {
     let tells = std::env::var_os("ASOF_SPEED").is_some();
