@@ -9,7 +9,7 @@ use datafusion_common::{DFSchema, Result, plan_err};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::utils::{conjunction, split_conjunction};
-use datafusion_expr::{Expr, LogicalPlan, Projection, TableScan, Union};
+use datafusion_expr::{Expr, Extension, LogicalPlan, Projection, TableScan, Union};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
@@ -21,6 +21,8 @@ use crate::explain::{column, list, node, show};
 use crate::grown::Grown;
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
+use crate::rank::RankNode;
+use crate::running::LastNode;
 use crate::sample::fails_always;
 use crate::step::Step;
 use crate::unnest::UnnestStep;
@@ -90,9 +92,6 @@ impl Lower<'_> {
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Filter(filter) => {
-                if let Some(pattern) = self.known.ranked(filter)? {
-                    return self.rank(&pattern);
-                }
                 let mut chains = self.plan(&filter.input)?;
                 let Some(predicate) = self.before_windows(&filter.predicate, &filter.input)? else {
                     return Ok(chains);
@@ -115,14 +114,26 @@ impl Lower<'_> {
                 }
                 Ok(chains)
             }
-            LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<LookupNode>() {
-                Some(node) => self.lookup(node),
-                None => match e.node.as_any().downcast_ref::<WindowNode>() {
-                    Some(node) => self.window(node),
-                    None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
-                },
-            },
+            LogicalPlan::Extension(e) => self.extension(e),
             other => plan_err!("`{}` is not yet possible in a view", node(other)),
+        }
+    }
+
+    fn extension(&mut self, e: &Extension) -> Result<Vec<Chain>> {
+        let any = e.node.as_any();
+        if let Some(node) = any.downcast_ref::<LookupNode>() {
+            return self.lookup(node);
+        }
+        if let Some(node) = any.downcast_ref::<RankNode>() {
+            return self.rank(node);
+        }
+        if let Some(node) = any.downcast_ref::<LastNode>() {
+            let (aggregate, last) = node.parts()?;
+            return self.running(&aggregate, Some(&last));
+        }
+        match any.downcast_ref::<WindowNode>() {
+            Some(node) => self.window(node),
+            None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
         }
     }
 
@@ -183,7 +194,7 @@ impl Lower<'_> {
         Ok(vec![chain])
     }
 
-    pub(crate) fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
+    fn filter(&self, chain: &mut Chain, predicate: &Expr, schema: &DFSchema) -> Result<()> {
         let keep = (0..chain.schema.fields().len()).collect();
         let predicate_physical = self.expr(predicate, schema)?;
         fails_always(&predicate_physical, &chain.schema)?;

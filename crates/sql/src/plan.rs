@@ -23,6 +23,9 @@ use crate::catalog::{Catalog, Functions};
 use crate::checked::no_overflow;
 use crate::lateral::graft_all;
 use crate::lookup::{Lookups, join_all};
+use crate::rank::ranks;
+use crate::running::keep_last;
+use crate::windowed::Known;
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -47,7 +50,12 @@ fn parser_options() -> ParserOptions {
 }
 
 /// Plans one query over tables whose columns are known.
-pub(crate) fn plan(query: &Query, catalog: &Catalog<'_>, lookups: &Lookups) -> Result<LogicalPlan> {
+pub(crate) fn plan(
+    query: &Query,
+    catalog: &Catalog<'_>,
+    lookups: &Lookups,
+    known: &Known,
+) -> Result<LogicalPlan> {
     let options = &catalog.options;
     let plan = SqlToRel::new_with_options(catalog, parser_options())
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))?;
@@ -57,7 +65,8 @@ pub(crate) fn plan(query: &Query, catalog: &Catalog<'_>, lookups: &Lookups) -> R
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
     no_overflow(&plan, options)?;
-    optimize(plan, options)
+    let plan = optimize(keep_last(plan, known)?, options)?;
+    ranks(plan, known)
 }
 
 /// Puts the functions of the catalog where the planner has put its own: `[a, b]`, `a || b`.

@@ -98,7 +98,7 @@ impl Search<'_> {
             let functions = self.functions.clone();
             let catalog =
                 Catalog::new(self.tables, functions, self.known.clone(), self.options.clone());
-            let plan = plan(query, &catalog, self.lookups)?;
+            let plan = plan(query, &catalog, self.lookups, self.known)?;
             lower(&plan, self.lookups, self.known, self.windows, self.options)
         });
         attempt.unwrap_or_else(|panic| plan_err!("a function panicked: {panic}"))

@@ -20,6 +20,7 @@ mod late;
 mod lookups;
 mod rebuild;
 mod redis;
+mod running;
 mod spill;
 mod transcripts;
 mod web;

@@ -4,9 +4,14 @@
 //! are the best so far, and each place that somebody else has come to is given anew at the end of the frame.
 
 mod lower;
-mod pattern;
+mod node;
 mod part;
+mod pattern;
 mod saved;
 
+pub(crate) use node::{Closing, RankNode};
 pub(crate) use part::{Rank, Ranking};
-pub(crate) use pattern::{Closing, Pattern};
+pub(crate) use pattern::ranks;
+
+#[cfg(test)]
+mod tests;

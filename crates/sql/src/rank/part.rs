@@ -19,11 +19,12 @@ use millstream_core::codec::Rows;
 use millstream_core::error::Error;
 use millstream_core::operator::Chunks;
 
-use super::pattern::Closing;
+use super::node::Closing;
 use crate::stateful::{Stateful, Taken};
 use crate::step::batch_of;
 use crate::window::batch::apart;
 use crate::window::bytes::{Reader, put_bytes, short};
+use crate::window::groups::roomy;
 use crate::window::keys::{Encoded, Keys};
 use crate::window::saved::Saved;
 
@@ -252,7 +253,7 @@ impl Rank {
         });
         let rows = all.iter().map(|likely| likely.rows.len()).sum::<usize>();
         let held = self.held() + adds.sum::<usize>();
-        if held + rows * PARTITION_BYTES <= bound {
+        if held + self.growth(rows) <= bound {
             return Ok(());
         }
         if held <= bound {
@@ -267,7 +268,7 @@ impl Rank {
                     }
                 }
             }
-            if held + new.len() * PARTITION_BYTES <= bound {
+            if held + self.growth(new.len()) <= bound {
                 return Ok(());
             }
         }
@@ -284,6 +285,14 @@ impl Rank {
             }
         };
         Err(DataFusionError::External(Box::new(Error::stop(what).fix(fix))))
+    }
+
+    /// What so many new partitions would add to the state, beyond their keys and rows.
+    fn growth(&self, partitions: usize) -> usize {
+        let (needed, capacity) = (self.all.len() + partitions, self.all.capacity());
+        let needed = needed.saturating_sub(self.free.len());
+        let more = if needed > capacity { roomy(needed, capacity) - capacity } else { 0 };
+        more * PARTITION_BYTES + partitions * 16
     }
 
     fn add(&mut self, likely: &Likely<'_>) {
@@ -323,6 +332,10 @@ impl Rank {
         match self.all.get_mut(number as usize) {
             Some(room) => *room = best,
             None => {
+                if self.all.len() == self.all.capacity() {
+                    let room = roomy(self.all.len() + 1, self.all.capacity());
+                    self.all.reserve_exact(room - self.all.len());
+                }
                 self.all.push(best);
                 self.saved.grow(self.all.len(), self.all.capacity());
             }
@@ -528,4 +541,3 @@ impl Stateful for Rank {
 pub(super) fn is_row(row: &[u8]) -> bool {
     Reader(row).bytes().is_some()
 }
-

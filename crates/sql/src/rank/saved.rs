@@ -25,12 +25,17 @@ impl Rank {
         out.extend(self.gone.drain(..).map(|name| (format!("{prefix}{name}"), None)));
         let mut saved = std::mem::take(&mut self.saved);
         let all = &self.all;
-        saved.write(&mut self.next_run, |run| format!("{prefix}{}", name(run)), out, |some, to| {
-            for number in some {
-                let best = all.get(*number as usize).filter(|best| !best.key.is_empty());
-                put_sized(to, |to| best.into_iter().for_each(|best| best.save(to)));
-            }
-        });
+        saved.write(
+            &mut self.next_run,
+            |run| format!("{prefix}{}", name(run)),
+            out,
+            |some, to| {
+                for number in some {
+                    let best = all.get(*number as usize).filter(|best| !best.key.is_empty());
+                    put_sized(to, |to| best.into_iter().for_each(|best| best.save(to)));
+                }
+            },
+        );
         self.saved = saved;
         let mut notes = vec![VERSION];
         notes.extend_from_slice(&self.next_run.to_le_bytes());

@@ -25,8 +25,8 @@ pub(crate) use known::{Cut, Facts, Known, NUMBER, Role, Side, TableFacts, given_
 pub(crate) use made::Made;
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};
-pub(crate) use span::show as span_words;
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
+pub(crate) use span::show as span_words;
 
 /// The columns that a window adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];

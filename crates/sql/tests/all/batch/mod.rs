@@ -14,7 +14,9 @@ mod compare;
 mod cover;
 mod grammar;
 mod query;
+mod rank;
 mod rows;
+mod running;
 mod spell;
 mod stage;
 
