@@ -9,7 +9,8 @@ use bytes::Bytes;
 use millstream_core::error::Result;
 use millstream_core::operator::Chunks;
 
-use super::part::{Best, NONE, Rank, hash, is_row};
+use super::best::{Best, NONE, hash, is_row};
+use super::part::Rank;
 use crate::window::bytes::{Reader, put, put_bytes, put_sized, short};
 use crate::window::chunks::unfit;
 use crate::window::saved::{Saved, VERSION};

@@ -268,7 +268,9 @@ fn chunks_that_do_not_fit_are_refused() {
     assert!(refused > 1_500, "{refused}");
 }
 
+/// How fast it is alone: `SPEED=1 cargo test --release -p millstream-sql --lib a_million -- --nocapture`.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "to tell how long it takes")]
 fn a_million_rows() {
     if std::env::var_os("SPEED").is_none() {
         return;

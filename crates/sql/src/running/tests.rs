@@ -303,7 +303,9 @@ fn distinct_rows_leave_once_with_the_names_of_those_that_came() {
     assert!(running.made().unwrap().is_none() && running.settled().unwrap().is_none());
 }
 
+/// How fast it is alone: `SPEED=1 cargo test --release -p millstream-sql --lib a_million -- --nocapture`.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "to tell how long it takes")]
 fn a_million_rows() {
     if std::env::var_os("SPEED").is_none() {
         return;
