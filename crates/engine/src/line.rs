@@ -10,7 +10,9 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use millstream_core::codec::{Columns, Rows};
 use millstream_core::ledger::Ledger;
-use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, Updates, View, ViewError};
+use millstream_core::operator::{
+    Function, Planned, PlannedView, Planner, Table, Updates, View, ViewError,
+};
 use millstream_core::record::Block;
 use millstream_core::{Error, Result};
 

@@ -119,7 +119,9 @@ impl Look<'_> {
             Some(From::Table(table)) => self.gathered(table),
             _ => "group by their windows: `GROUP BY window_start, window_end`".to_owned(),
         };
-        format!("group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or {windows}")
+        format!(
+            "group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or {windows}"
+        )
     }
 
     /// An aggregate, which needs groups that are complete at some time.

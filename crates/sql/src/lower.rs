@@ -10,7 +10,7 @@ use datafusion_common::{DFSchema, Result, plan_err};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::utils::{conjunction, split_conjunction};
-use datafusion_expr::{Expr, LogicalPlan, Projection, TableScan, Union};
+use datafusion_expr::{Expr, Extension, LogicalPlan, Projection, TableScan, Union};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
@@ -24,9 +24,11 @@ use crate::grown::{Grown, Spec};
 use crate::join;
 use crate::lookup::{LookupNode, LookupStep, Lookups, narrow};
 use crate::parse::DEPTH_MAX;
+use crate::rank::RankNode;
 use crate::reference::{
     Condition, Parts, ReferenceNode, ReferenceStep, References, reference_alone,
 };
+use crate::running::LastNode;
 use crate::sample::fails_always;
 use crate::step::Step;
 use crate::unnest::UnnestStep;
@@ -116,9 +118,6 @@ impl Lower<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Filter(filter) => {
-                if let Some(pattern) = self.known.ranked(filter)? {
-                    return self.rank(&pattern);
-                }
                 let mut chains = self.plan(&filter.input)?;
                 let Some(predicate) = self.before_windows(&filter.predicate, &filter.input)? else {
                     return Ok(chains);
@@ -142,20 +141,32 @@ impl Lower<'_> {
                 }
                 Ok(chains)
             }
-            LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<LookupNode>() {
-                Some(node) => self.lookup(node),
-                None => match e.node.as_any().downcast_ref::<WindowNode>() {
-                    Some(node) => self.window(node),
-                    None => match e.node.as_any().downcast_ref::<AsOfNode>() {
-                        Some(node) => self.as_of(node),
-                        None => match e.node.as_any().downcast_ref::<ReferenceNode>() {
-                            Some(node) => self.reference(node),
-                            None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
-                        },
-                    },
-                },
-            },
+            LogicalPlan::Extension(e) => self.extension(e),
             other => plan_err!("`{}` is not yet possible in a view", node(other)),
+        }
+    }
+
+    fn extension(&mut self, e: &Extension) -> Result<Vec<Chain>> {
+        let any = e.node.as_any();
+        if let Some(node) = any.downcast_ref::<LookupNode>() {
+            return self.lookup(node);
+        }
+        if let Some(node) = any.downcast_ref::<RankNode>() {
+            return self.rank(node);
+        }
+        if let Some(node) = any.downcast_ref::<LastNode>() {
+            let (aggregate, last) = node.parts()?;
+            return self.running(&aggregate, Some(&last));
+        }
+        if let Some(node) = any.downcast_ref::<AsOfNode>() {
+            return self.as_of(node);
+        }
+        if let Some(node) = any.downcast_ref::<ReferenceNode>() {
+            return self.reference(node);
+        }
+        match any.downcast_ref::<WindowNode>() {
+            Some(node) => self.window(node),
+            None => plan_err!("`{}` is not yet possible in a view", e.node.name()),
         }
     }
 

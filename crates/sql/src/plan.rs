@@ -32,7 +32,9 @@ use crate::complain::said_at;
 use crate::join::bound_all;
 use crate::lateral::graft_all;
 use crate::lookup::{Lookups, join_all};
+use crate::rank::ranks;
 use crate::reference::{self, References};
+use crate::running::keep_last;
 
 /// How DataFusion is set up.
 pub(crate) fn options() -> Arc<ConfigOptions> {
@@ -75,12 +77,12 @@ pub(crate) fn plan(
     let plan = reference::join_all(without_subqueries(plan, options)?, references)?;
     no_overflow(&plan, options)?;
     // Conditions come to the joins that they are of while all columns are still there.
-    let plan = optimize(plan, options, joined())?;
+    let plan = optimize(keep_last(plan, &catalog.known)?, options, joined())?;
     let plan = bound_all(plan, &catalog.known)?;
     let mut rules = joined();
     rules.push(Arc::new(CommonSubexprEliminate::new()));
     rules.push(Arc::new(OptimizeProjections::new()));
-    let plan = optimize(plan, options, rules)?;
+    let plan = ranks(optimize(plan, options, rules)?, &catalog.known)?;
     only_rows(&plan)?;
     Ok(plan)
 }

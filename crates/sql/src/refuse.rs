@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use datafusion_expr::{ScalarUDF, Volatility};
 use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, Join, JoinConstraint, JoinOperator, LimitClause,
-    OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Value,
-    ValueWithSpan, Visit, Visitor,
+    OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Value, ValueWithSpan,
+    Visit, Visitor,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::Error;

@@ -21,6 +21,7 @@ mod lookups;
 mod nexmark;
 mod rebuild;
 mod redis;
+mod running;
 mod spill;
 mod tables;
 mod transcripts;

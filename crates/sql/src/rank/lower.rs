@@ -6,10 +6,9 @@ use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, SortOptions};
 use datafusion_common::Result;
 use datafusion_expr::expr::Sort;
-use datafusion_expr::utils::conjunction;
 use datafusion_sql::sqlparser::keywords::Keyword;
 
-use super::{Closing, Pattern, Ranking};
+use super::{Closing, RankNode, Ranking};
 use crate::chain::{Chain, Feed, To};
 use crate::complain::{plain_types, said_at};
 use crate::explain::show;
@@ -20,10 +19,10 @@ use crate::state::{typed, unnamed};
 
 impl Lower<'_> {
     /// The best of each partition.
-    pub(crate) fn rank(&mut self, pattern: &Pattern<'_>) -> Result<Vec<Chain>> {
-        let input = &pattern.window.input;
+    pub(crate) fn rank(&mut self, node: &RankNode) -> Result<Vec<Chain>> {
+        let input = &node.input;
         let facts = self.known.facts(input)?;
-        let closing = pattern.closing(&facts);
+        let closing = node.closing(&facts);
         let grouped = std::mem::replace(&mut self.grouped, false);
         let chains = self.plan(input);
         self.grouped = grouped;
@@ -37,61 +36,54 @@ impl Lower<'_> {
                 return Err(cannot_keep(field));
             }
         }
-        let names = input.schema();
-        let partition = pattern.partition.iter().map(|e| {
-            let of = self.expr(e, names)?;
+        let columns_of = input.schema();
+        let partition = node.partition.iter().map(|e| {
+            let of = self.expr(e, columns_of)?;
             fails_always(&of, &columns)?;
             let (kind, nullable) = (of.data_type(&columns)?, of.nullable(&columns)?);
             Ok((of, Arc::new(Field::new(show(e), kind, nullable))))
         });
         let partition = partition.collect::<Result<Vec<_>>>()?;
-        let order = pattern.order.iter().map(|o| {
+        let order = node.order.iter().map(|o| {
             let options = SortOptions { descending: !o.asc, nulls_first: o.nulls_first };
-            let of = self.expr(&o.expr, names)?;
+            let of = self.expr(&o.expr, columns_of)?;
             fails_always(&of, &columns)?;
             Ok((of, options))
         });
         let order = order.collect::<Result<Vec<_>>>()?;
-        let last = pattern.window.schema.fields().last();
-        let number = Field::new(last.map_or("n", |f| f.name()), DataType::UInt64, false);
-        let fields = columns.fields().iter().cloned().chain([Arc::new(number)]);
+        let last = node.schema.fields().last();
+        let place = Field::new(last.map_or("n", |f| f.name()), DataType::UInt64, false);
+        let fields = columns.fields().iter().cloned().chain([Arc::new(place)]);
         let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let spec = Ranking {
             input: columns,
             partition,
             order,
-            count: usize::try_from(pattern.count).unwrap_or(usize::MAX),
+            count: usize::try_from(node.count).unwrap_or(usize::MAX),
             closing,
             schema: schema.clone(),
             state_bytes: self.windows.state_bytes,
             whole_from: i64::MIN,
         };
-        let node = self.grown.len();
+        let number = self.grown.len();
         for chain in &mut chains {
-            chain.to = Some(To { node, input: 0 });
+            chain.to = Some(To { node: number, input: 0 });
         }
         self.closed.append(&mut chains);
-        let (explain, state) = (explain(&spec, pattern), state(&spec)?);
-        let shown = show_number(pattern);
-        let names = last.map(|f| (f.name().clone(), shown)).into_iter().collect();
+        let (explain, state) = (explain(&spec, node), state(&spec)?);
+        let names = last.map(|f| (f.name().clone(), "row_number()".to_owned()));
+        let names = names.into_iter().collect();
         self.grown.push(Grown { spec: Spec::Rank(spec), explain, state, names });
-        let mut chain = Chain {
-            from: Feed::Node(node),
+        let chain = Chain {
+            from: Feed::Node(number),
             scan: schema.clone(),
             steps: vec![],
             schema,
             explain: vec![],
             to: None,
         };
-        if let Some(rest) = conjunction(pattern.rest.iter().cloned()) {
-            self.filter(&mut chain, &rest, &pattern.window.schema)?;
-        }
         Ok(vec![chain])
     }
-}
-
-fn show_number(_: &Pattern<'_>) -> String {
-    "row_number()".to_owned()
 }
 
 fn cannot_keep(field: &Field) -> datafusion_common::DataFusionError {
@@ -100,10 +92,10 @@ fn cannot_keep(field: &Field) -> datafusion_common::DataFusionError {
     said_at(what, "leave the column out in an inner `SELECT`", &[Keyword::OVER])
 }
 
-fn explain(spec: &Ranking, pattern: &Pattern<'_>) -> Vec<String> {
+fn explain(spec: &Ranking, node: &RankNode) -> Vec<String> {
     let list = |all: Vec<String>| all.join(", ");
-    let orders = list(pattern.order.iter().map(order_words).collect());
-    let parts = list(pattern.partition.iter().map(show).collect());
+    let orders = list(node.order.iter().map(order_words).collect());
+    let parts = list(node.partition.iter().map(show).collect());
     let best = match (spec.count, orders.is_empty()) {
         (1, false) => format!("the first row by {orders}"),
         (1, true) => "the first row as they come".to_owned(),
@@ -115,7 +107,7 @@ fn explain(spec: &Ranking, pattern: &Pattern<'_>) -> Vec<String> {
     let each = if parts.is_empty() { "them" } else { "them for each" };
     let rest = match &spec.closing {
         Some(Closing { by, .. }) => {
-            let by = pattern.partition.get(*by).map(show).unwrap_or_default();
+            let by = node.partition.get(*by).map(show).unwrap_or_default();
             vec![format!(
                 "keep {each} until event time has passed {by}, {bytes} at most (`state_bytes`)"
             )]

@@ -1,7 +1,6 @@
 //! The part with state: rows in, the best of each partition out.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow::compute::cast;
@@ -9,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow_row::{RowConverter, SortField};
-use arrow_schema::{DataType, FieldRef, SchemaRef, SortOptions};
+use arrow_schema::DataType;
 use bytes::Bytes;
 use datafusion_common::{DataFusionError, Result};
 use datafusion_physical_expr::PhysicalExpr;
@@ -19,99 +18,19 @@ use millstream_core::codec::Rows;
 use millstream_core::error::Error;
 use millstream_core::operator::Chunks;
 
-use super::pattern::Closing;
+use super::best::{Best, NONE, PARTITION_BYTES, ROW_BYTES, hash, values_of};
+use super::spec::Ranking;
 use crate::stateful::{Stateful, Taken};
 use crate::step::batch_of;
 use crate::window::batch::apart;
-use crate::window::bytes::{Reader, put_bytes, short};
+use crate::window::bytes::short;
+use crate::window::groups::roomy;
 use crate::window::keys::{Encoded, Keys};
 use crate::window::saved::Saved;
 
 /// The most rows that are made at once, and about the most bytes.
 const ROWS_MAX: usize = 8192;
 const BYTES_MAX: usize = 4 << 20;
-/// What a kept row takes beside its bytes: where it is, its length, and what the allocator adds.
-const ROW_BYTES: usize = 16 + 4 + 16;
-/// What a partition takes beside its key and rows: with its place in the table, its chunk and the list of those that close.
-const PARTITION_BYTES: usize = size_of::<Best>() + 16 + 24;
-
-/// The best rows of each partition.
-#[derive(Clone, Debug)]
-pub(crate) struct Ranking {
-    /// The columns that come in.
-    pub input: SchemaRef,
-    pub partition: Vec<(Arc<dyn PhysicalExpr>, FieldRef)>,
-    pub order: Vec<(Arc<dyn PhysicalExpr>, SortOptions)>,
-    /// So many rows of each partition are kept.
-    pub count: usize,
-    /// When partitions are complete; without it the places that changed are given at the end of each frame.
-    pub closing: Option<Closing>,
-    /// The columns that come in, and the number.
-    pub schema: SchemaRef,
-    /// The most bytes of state.
-    pub state_bytes: u64,
-    /// Partitions that began before this are not whole, and give no row.
-    pub whole_from: i64,
-}
-
-/// One partition.
-pub(super) struct Best {
-    pub key: Box<[u8]>,
-    /// The watermark at which it is complete, and what told.
-    pub close: i64,
-    /// The rows, best first: each its place in the order behind the length of that, and its values.
-    pub rows: Vec<Box<[u8]>>,
-    /// Places from here on have changed and were not given.
-    pub from: u32,
-}
-
-/// No place has changed.
-pub(super) const NONE: u32 = u32::MAX;
-
-/// The place of a kept row in the order.
-fn order_of(row: &[u8]) -> &[u8] {
-    Reader(row).bytes().unwrap_or_default()
-}
-
-/// The values of a kept row.
-fn values_of(row: &[u8]) -> &[u8] {
-    let mut reader = Reader(row);
-    let _order = reader.bytes();
-    reader.0
-}
-
-impl Best {
-    /// What it takes beside [`PARTITION_BYTES`].
-    pub(super) fn heap(&self) -> usize {
-        let rows = self.rows.iter().map(|row| row.len() + ROW_BYTES).sum::<usize>();
-        self.key.len() + rows
-    }
-
-    /// Whether a row is among the best.
-    fn beaten(&self, order: &[u8], count: usize) -> bool {
-        // Of equal ones the first stays.
-        self.rows.len() >= count && self.rows.last().is_some_and(|last| order_of(last) <= order)
-    }
-
-    /// Puts a row in its place; how many bytes more that is, and fewer.
-    fn put(&mut self, order: &[u8], values: &[u8], count: usize) -> (usize, usize) {
-        let before = self.rows.iter().rev().take_while(|row| order_of(row) > order).count();
-        let place = self.rows.len() - before;
-        if place >= count {
-            return (0, 0);
-        }
-        let mut row = Vec::with_capacity(4 + order.len() + values.len());
-        put_bytes(&mut row, order);
-        row.extend_from_slice(values);
-        let more = row.len() + ROW_BYTES;
-        self.rows.insert(place, row.into_boxed_slice());
-        self.from = self.from.min(short(place));
-        match if self.rows.len() > count { self.rows.pop() } else { None } {
-            Some(last) => (more, last.len() + ROW_BYTES),
-            None => (more, 0),
-        }
-    }
-}
 
 /// Keeps the best rows of each partition.
 pub(crate) struct Rank {
@@ -152,10 +71,6 @@ struct Likely<'a> {
     of: &'a Read,
     rows: Vec<u32>,
     values: arrow_row::Rows,
-}
-
-pub(super) fn hash(key: &[u8]) -> u64 {
-    foldhash::fast::FixedState::with_seed(0x7261_6E6B).hash_one(key)
 }
 
 impl Rank {
@@ -252,7 +167,7 @@ impl Rank {
         });
         let rows = all.iter().map(|likely| likely.rows.len()).sum::<usize>();
         let held = self.held() + adds.sum::<usize>();
-        if held + rows * PARTITION_BYTES <= bound {
+        if held + self.growth(rows) <= bound {
             return Ok(());
         }
         if held <= bound {
@@ -267,7 +182,7 @@ impl Rank {
                     }
                 }
             }
-            if held + new.len() * PARTITION_BYTES <= bound {
+            if held + self.growth(new.len()) <= bound {
                 return Ok(());
             }
         }
@@ -284,6 +199,14 @@ impl Rank {
             }
         };
         Err(DataFusionError::External(Box::new(Error::stop(what).fix(fix))))
+    }
+
+    /// What so many new partitions would add to the state, beyond their keys and rows.
+    fn growth(&self, partitions: usize) -> usize {
+        let (needed, capacity) = (self.all.len() + partitions, self.all.capacity());
+        let needed = needed.saturating_sub(self.free.len());
+        let more = if needed > capacity { roomy(needed, capacity) - capacity } else { 0 };
+        more * PARTITION_BYTES + partitions * 16
     }
 
     fn add(&mut self, likely: &Likely<'_>) {
@@ -323,6 +246,10 @@ impl Rank {
         match self.all.get_mut(number as usize) {
             Some(room) => *room = best,
             None => {
+                if self.all.len() == self.all.capacity() {
+                    let room = roomy(self.all.len() + 1, self.all.capacity());
+                    self.all.reserve_exact(room - self.all.len());
+                }
                 self.all.push(best);
                 self.saved.grow(self.all.len(), self.all.capacity());
             }
@@ -527,9 +454,3 @@ impl Stateful for Rank {
         self.read_chunks(chunks)
     }
 }
-
-/// Whether bytes are a kept row, with values that a converter can read.
-pub(super) fn is_row(row: &[u8]) -> bool {
-    Reader(row).bytes().is_some()
-}
-

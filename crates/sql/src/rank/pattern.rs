@@ -1,185 +1,100 @@
 //! What in a plan asks for the best of each partition.
 
-use datafusion_common::{DFSchema, Result, ScalarValue};
-use datafusion_expr::expr::{Sort, WindowFunctionParams};
-use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Window, WindowFunctionDefinition};
-use millstream_core::operator::{Anew, Updates};
+use std::sync::Arc;
 
-use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::utils::{conjunction, split_conjunction};
+use datafusion_expr::{BinaryExpr, Expr, Extension, Filter, LogicalPlan, Operator, Window};
 
-use crate::complain::said_at;
-use crate::explain::show;
-use crate::windowed::{Cut, Facts, NUMBER, Role, Side, given_anew, unalias};
-use crate::window;
+use super::node::RankNode;
+use crate::windowed::Known;
 
-/// Where the call stands in a text.
-const AT: &[Keyword] = &[Keyword::OVER, Keyword::QUALIFY];
-/// More places than this are not kept.
-const COUNT_MAX: u64 = 100_000;
-
-/// A condition on the number of rows within their partition.
-pub(crate) struct Pattern<'a> {
-    pub window: &'a Window,
-    pub partition: &'a [Expr],
-    pub order: &'a [Sort],
-    /// No row of a higher number is asked for.
-    pub count: u64,
-    /// What else has to be, of the rows that are among these.
-    pub rest: Vec<Expr>,
+/// Puts nodes that keep the first rows of each partition where a condition asks for no others.
+pub(crate) fn ranks(plan: LogicalPlan, known: &Known) -> Result<LogicalPlan> {
+    let ranked = plan.transform_up(|plan| {
+        let LogicalPlan::Filter(filter) = &plan else { return Ok(Transformed::no(plan)) };
+        Ok(match ranked(filter, known)? {
+            Some(ranked) => Transformed::yes(ranked),
+            None => Transformed::no(plan),
+        })
+    })?;
+    Ok(ranked.data)
 }
 
-/// When partitions are complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Closing {
-    /// Which column of `PARTITION BY` tells.
-    pub by: usize,
-    /// It is so once the watermark has come so far past it.
-    pub after: i64,
-    /// What belongs to it began so long before.
-    pub back: i64,
+fn ranked(filter: &Filter, known: &Known) -> Result<Option<LogicalPlan>> {
+    let Some(window) = numbered(&filter.input) else { return Ok(None) };
+    let mut count: Option<u64> = None;
+    let mut rest = vec![];
+    for part in split_conjunction(&filter.predicate) {
+        let bound = bound(part, &filter.input);
+        if let Some((most, _)) = bound {
+            count = Some(count.map_or(most, |c| c.min(most)));
+        }
+        if bound.is_none_or(|(_, exactly)| !exactly) {
+            rest.push(part.clone());
+        }
+    }
+    let Some(node) = count.and_then(|count| RankNode::of(window, count)) else { return Ok(None) };
+    if node.keeps_first(&known.facts(&node.input)?) {
+        return Ok(None);
+    }
+    let node = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+    let plan = in_place(&filter.input, node)?;
+    Ok(Some(match conjunction(rest) {
+        Some(rest) => LogicalPlan::Filter(Filter::try_new(rest, Arc::new(plan))?),
+        None => plan,
+    }))
 }
 
-impl<'a> Pattern<'a> {
-    /// Whether a condition is one on the number of rows.
-    pub(crate) fn of(filter: &'a Filter) -> Option<Self> {
-        let LogicalPlan::Window(window) = filter.input.as_ref() else { return None };
-        let [call] = window.window_expr.as_slice() else { return None };
-        let Expr::WindowFunction(call) = unalias(call) else { return None };
-        let WindowFunctionDefinition::WindowUDF(f) = &call.fun else { return None };
-        if f.name() != "row_number" {
-            return None;
-        }
-        let WindowFunctionParams { partition_by, order_by, .. } = &call.params;
-        let number = window.schema.fields().len().checked_sub(1)?;
-        let mut count = None;
-        let mut rest = vec![];
-        for part in split_conjunction(&filter.predicate) {
-            let bound = bound(part, &window.schema, number);
-            if let Some((most, _)) = bound {
-                count = Some(count.map_or(most, |c: u64| c.min(most)));
-            }
-            if bound.is_none_or(|(_, exactly)| !exactly) {
-                rest.push(part.clone());
-            }
-        }
-        Some(Self { window, partition: partition_by, order: order_by, count: count?, rest })
-    }
-
-    /// When partitions are complete, if they ever are.
-    pub(crate) fn closing(&self, facts: &Facts) -> Option<Closing> {
-        let schema = self.window.input.schema();
-        let all = self.partition.iter().enumerate();
-        let all = all.filter_map(|(by, e)| closing(by, facts.role(e, schema)?));
-        // The end of a window, where there is one, says it best.
-        all.min_by_key(|(order, _)| *order).map(|(_, closing)| closing)
-    }
-
-    /// Whether it only asks for the first by event time, which is known once that has come so far.
-    pub(crate) fn keeps_first(&self, facts: &Facts) -> bool {
-        let schema = self.window.input.schema();
-        let first = self.order.first().filter(|o| o.asc);
-        let timed = first.and_then(|o| facts.role(&o.expr, schema)).is_some_and(|r| r.lag.is_some());
-        timed && self.closing(facts).is_none()
-    }
-
-    /// What is known of the columns.
-    pub(crate) fn facts(&self, facts: Facts) -> Result<Facts> {
-        if facts.updates.is_some() {
-            return Err(given_anew(
-                "`ROW_NUMBER`",
-                "who was in its place before would have to be found",
-                AT,
-            ));
-        }
-        if self.count > COUNT_MAX {
-            let what = format!("{} places of each partition are asked for", self.count);
-            return Err(said_at(what, &format!("ask for {COUNT_MAX} at most"), AT));
-        }
-        let schema = self.window.input.schema();
-        if self.closing(&facts).is_some() {
-            let keys = self.columns(schema);
-            let behind = |(i, role): (usize, Role)| {
-                let past = role.edge.filter(|e| e.side.is_time()).or(role.past);
-                let lag = role.lag.filter(|_| past.is_some() || keys.contains(&Some(i)));
-                Role { lag, edge: None, past, key: None }
-            };
-            let mut roles: Vec<_> = facts.roles.into_iter().enumerate().map(behind).collect();
-            roles.push(Role::default());
-            return Ok(Facts { roles, updates: None, live: facts.live });
-        }
-        let mut roles = vec![Role::default(); facts.roles.len() + 1];
-        let mut by = vec![];
-        for (e, column) in self.partition.iter().zip(self.columns(schema)) {
-            let Some(role) = column.and_then(|c| roles.get_mut(c)) else {
-                let e = show(e);
-                let what = format!("`{e}` names a place beside its number, and is no column");
-                let fix = format!(
-                    "compute it in an inner `SELECT`, `{e} AS key`, and write `PARTITION BY key`"
-                );
-                return Err(said_at(what, &fix, AT));
-            };
-            role.key.get_or_insert(by.len());
-            by.push(show(unalias(e)));
-        }
-        if self.count > 1 || by.is_empty() {
-            if let Some(number) = roles.last_mut() {
-                number.key = Some(by.len());
-            }
-            by.push(NUMBER.to_owned());
-        }
-        let updates = Some(Updates { by, why: Anew::Ranked });
-        let facts = Facts { roles, updates, live: facts.live };
-        for e in &self.rest {
-            facts.may_leave_out(e, &self.window.schema)?;
-        }
-        Ok(facts)
-    }
-
-    /// The places of the columns of `PARTITION BY`.
-    fn columns(&self, schema: &DFSchema) -> Vec<Option<usize>> {
-        let place = |e: &Expr| match unalias(e) {
-            Expr::Column(c) => schema.maybe_index_of_column(c),
-            _ => None,
-        };
-        self.partition.iter().map(place).collect()
+/// The numbering of rows that is right below.
+fn numbered(plan: &LogicalPlan) -> Option<&Window> {
+    match plan {
+        LogicalPlan::Window(window) => Some(window),
+        LogicalPlan::Projection(projection) => numbered(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => numbered(&alias.input),
+        _ => None,
     }
 }
 
-fn closing(by: usize, role: &Role) -> Option<(u8, Closing)> {
-    let lag = role.lag?;
-    let edge = role.edge.as_ref().or(role.past.as_ref()).filter(|e| e.side.is_time());
-    // What came out of windows is all there from some time on, whichever side of them tells.
-    let back = |of: &Cut| match of.window {
-        window::Window::Tumble { size, .. }
-        | window::Window::Hop { size, .. }
-        | window::Window::Cumulate { size, .. }
-            if role.edge.is_some() =>
-        {
-            size
+/// The same, with the node in place of the numbering.
+fn in_place(plan: &LogicalPlan, node: LogicalPlan) -> Result<LogicalPlan> {
+    match plan.inputs().first() {
+        Some(input) if !matches!(plan, LogicalPlan::Window(_)) => {
+            plan.with_new_exprs(plan.expressions(), vec![in_place(input, node)?])
         }
-        _ => 0,
-    };
-    Some(match edge.map(|e| (e.side, &e.of)) {
-        Some((Side::End, of)) => (0, Closing { by, after: lag, back: back(of) }),
-        Some((Side::Time, of)) => (1, Closing { by, after: lag.checked_add(1)?, back: back(of) }),
-        Some((Side::Start, _)) => (2, Closing { by, after: lag, back: 0 }),
-        Some((Side::Key(_), _)) | None => {
-            (3, Closing { by, after: lag.checked_add(1)?, back: 0 })
+        _ => Ok(node),
+    }
+}
+
+/// Whether a column is the number of rows.
+fn is_number(e: &Expr, plan: &LogicalPlan) -> bool {
+    let Expr::Column(column) = uncast(e) else { return false };
+    let Some(at) = plan.schema().maybe_index_of_column(column) else { return false };
+    match plan {
+        LogicalPlan::Window(window) => at + 1 == window.schema.fields().len(),
+        LogicalPlan::Projection(projection) => {
+            projection.expr.get(at).is_some_and(|e| is_number(e, &projection.input))
         }
-    })
+        LogicalPlan::SubqueryAlias(alias) => {
+            let columns = alias.input.schema().columns();
+            columns.get(at).is_some_and(|c| is_number(&Expr::Column(c.clone()), &alias.input))
+        }
+        _ => false,
+    }
 }
 
 /// The highest number that a condition lets pass, and whether it lets all below pass.
-fn bound(e: &Expr, schema: &DFSchema, number: usize) -> Option<(u64, bool)> {
-    let is_number = |e: &Expr| {
-        matches!(uncast(e), Expr::Column(c) if schema.maybe_index_of_column(c) == Some(number))
-    };
+fn bound(e: &Expr, plan: &LogicalPlan) -> Option<(u64, bool)> {
     match e {
+        // `IN` of a few numbers becomes this.
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            Some((bound(left, plan)?.0.max(bound(right, plan)?.0), false))
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let (op, value) = if is_number(left) {
+            let (op, value) = if is_number(left, plan) {
                 (*op, whole(right)?)
-            } else if is_number(right) {
+            } else if is_number(right, plan) {
                 (op.swap()?, whole(left)?)
             } else {
                 return None;
@@ -191,14 +106,13 @@ fn bound(e: &Expr, schema: &DFSchema, number: usize) -> Option<(u64, bool)> {
                 _ => None,
             }
         }
-        Expr::InList(list) if !list.negated && is_number(&list.expr) => {
+        Expr::InList(list) if !list.negated && is_number(&list.expr, plan) => {
             let all = list.list.iter().map(whole).collect::<Option<Vec<_>>>()?;
             Some((u64::try_from(all.into_iter().max()?).ok()?, false))
         }
-        Expr::Between(b) if !b.negated && is_number(&b.expr) => {
+        Expr::Between(b) if !b.negated && is_number(&b.expr, plan) => {
             Some((u64::try_from(whole(&b.high)?).ok()?, false))
         }
-        // Of a few numbers, one or the other.
         _ => None,
     }
 }

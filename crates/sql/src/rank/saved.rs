@@ -9,7 +9,8 @@ use bytes::Bytes;
 use millstream_core::error::Result;
 use millstream_core::operator::Chunks;
 
-use super::part::{Best, NONE, Rank, hash, is_row};
+use super::best::{Best, NONE, hash, is_row};
+use super::part::Rank;
 use crate::window::bytes::{Reader, put, put_bytes, put_sized, short};
 use crate::window::chunks::unfit;
 use crate::window::saved::{Saved, VERSION};
@@ -25,12 +26,17 @@ impl Rank {
         out.extend(self.gone.drain(..).map(|name| (format!("{prefix}{name}"), None)));
         let mut saved = std::mem::take(&mut self.saved);
         let all = &self.all;
-        saved.write(&mut self.next_run, |run| format!("{prefix}{}", name(run)), out, |some, to| {
-            for number in some {
-                let best = all.get(*number as usize).filter(|best| !best.key.is_empty());
-                put_sized(to, |to| best.into_iter().for_each(|best| best.save(to)));
-            }
-        });
+        saved.write(
+            &mut self.next_run,
+            |run| format!("{prefix}{}", name(run)),
+            out,
+            |some, to| {
+                for number in some {
+                    let best = all.get(*number as usize).filter(|best| !best.key.is_empty());
+                    put_sized(to, |to| best.into_iter().for_each(|best| best.save(to)));
+                }
+            },
+        );
         self.saved = saved;
         let mut notes = vec![VERSION];
         notes.extend_from_slice(&self.next_run.to_le_bytes());

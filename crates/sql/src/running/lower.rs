@@ -13,6 +13,7 @@ use crate::chain::{Chain, Feed, To};
 use crate::complain::said_at;
 use crate::grown::{Grown, Spec};
 use crate::lower::Lower;
+use crate::rank::RankNode;
 use crate::windowed::{Facts, Made, WindowNode, span_words};
 
 /// Where grouping stands in a text.
@@ -24,6 +25,9 @@ pub(crate) fn has_open_windows(plan: &LogicalPlan) -> bool {
     let _all = plan.apply(|node| {
         Ok(match node {
             LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => TreeNodeRecursion::Jump,
+            LogicalPlan::Extension(e) if e.node.as_any().is::<RankNode>() => {
+                TreeNodeRecursion::Jump
+            }
             LogicalPlan::Extension(e) if e.node.as_any().is::<WindowNode>() => {
                 found = true;
                 TreeNodeRecursion::Stop
@@ -106,8 +110,7 @@ fn explain(spec: &Accumulation, made: &Made) -> Vec<String> {
         None => "for ever".to_owned(),
     };
     let bytes = millstream_core::fields::Bytes(spec.state_bytes);
-    let keep =
-        |what: &str| format!("keep {what} {until}, {bytes} at most (`state_bytes`)");
+    let keep = |what: &str| format!("keep {what} {until}, {bytes} at most (`state_bytes`)");
     if spec.is_distinct() {
         return vec![format!("each {keys} once, when it is first seen"), keep("each key")];
     }

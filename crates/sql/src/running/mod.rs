@@ -8,11 +8,16 @@
 
 mod expiry;
 mod lower;
+mod node;
 mod pairs;
 mod part;
 mod saved;
 mod spec;
 
 pub(crate) use lower::is_running;
+pub(crate) use node::{LastNode, keep_last};
 pub(crate) use part::Running;
 pub(crate) use spec::Accumulation;
+
+#[cfg(test)]
+mod tests;

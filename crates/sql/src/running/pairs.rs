@@ -184,9 +184,7 @@ impl Pairs {
     /// Has these counts count the pair; which of them had not.
     fn mark(&mut self, group: u32, value: Key<'_>, asked: u32) -> u32 {
         let (groups, values) = (&self.groups, &self.values);
-        let same = |p: &u32| {
-            groups.get(*p as usize) == Some(&group) && values.key(*p) == value
-        };
+        let same = |p: &u32| groups.get(*p as usize) == Some(&group) && values.key(*p) == value;
         let rehash = |p: &u32| hash(groups.get(*p as usize).copied().unwrap_or(0), values.key(*p));
         match self.index.entry(hash(group, value), same, rehash) {
             Entry::Occupied(found) => {
@@ -219,7 +217,11 @@ impl Pairs {
     }
 
     /// Of these rows, how many bring a pair that is not here.
-    pub(super) fn fresh(&self, read: &Values, rows: impl Iterator<Item = (u32, Option<u32>)>) -> usize {
+    pub(super) fn fresh(
+        &self,
+        read: &Values,
+        rows: impl Iterator<Item = (u32, Option<u32>)>,
+    ) -> usize {
         let missing = rows.filter(|(row, group)| {
             let value = read.values.key(*row as usize);
             let Some(group) = group else { return true };

@@ -166,7 +166,7 @@ impl Running {
     }
 
     fn full(&self) -> DataFusionError {
-        let (bound, keys) = (self.spec.state_bytes, self.groups.len() - self.retired);
+        let (bound, keys) = (self.spec.state_bytes, self.keys());
         let what = format!(
             "the state of running groups would be more than `state_bytes`, {bound} bytes: {keys} groups are kept, keys: {}",
             self.shape.keys.names()
@@ -282,6 +282,9 @@ impl Running {
                 continue;
             }
             last = *number;
+            if self.groups.is_retired(last) {
+                continue;
+            }
             self.groups.saved.touch(last);
             if let Some(changed @ false) = self.is_changed.get_mut(last as usize) {
                 *changed = true;
@@ -299,6 +302,10 @@ impl Running {
         numbers: &[u32],
         before: usize,
     ) -> Result<()> {
+        if self.expiry.is_some() {
+            // Their last row is another one now.
+            numbers.iter().for_each(|number| self.groups.saved.touch(*number));
+        }
         let mut next = before;
         let new = rows.iter().zip(numbers).filter(|(_, number)| {
             let new = **number as usize >= next;
@@ -386,6 +393,11 @@ impl Running {
         self.groups.sums_max = sums_max;
         self.is_changed = vec![false; self.groups.len()];
         Ok(())
+    }
+
+    /// How many keys there are.
+    pub(super) fn keys(&self) -> usize {
+        self.groups.len() - self.retired
     }
 
     pub(super) fn held(&self) -> usize {

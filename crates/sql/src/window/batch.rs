@@ -33,11 +33,7 @@ pub(crate) struct Batch {
 }
 
 /// What is made of rows. When that fails, each half is tried alone, down to the rows that fail by themselves.
-pub(crate) fn apart<T>(
-    rows: &Rows,
-    taken: &mut Taken,
-    make: impl Fn(Rows) -> Result<T>,
-) -> Vec<T> {
+pub(crate) fn apart<T>(rows: &Rows, taken: &mut Taken, make: impl Fn(Rows) -> Result<T>) -> Vec<T> {
     let mut made = vec![];
     let mut ranges: Vec<_> = std::iter::once(0..rows.len()).collect();
     while let Some(range) = ranges.pop() {

@@ -43,4 +43,4 @@ pub(crate) use spec::{Aggregate, Aggregation, Column, Window};
 pub(crate) use workers::Workers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

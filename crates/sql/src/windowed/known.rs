@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use datafusion_common::{DFSchema, DataFusionError, Result};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{
-    Aggregate, Distinct, Expr, Filter, JoinType, LogicalPlan, Projection, TableScan, Union, Unnest,
+    Aggregate, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Projection, TableScan, Union,
+    Unnest,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::operator::{Anew, Table, Updates};
@@ -17,9 +19,9 @@ use crate::asof::AsOfNode;
 use crate::complain::said_at;
 use crate::explain::show;
 use crate::lookup::LookupNode;
-use crate::rank::Pattern;
-use crate::running::is_running;
+use crate::rank::RankNode;
 use crate::reference::{ReferenceNode, is_of_reference};
+use crate::running::{LastNode, is_running};
 use crate::window::Window;
 
 /// What a column has to do with event time.
@@ -135,9 +137,6 @@ impl Known {
             LogicalPlan::SubqueryAlias(alias) => self.facts(&alias.input),
             LogicalPlan::Subquery(query) => self.facts(&query.subquery),
             LogicalPlan::Filter(filter) => {
-                if let Some(pattern) = self.ranked(filter)? {
-                    return pattern.facts(self.facts(&pattern.window.input)?);
-                }
                 let facts = match filter.input.as_ref() {
                     // `FROM a, b WHERE …`, which no rule has made a join with conditions of yet.
                     LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
@@ -194,6 +193,12 @@ impl Known {
                 if let Some(node) = e.node.as_any().downcast_ref::<AsOfNode>() {
                     return self.as_of(node);
                 }
+                if let Some(node) = e.node.as_any().downcast_ref::<RankNode>() {
+                    return node.facts(self.facts(&node.input)?);
+                }
+                if let Some(node) = e.node.as_any().downcast_ref::<LastNode>() {
+                    return self.aggregate(&node.parts()?.0);
+                }
                 if let Some(node) = e.node.as_any().downcast_ref::<ReferenceNode>() {
                     return self.reference(node, plan.schema());
                 }
@@ -204,13 +209,6 @@ impl Known {
             }
             other => Ok(Facts::none(other)),
         }
-    }
-
-    /// What a condition asks of the numbers of rows, if it asks for the first of each partition.
-    pub(crate) fn ranked<'a>(&self, filter: &'a Filter) -> Result<Option<Pattern<'a>>> {
-        let Some(pattern) = Pattern::of(filter) else { return Ok(None) };
-        let facts = self.facts(&pattern.window.input)?;
-        Ok((!pattern.keeps_first(&facts)).then_some(pattern))
     }
 
     fn scan(&self, scan: &TableScan) -> Result<Facts> {
@@ -234,8 +232,11 @@ impl Known {
     fn projection(&self, projection: &Projection) -> Result<Facts> {
         let facts = self.facts(&projection.input)?;
         let schema = projection.input.schema();
-        let roles = projection.expr.iter().map(|e| facts.role(e, schema).cloned());
-        let roles = roles.map(Option::unwrap_or_default).collect();
+        let roles = projection.expr.iter().map(|e| match facts.role(e, schema) {
+            Some(role) => role.clone(),
+            None => Role { key: facts.key_of_cast(e, schema), ..Role::default() },
+        });
+        let roles = roles.collect();
         Ok(Facts { roles, ..facts })
     }
 
@@ -402,6 +403,14 @@ impl Facts {
             Expr::Column(c) => self.roles.get(schema.maybe_index_of_column(c)?),
             _ => None,
         }
+    }
+
+    /// The key that a cast leaves as it is: of whole numbers to those that sinks know.
+    fn key_of_cast(&self, e: &Expr, schema: &DFSchema) -> Option<usize> {
+        let Expr::Cast(cast) = unalias(e) else { return None };
+        let from = cast.expr.get_type(schema).ok()?;
+        let fits = from.is_integer() && *cast.field.data_type() == DataType::Int64;
+        self.role(&cast.expr, schema).filter(|_| fits)?.key
     }
 
     /// Refuses to leave out rows by other columns than those that name a row: its successor may not be left out.

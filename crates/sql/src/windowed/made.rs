@@ -303,9 +303,10 @@ impl Made {
     }
 
     fn keys_meaning(&self) -> Result<String> {
-        let keys = self.keys.iter().map(|key| {
-            Ok(format!("key {} is {}\n", unnamed(&key.of)?, key.field.data_type()))
-        });
+        let keys = self
+            .keys
+            .iter()
+            .map(|key| Ok(format!("key {} is {}\n", unnamed(&key.of)?, key.field.data_type())));
         keys.collect()
     }
 

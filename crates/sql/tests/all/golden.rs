@@ -7,6 +7,7 @@
 //! (`v` if there is none; the last one is looked at; `lateness MICROSECONDS`, `ttl MICROSECONDS` and `late stream` may stand behind, in
 //! this order), and what follows the SQL is what must come out.
 //! `BLESS=1 cargo test -p millstream-sql` writes it: look at the difference before you commit.
+//! `GOLDEN=window` takes one file alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +29,9 @@ fn golden_queries_give_what_they_gave_at_every_batch_size() {
     let mut bad = Vec::new();
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
+    if let Ok(only) = std::env::var("GOLDEN") {
+        paths.retain(|p| p.file_stem().is_some_and(|name| *name == *only));
+    }
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
         let mut inputs: Vec<Input> = Vec::new();

@@ -166,8 +166,7 @@ SELECT a.id FROM readings a, readings b
 --  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
--- error v: 1:12 `row_number` with `OVER` is not yet possible: it looks at several rows
---  fix: leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`
+-- error v: 1:12 `row_number() OVER (ORDER BY ts)` cannot be computed: `windowaggr` is not yet possible in a view
 
 SELECT id FROM readings UNION SELECT id FROM readings
 -- columns id Int64?

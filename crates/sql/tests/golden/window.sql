@@ -837,15 +837,15 @@ SELECT window_start, n FROM minutes
 SELECT window_start, window_end, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, sensor
 -- view v
 SELECT * FROM minutes WHERE n > 1
--- error v: 1:23 a condition on computed columns is not possible over rows that are given anew (`allowed_lateness`): a row that no longer fulfils it would leave the one before in its place
---  fix: leave out `allowed_lateness` of the windows below, or do this where the rows are stored
+-- error v: 1:23 a condition on computed columns is not possible over rows that are given anew, each in place of one before: a row that no longer fulfils it would leave the one before in its place
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`
 
 -- view minutes lateness 60000000
 SELECT window_start, window_end, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, sensor
 -- view v
 SELECT window_start, sum(n) AS n FROM TUMBLE(minutes, window_end, INTERVAL '1 hour') GROUP BY window_start
--- error v: 1:34 a window is not possible over rows that are given anew (`allowed_lateness`): it would count a row and the one in its place
---  fix: leave out `allowed_lateness` of the windows below, or do this where the rows are stored
+-- error v: 1:34 a window is not possible over rows that are given anew, each in place of one before: it would count a row and the one in its place
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`
 
 -- view v lateness 60000000
 SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, sensor
@@ -854,8 +854,8 @@ SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute'
 
 -- view v lateness 60000000
 SELECT window_start, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, sensor HAVING count(*) > 1
--- error v: 1:121 a condition on computed columns is not possible over rows that are given anew (`allowed_lateness`): a row that no longer fulfils it would leave the one before in its place
---  fix: leave out `allowed_lateness` of the windows below, or do this where the rows are stored
+-- error v: 1:121 a condition on computed columns is not possible over rows that are given anew, each in place of one before: a row that no longer fulfils it would leave the one before in its place
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`
 
 -- view v lateness 60000000
 SELECT window_start, sensor, count(*) AS n FROM SESSION(readings, ts, INTERVAL '1 minute', sensor) GROUP BY window_start, window_end, sensor

@@ -120,5 +120,29 @@ SELECT window_start, max(n) FROM (SELECT window_start, window_end, count(*) AS n
 --  fix: add `window_end` to `GROUP BY`, and to the columns below
 
 SELECT sensor, max(n) FROM (SELECT window_start, window_end, sensor, count(*) AS n FROM HOP(readings, ts, INTERVAL '30 seconds', INTERVAL '1 minute') GROUP BY window_start, window_end, sensor) GROUP BY sensor
--- error v: 1:151 rows are grouped without a window, which is not yet possible: no group would ever be complete
---  fix: group by windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- columns sensor Utf8?, max Int64?
+-- plan scan readings (sensor, ts)
+-- plan   project sensor, window_start, window_end
+-- plan window 1: HOP of 1 minute every 30 seconds of ts, by sensor
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project sensor, count(*) AS n
+-- plan group 2: by sensor
+-- plan   compute max(n)
+-- plan   give the rows of keys that changed, at the end of each frame
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan rows of group 2
+-- plan   project sensor, max(n) AS max
+-- updates by sensor
+-- row 0/-/0 {"sensor":"a","max":1}
+-- row 0/-/1 {"sensor":"b","max":1}
+-- row 1/-/0 {"sensor":null,"max":1}
+-- row 1/-/1 {"sensor":"a","max":2}
+-- row 1/-/2 {"sensor":"b","max":2}
+-- row 2/-/0 {"sensor":null,"max":1}
+-- row 2/-/1 {"sensor":"a","max":4}
+-- row 2/-/2 {"sensor":"b","max":2}
+-- row 3/-/0 {"sensor":"a","max":4}
+-- late 2/0/1 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z"}
+-- account in 10 + made 20 = out 9 + filtered 0 + set aside 0 + absorbed 20 + late 1

@@ -164,36 +164,57 @@ FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts),
 
 -- Groups that would never be complete.
 SELECT sensor, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY sensor
--- error v: 1:72 rows are grouped without a window, which is not yet possible: no group would ever be complete
---  fix: group by windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:72 rows are grouped without their window, so that a row would count in a group once for each window it is in
+--  fix: write `GROUP BY window_start, window_end, …`; or leave the window out, for a group that runs on for ever
 
 SELECT count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute')
--- error v: 1:8 `count` without `GROUP BY` is not yet possible: it gathers rows, and would never be complete
---  fix: write `GROUP BY window_start, window_end, …` behind the window
+-- error v: 1:8 `count` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or group by their windows: `GROUP BY window_start, window_end`
 
 SELECT sensor, count(*) FROM readings GROUP BY sensor
--- error v: 1:39 `GROUP BY` without a window is not yet possible: no group would ever be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- columns sensor Utf8?, count Int64
+-- plan scan readings (sensor)
+-- plan group 1: by sensor
+-- plan   compute count(*)
+-- plan   give the rows of keys that changed, at the end of each frame
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan rows of group 1
+-- plan   project sensor, count(*) AS count
+-- updates by sensor
+-- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT max(value) FROM readings
--- error v: 1:8 `max` without a window is not yet possible: it gathers rows, and would never be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
+-- error v: 1:8 `max` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 
 WITH r AS (SELECT * FROM readings WHERE id > 1) SELECT sensor, count(*) FROM r GROUP BY sensor
--- error v: 1:80 rows are grouped without a window, which is not yet possible: no group would ever be complete
---  fix: group by windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- columns sensor Utf8?, count Int64
+-- plan scan readings (id, sensor)
+-- plan   filter id > 1
+-- plan   project sensor
+-- plan group 1: by sensor
+-- plan   compute count(*)
+-- plan   give the rows of keys that changed, at the end of each frame
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan rows of group 1
+-- plan   project sensor, count(*) AS count
+-- updates by sensor
+-- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT DISTINCT sensor FROM readings
--- error v: 1:8 `DISTINCT` is not yet possible: it has to remember all rows
---  fix: say it of windows: `SELECT DISTINCT window_start, window_end, … FROM TUMBLE(readings, …, INTERVAL '1 minute')`; or let the sink drop equal rows with a key
+-- columns sensor Utf8?
+-- plan scan readings (sensor)
+-- plan distinct 1: each sensor once, when it is first seen
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT DISTINCT sensor FROM TUMBLE(readings, ts, INTERVAL '1 minute')
--- error v: 1:8 rows are grouped without a window, which is not yet possible: no group would ever be complete
---  fix: group by windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:8 rows are grouped without their window, so that a row would count in a group once for each window it is in
+--  fix: write `GROUP BY window_start, window_end, …`; or leave the window out, for a group that runs on for ever
 
 SELECT DISTINCT ON (sensor) sensor FROM TUMBLE(readings, ts, INTERVAL '1 minute')
--- error v: 1:8 `DISTINCT ON` is not yet possible: it has to remember all rows
---  fix: write `first_value(… ORDER BY …)` and `GROUP BY window_start, window_end, …`
+-- error v: 1:8 `DISTINCT ON` is not yet possible: it is not built
+--  fix: number the rows of each key, and take the first: `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY key ORDER BY …) AS n FROM …) WHERE n = 1`
 
 SELECT window_start, sensor, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY ROLLUP (window_start, sensor)
 -- error v: 1:86 `ROLLUP`, `CUBE` or `GROUPING SETS` is not yet possible: it is not built
@@ -201,15 +222,15 @@ SELECT window_start, sensor, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minu
 
 SELECT window_start, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY ALL
 -- error v: 1:78 `GROUP BY ALL` is not yet possible: it is not built
---  fix: name what rows are grouped by: `GROUP BY window_start, window_end, …`
+--  fix: name what rows are grouped by: `GROUP BY sensor`, or `GROUP BY window_start, window_end, …`
 
 SELECT sensor FROM TUMBLE(readings, ts, INTERVAL '1 minute') HAVING count(*) > 1
--- error v: 1:62 `HAVING` without `GROUP BY` is not yet possible: no group would ever be complete
---  fix: write `GROUP BY window_start, window_end, …` before it
+-- error v: 1:62 `HAVING` without `GROUP BY` is not possible: it is one row for all time, which comes and goes, and a row that has gone out cannot be taken back
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or group by their windows: `GROUP BY window_start, window_end`
 
 SELECT date_trunc('hour', window_start) AS hour, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY date_trunc('hour', window_start)
--- error v: 1:106 rows are grouped without their window, so that no group would ever be complete
---  fix: write `GROUP BY window_start, window_end, …`
+-- error v: 1:106 rows are grouped without their window, so that a row would count in a group once for each window it is in
+--  fix: write `GROUP BY window_start, window_end, …`; or leave the window out, for a group that runs on for ever
 
 SELECT window_start, sensor, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
 -- error v: 1:22 `sensor` is neither in `GROUP BY` nor in an aggregate
@@ -286,23 +307,23 @@ SELECT sum(sensor) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY windo
 --  fix: call it as `sum(Decimal)` or `sum(Uint64)` or `sum(int64)` or `sum(float64)`
 
 SELECT percentile_cont(value, 2) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
--- error v: 1:81 rows are grouped without a window, which is not yet possible: no group would ever be complete
---  fix: group by windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:81 rows are grouped without their window, so that a row would count in a group once for each window it is in
+--  fix: write `GROUP BY window_start, window_end, …`; or leave the window out, for a group that runs on for ever
 -- error v: 1:90 `window_start` cannot be computed: percentile value must be between 0.0 and 1.0 inclusive, 2 is invalid
 
 SELECT string_agg(sensor, id) FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start
--- error v: 1:78 rows are grouped without a window, which is not yet possible: no group would ever be complete
---  fix: group by windows of event time: `FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, …`
+-- error v: 1:78 rows are grouped without their window, so that a row would count in a group once for each window it is in
+--  fix: write `GROUP BY window_start, window_end, …`; or leave the window out, for a group that runs on for ever
 -- error v: 1:87 `window_start` cannot be computed: string_agg delimiter must be a string literal
 
 -- Answers that may be others the next time do not reach what keeps state.
 SELECT window_start, a.name, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute') r LEFT JOIN alive a ON a.key = r.sensor GROUP BY window_start, a.name
--- error v: 1:93 the answers of `alive` are not recorded, so a window could not be made again of the same rows
+-- error v: 1:93 the answers of `alive` are not recorded, so its state could not be made again of the same rows
 --  fix: have the lookup `alive` record its answers, or join it to the rows that windows give
 
 -- view named
 SELECT ts, a.name FROM readings r LEFT JOIN alive a ON a.key = r.sensor
 -- view v
 SELECT window_start, name, count(*) FROM TUMBLE(named, ts, INTERVAL '1 minute') GROUP BY window_start, name
--- error v: 1:37 the answers of `alive` are not recorded, so a window could not be made again of the same rows
+-- error v: 1:37 the answers of `alive` are not recorded, so its state could not be made again of the same rows
 --  fix: have the lookup `alive` record its answers, or join it to the rows that windows give

@@ -27,7 +27,7 @@ use super::{Aggregate, Aggregation, Aggregator, Column, Window};
 use log::Frame;
 
 /// The columns that come in.
-pub(super) fn input() -> SchemaRef {
+pub(crate) fn input() -> SchemaRef {
     let time = DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, None);
     Arc::new(Schema::new(vec![
         Field::new("ts", time, true),
@@ -42,12 +42,12 @@ pub(super) fn input() -> SchemaRef {
     ]))
 }
 
-pub(super) fn column(name: &str) -> Arc<dyn PhysicalExpr> {
+pub(crate) fn column(name: &str) -> Arc<dyn PhysicalExpr> {
     Arc::new(Col::new(name, input().index_of(name).unwrap()))
 }
 
 /// An aggregate as one would write it: `sum i`, `count distinct i`, `first_value i order f`, `sum i filter b`.
-pub(super) fn aggregate(text: &str) -> Aggregate {
+pub(crate) fn aggregate(text: &str) -> Aggregate {
     let (text, filter) = text.split_once(" filter ").unwrap_or((text, ""));
     let (text, order) = text.split_once(" order ").unwrap_or((text, ""));
     let mut words = text.split(' ');

@@ -16,8 +16,10 @@ mod cover;
 mod grammar;
 mod join;
 mod query;
+mod rank;
 mod reference;
 mod rows;
+mod running;
 mod spell;
 mod stage;
 

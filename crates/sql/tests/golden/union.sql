@@ -1,0 +1,74 @@
+-- input fast {"id":"int64","k":"string","ts":"timestamp"} time ts delay 0
+-- {"id":1,"k":"a","ts":"2026-01-01T00:00:10Z"}
+-- {"id":2,"k":"b","ts":"2026-01-01T00:05:00Z"}
+-- next
+-- {"id":3,"k":"a","ts":"2026-01-01T00:06:00Z"}
+-- next
+-- {"id":4,"k":"c","ts":"2026-01-01T00:09:00Z"}
+-- input slow {"id":"int64","k":"string","ts":"timestamp"} time ts delay 120000000
+-- {"id":11,"k":"a","ts":"2026-01-01T00:00:20Z"}
+-- {"id":12,"k":"b","ts":"2026-01-01T00:02:30Z"}
+-- next
+-- {"id":13,"k":"b","ts":"2026-01-01T00:00:40Z"}
+-- {"id":14,"k":"a","ts":"2026-01-01T00:04:00Z"}
+-- next
+-- {"id":15,"k":"a","ts":"2026-01-01T00:01:50Z"}
+-- {"id":16,"k":"a","ts":"2026-01-01T00:09:00Z"}
+
+-- Sides that are late by other delays: a row is late by the slower of the two, and windows wait for both.
+-- view both
+SELECT id, k, ts FROM fast UNION ALL SELECT id, k, ts FROM slow
+-- view v
+SELECT window_end, count(*) AS n, sum(id) AS ids FROM TUMBLE(both, ts, INTERVAL '1 minute') GROUP BY window_end
+-- columns window_end Timestamp(µs, "UTC"), n Int64, ids Int64?
+-- plan scan both (id, ts)
+-- plan   project id, window_end
+-- plan window 1: TUMBLE of 1 minute of ts
+-- plan   compute count(*), sum(id)
+-- plan   keep a state for each window until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan   project window_end, count(*) AS n, sum(id) AS ids
+-- row 3/-/0 {"window_end":"2026-01-01T00:01:00Z","n":3,"ids":25}
+-- row 5/-/0 {"window_end":"2026-01-01T00:03:00Z","n":1,"ids":12}
+-- row 5/-/1 {"window_end":"2026-01-01T00:05:00Z","n":1,"ids":14}
+-- row 5/-/2 {"window_end":"2026-01-01T00:06:00Z","n":1,"ids":2}
+-- row 5/-/3 {"window_end":"2026-01-01T00:07:00Z","n":1,"ids":3}
+-- row 7/-/0 {"window_end":"2026-01-01T00:10:00Z","n":2,"ids":20}
+-- late 5/0/0 {"id":15,"k":"a","ts":"2026-01-01T00:01:50Z"}
+-- account in 10 + made 6 = out 6 + filtered 0 + set aside 0 + absorbed 9 + late 1
+
+WITH both AS (SELECT id, k, ts FROM fast UNION ALL SELECT id, k, ts FROM slow) SELECT window_end, k, n FROM (SELECT window_end, k, count(*) AS events, ROW_NUMBER() OVER (PARTITION BY window_end ORDER BY count(*) DESC, k) AS n FROM TUMBLE(both, ts, INTERVAL '2 minutes') GROUP BY window_end, k) AS r WHERE n = 1
+-- columns window_end Timestamp(µs, "UTC"), k Utf8?, n Int64
+-- plan scan fast (k, ts)
+-- plan   project k, window_end
+-- plan scan slow (k, ts)
+-- plan   project k, window_end
+-- plan window 1: TUMBLE of 2 minutes of ts, by k
+-- plan   compute count(*)
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan rows of window 1
+-- plan rank 2: the first row by count(Int64(1)) AS count(*) DESC, k, of each window_end
+-- plan   keep them for each until event time has passed window_end, 1 GiB at most (`state_bytes`)
+-- plan rows of rank 2
+-- plan   project window_end, k, row_number() PARTITION BY [both.window_end] ORDER BY [count(*) DESC NULLS FIRST, both.k ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+-- plan   project window_end, k, row_number() PARTITION BY [both.window_end] ORDER BY [count(*) DESC NULLS FIRST, both.k ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS n
+-- plan   project window_end, k, CAST(n AS int64) AS n
+-- row 3/-/0 {"window_end":"2026-01-01T00:02:00Z","k":"a","n":1}
+-- row 5/-/0 {"window_end":"2026-01-01T00:04:00Z","k":"b","n":1}
+-- row 5/-/1 {"window_end":"2026-01-01T00:06:00Z","k":"a","n":1}
+-- row 7/-/0 {"window_end":"2026-01-01T00:08:00Z","k":"a","n":1}
+-- row 7/-/1 {"window_end":"2026-01-01T00:10:00Z","k":"a","n":1}
+-- late 5/0/0 {"id":15,"k":"a","ts":"2026-01-01T00:01:50Z"}
+-- account in 10 + made 13 = out 5 + filtered 0 + set aside 0 + absorbed 17 + late 1
+
+-- Rows that both sides have, once.
+SELECT k FROM fast UNION SELECT k FROM slow
+-- columns k Utf8?
+-- plan scan fast (k)
+-- plan scan slow (k)
+-- plan distinct 1: each k once, when it is first seen
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- row 0/0/0 {"k":"a"}
+-- row 0/0/1 {"k":"b"}
+-- row 4/0/0 {"k":"c"}
+-- account in 10 + made 3 = out 3 + filtered 0 + set aside 0 + absorbed 10 + late 0
