@@ -321,10 +321,10 @@ impl Look<'_> {
         let at = place(f.name.span());
         let name = f.name.to_string().to_lowercase();
         let shown = format!("`{name}`");
-        if f.over.is_some() {
+        let known = self.functions.get(&name);
+        if f.over.is_some() && (known.is_some() || self.functions.is_over(&name)) {
             return self.over(&name, f, at);
         }
-        let known = self.functions.get(&name);
         if let Some(known) = known {
             if is_volatile(known) {
                 let why = "it gives another result each time, so rows could not be made again after a restart";

@@ -163,8 +163,8 @@ SELECT a.id FROM readings a, readings b
 --  fix: read one source; `UNION ALL` puts the rows of several one after the other
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
--- error v: 1:12 `row_number` with `OVER` is not yet possible: it looks at several rows
---  fix: leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`
+-- error v: 1:25 `OVER` is in the order of `ts`, which is not event time: rows that belong before a row could come at any time; ranks by something else are known of complete windows only
+--  fix: declare `event_time` at the source, and have its column among those that are read
 
 SELECT id FROM readings UNION SELECT id FROM readings
 -- error v: 1:25 `UNION` is not yet possible: it has to remember all rows

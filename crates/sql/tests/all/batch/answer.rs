@@ -43,7 +43,7 @@ impl Engine {
         Self { runtime, context: SessionContext::new_with_config(config) }
     }
 
-    fn sql(&self, sql: &str) -> Result<RecordBatch, String> {
+    pub(super) fn sql(&self, sql: &str) -> Result<RecordBatch, String> {
         let run = async {
             let frame = self.context.sql(sql).await?;
             let schema = Arc::new(frame.schema().as_arrow().clone());
@@ -55,7 +55,7 @@ impl Engine {
         ran.map_err(|e| format!("{sql}\n{e}"))
     }
 
-    fn register(&self, name: &str, batch: RecordBatch) {
+    pub(super) fn register(&self, name: &str, batch: RecordBatch) {
         self.context.deregister_table(name).unwrap();
         self.context.register_batch(name, batch).unwrap();
     }

@@ -13,6 +13,7 @@ mod calls;
 mod compare;
 mod cover;
 mod grammar;
+mod over;
 mod query;
 mod rows;
 mod spell;
