@@ -17,6 +17,7 @@ use datafusion_functions_aggregate::all_default_aggregate_functions;
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 use datafusion_functions_window::all_default_window_functions;
+use datafusion_functions_window::planner::WindowFunctionPlanner;
 
 use crate::arrival::Arrival;
 use crate::asof::{MARK, mark};
@@ -104,6 +105,14 @@ impl Functions {
     }
 }
 
+/// What can be called with `OVER` only.
+const OVER: [(&str, &str); 4] = [
+    ("dense_rank", "With `OVER`: which of the different values of `ORDER BY` the row has, from 1 on."),
+    ("lag", "With `OVER`: the value so many rows before, else a default: `lag(x [, rows [, default]])`."),
+    ("rank", "With `OVER`: the number of the first row that `ORDER BY` does not tell apart from the row."),
+    ("row_number", "With `OVER`: the number of the row among those of its key, from 1 on."),
+];
+
 /// All functions that a view can call, by name, each with one line on what it gives.
 #[must_use]
 pub fn functions() -> Vec<(String, String)> {
@@ -122,7 +131,8 @@ pub fn functions() -> Vec<(String, String)> {
         (name, if name == f.name() { line(f.documentation()) } else { same(f.name()) })
     });
     let lines = scalar.chain(aggregates).map(|(name, line)| (name.clone(), line));
-    lines.collect::<BTreeMap<_, _>>().into_iter().collect()
+    let over = OVER.iter().map(|(name, line)| ((*name).to_owned(), (*line).to_owned()));
+    lines.chain(over).collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
 /// What one view can name.
@@ -150,6 +160,7 @@ impl<'a> Catalog<'a> {
             Arc::new(DatetimeFunctionPlanner),
             Arc::new(UnicodeFunctionPlanner),
             Arc::new(AggregateFunctionPlanner),
+            Arc::new(WindowFunctionPlanner),
         ];
         let relations: [Arc<dyn RelationPlanner>; 1] = [Arc::new(WindowPlanner(known.clone()))];
         Self { tables, functions, options, known, planners, relations }

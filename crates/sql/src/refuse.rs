@@ -329,10 +329,10 @@ impl Look<'_> {
             return;
         }
         let shown = format!("`{name}`");
-        if f.over.is_some() {
+        let known = self.functions.get(&name);
+        if f.over.is_some() && (known.is_some() || self.functions.is_over(&name)) {
             return self.over(&name, f, at);
         }
-        let known = self.functions.get(&name);
         if let Some(known) = known {
             if is_volatile(known) {
                 let why = "it gives another result each time, so rows could not be made again after a restart";

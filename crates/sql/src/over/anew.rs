@@ -13,6 +13,7 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use super::call::{Failed, Run, Seen};
 use super::history::{Histories, History, Packed, Ring, Value};
 use super::moment::NONE;
+use super::spec::Frame;
 use crate::complain::reason;
 use crate::quiet;
 use crate::window::Aggregate;
@@ -113,15 +114,22 @@ pub(super) struct Whole {
     plan: Plan,
     states: Box<dyn States>,
     frame: usize,
+    /// Rows that order does not tell apart are in each other's frames.
+    alike: bool,
     kind: DataType,
     len: usize,
 }
 
 impl Whole {
-    pub(super) fn new(aggregate: &Aggregate, frame: usize, schema: &Schema) -> Result<Self> {
+    pub(super) fn new(
+        aggregate: &Aggregate,
+        (frame, of): (usize, Frame),
+        schema: &Schema,
+    ) -> Result<Self> {
         let plan = Plan::new(aggregate, schema)?;
         let kind = aggregate.expr.field().data_type().clone();
-        Ok(Self { states: plan.states(), plan, frame, kind, len: 0 })
+        let alike = matches!(of, Frame::Range { .. });
+        Ok(Self { states: plan.states(), plan, frame, alike, kind, len: 0 })
     }
 }
 
@@ -137,11 +145,11 @@ impl Run for Whole {
         let passes = |row: u32| given.passes.as_ref().is_none_or(|p| p.value(row as usize));
         let none = arrow_array::new_null_array(&self.kind, 1);
         let mut results: Vec<ArrayRef> = Vec::with_capacity(rows.len());
-        // How far each row's frame goes, and how far the key has been added: the first of several rows with one frame adds them all.
+        // The first of several rows with one frame adds them all.
         let numbers = (0..).zip(&rows.numbers).zip(seen.frames(self.frame)?);
         for ((row, number), (group, _, end)) in numbers {
             let place = row as usize;
-            let first = rows.firsts.get(place) == Some(number) || end == number + 1;
+            let first = !self.alike || rows.firsts.get(place) == Some(number);
             let result = attempt(|| {
                 let (mut at, mut left) = (row, if first { end - number } else { 0 });
                 while left > 0 && at != NONE {

@@ -189,7 +189,7 @@ fn aggregated(
     }
     match of {
         Frame::Rows { start: None, end: 0 } | Frame::Range { start: None, end: 0 } => {
-            Ok(Box::new(Whole::new(aggregate, frame, &spec.input)?))
+            Ok(Box::new(Whole::new(aggregate, (frame, of), &spec.input)?))
         }
         _ => Ok(Box::new(Anew::new(expr.clone(), place(true)?, frame))),
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, SortOptions};
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion_expr::expr::{NullTreatment, Sort, WindowFunction, WindowFunctionParams};
 use datafusion_expr::{
-    AggregateUDF, Expr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    AggregateUDF, Expr, LogicalPlan, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
     WindowFunctionDefinition, when,
 };
 use datafusion_physical_expr::PhysicalExpr;
@@ -37,6 +38,21 @@ struct Common<'a> {
     facts: Facts,
 }
 
+impl Common<'_> {
+    /// Whether a call has the same keys and order. The optimizer gives names to what is in several calls, in some of them.
+    fn is_of(&self, call: &WindowFunctionParams) -> bool {
+        let keys = self.partition.iter().zip(&call.partition_by);
+        let order = self.order.iter().zip(&call.order_by);
+        self.partition.len() == call.partition_by.len()
+            && self.order.len() == call.order_by.len()
+            && keys.into_iter().all(|(a, b)| unalias(a) == unalias(b))
+            && order.into_iter().all(|(a, b)| {
+                let same = a.asc == b.asc && a.nulls_first == b.nulls_first;
+                same && unalias(&a.expr) == unalias(&b.expr)
+            })
+    }
+}
+
 impl Lower<'_> {
     /// The rows of a plan with what is computed over those before them.
     pub(crate) fn over(&mut self, window: &Window) -> Result<Vec<Chain>> {
@@ -47,14 +63,11 @@ impl Lower<'_> {
             return plan_err!("`OVER` computes nothing");
         };
         let common = Common { partition: &first.partition_by, order: &first.order_by, facts };
-        let same = |p: &WindowFunctionParams| {
-            p.partition_by == common.partition && p.order_by == common.order
-        };
-        if !calls.iter().all(|c| same(&c.params)) {
+        if !calls.iter().all(|c| common.is_of(&c.params)) {
             let what = "several `OVER` with other keys in another order cannot be computed in one `SELECT`";
             return Err(said_at(what, "compute each in a view of its own, one over the other", AT));
         }
-        let lag = event_time(&common, schema, calls.first().copied())?;
+        let lag = self.event_time(&common, window, calls.first().copied())?;
         let grouped = std::mem::replace(&mut self.grouped, false);
         let chains = self.plan(&window.input);
         self.grouped = grouped;
@@ -107,6 +120,65 @@ impl Lower<'_> {
         Ok(vec![chain])
     }
 
+    /// By how much the event time lags that rows are in the order of.
+    fn event_time(
+        &self,
+        common: &Common<'_>,
+        window: &Window,
+        call: Option<&WindowFunction>,
+    ) -> Result<i64> {
+        let first = common.order.first();
+        let role = |sort: &Sort| common.facts.role(&sort.expr, window.input.schema()).cloned();
+        let lag = first.and_then(|sort| role(sort)?.lag);
+        let (what, fix) = match (lag, first) {
+            (Some(lag), Some(sort)) if sort.asc => return Ok(lag),
+            (Some(_), Some(sort)) => {
+                let sort = show(&sort.expr);
+                let what = format!(
+                    "`OVER` goes backwards in time (`{sort} DESC`): a row would have to wait for all that are still to come"
+                );
+                (what, "leave out `DESC`".to_owned())
+            }
+            (_, Some(sort)) => {
+                let name = call.map_or("", |f| f.fun.name());
+                let ranked = match name {
+                    "row_number" | "rank" | "dense_rank" => {
+                        "; ranks by something else are known of complete windows only"
+                    }
+                    _ => "",
+                };
+                let sort = show(&sort.expr);
+                let what = format!(
+                    "`OVER` is in the order of `{sort}`, which is not event time: rows that belong before a row could come at any time{ranked}"
+                );
+                (what, self.begin_with(&window.input))
+            }
+            (_, None) => {
+                let what = "`OVER` without `ORDER BY` would need all rows of a key, of which there is no last one";
+                (what.to_owned(), self.begin_with(&window.input))
+            }
+        };
+        Err(said_at(what, &fix, AT))
+    }
+
+    /// How to name the event time of what is read.
+    fn begin_with(&self, plan: &LogicalPlan) -> String {
+        let mut times = vec![];
+        let _all = plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(table) = self.known.tables.get(scan.table_name.table())
+            {
+                let of_time = table.columns.iter().filter(|(_, role)| role.lag.is_some());
+                times.extend(of_time.map(|(name, _)| format!("`ORDER BY {name}`")));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        match times.first() {
+            Some(_) => format!("begin with {}", times.join(" or ")),
+            None => "declare `event_time` at the source, and write `ORDER BY` its column".to_owned(),
+        }
+    }
+
     /// Says after how long a key is forgotten.
     fn bound(&self, spec: &mut Analysis) -> Result<()> {
         spec.state_bytes = self.windows.state_bytes;
@@ -139,44 +211,6 @@ fn call(e: &Expr) -> Result<&WindowFunction> {
     match unalias(e) {
         Expr::WindowFunction(f) => Ok(f),
         other => plan_err!("`{}` is not computed over rows", show(other)),
-    }
-}
-
-/// By how much the event time lags that rows are in the order of.
-fn event_time(common: &Common<'_>, schema: &DFSchema, call: Option<&WindowFunction>) -> Result<i64> {
-    let first = common.order.first();
-    let lag = first.and_then(|sort| common.facts.role(&sort.expr, schema)?.lag);
-    let times = schema.fields().iter().zip(&common.facts.roles).filter(|(_, r)| r.lag.is_some());
-    let times = times.map(|(f, _)| format!("`ORDER BY {}`", f.name())).collect::<Vec<_>>();
-    let ranks = call.is_some_and(|f| matches!(f.fun.name(), "row_number" | "rank" | "dense_rank"));
-    let fix = match times.is_empty() {
-        false => format!("begin with {}", times.join(" or ")),
-        true => "declare `event_time` at the source, and have its column among those that are read".to_owned(),
-    };
-    match (lag, first) {
-        (Some(lag), Some(sort)) if sort.asc => Ok(lag),
-        (Some(_), Some(sort)) => {
-            let what = format!(
-                "`OVER` goes backwards in time (`{} DESC`): a row would have to wait for all that are still to come",
-                show(&sort.expr)
-            );
-            Err(said_at(what, "leave out `DESC`", AT))
-        }
-        (_, Some(sort)) => {
-            let ranked = match ranks {
-                true => "; ranks by something else are known of complete windows only",
-                false => "",
-            };
-            let what = format!(
-                "`OVER` is in the order of `{}`, which is not event time: rows that belong before a row could come at any time{ranked}",
-                show(&sort.expr)
-            );
-            Err(said_at(what, &fix, AT))
-        }
-        (_, None) => {
-            let what = "`OVER` without `ORDER BY` would need all rows of a key, of which there is no last one";
-            Err(said_at(what, &fix, AT))
-        }
     }
 }
 
@@ -496,7 +530,8 @@ fn time(bound: &WindowFrameBound) -> Result<Option<i64>> {
         WindowFrameBound::CurrentRow => Ok(Some(0)),
         WindowFrameBound::Preceding(span) if span.is_null() => Ok(None),
         WindowFrameBound::Preceding(span) => {
-            let micros = interval(&Expr::Literal(span.clone(), None), "span", &span.to_string())?;
+            let span = Expr::Literal(span.clone(), None);
+            let micros = interval(&span, "span", &show(&span))?;
             if micros < 0 { Err(ahead()) } else { Ok(Some(micros)) }
         }
         WindowFrameBound::Following(_) => Err(ahead()),

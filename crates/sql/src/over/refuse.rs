@@ -4,6 +4,8 @@ use datafusion_sql::sqlparser::ast::{
     Function, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 
+use millstream_core::Error;
+
 use crate::complain::Place;
 use crate::refuse::Look;
 
@@ -37,7 +39,13 @@ impl Look<'_> {
         let spec = match &f.over {
             Some(WindowType::WindowSpec(spec)) => Some(spec.clone()),
             Some(WindowType::NamedWindow(name)) => {
-                self.selects.last().and_then(|s| s.named(&name.value))
+                let spec = self.selects.last().and_then(|s| s.named(&name.value));
+                if spec.is_none() {
+                    let what = format!("there is no window `{}`", name.value);
+                    let fix = format!("add `WINDOW {} AS (PARTITION BY … ORDER BY ts)` at the end", name.value);
+                    return self.say(at, Error::stop(what).fix(fix));
+                }
+                spec
             }
             None => None,
         };

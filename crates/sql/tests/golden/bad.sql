@@ -166,7 +166,8 @@ SELECT a.id FROM readings a, readings b
 --  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
--- error v: 1:12 `row_number() OVER (ORDER BY ts)` cannot be computed: `windowaggr` is not yet possible in a view
+-- error v: 1:25 `OVER` is in the order of `ts`, which is not event time: rows that belong before a row could come at any time; ranks by something else are known of complete windows only
+--  fix: declare `event_time` at the source, and have its column among those that are read
 
 SELECT id FROM readings UNION SELECT id FROM readings
 -- columns id Int64?

@@ -287,8 +287,8 @@ SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute'
 --  fix: leave it out, or filter with `WHERE`
 
 SELECT window_start, count(*) OVER (PARTITION BY window_start) FROM TUMBLE(readings, ts, INTERVAL '1 minute')
--- error v: 1:22 `count` with `OVER` is not yet possible: it looks at several rows
---  fix: leave out `OVER (…)`; what is computed over all rows of a span of time is a group: `FROM TUMBLE(…) GROUP BY window_start, window_end, …`
+-- error v: 1:22 `count` with `OVER` and no `ORDER BY` is not possible: it would need all rows of a key, of which there is no last one
+--  fix: say in which order rows count: `OVER (PARTITION BY … ORDER BY ts)` with the event time
 
 SELECT a.id FROM TUMBLE(readings, ts, INTERVAL '1 minute') a JOIN TUMBLE(readings, ts, INTERVAL '1 minute') b ON a.id = b.id
 -- error v: 1:62 rows of `a` and `b` could meet however far apart in time they are, so that each would be kept for ever

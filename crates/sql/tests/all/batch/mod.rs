@@ -15,6 +15,7 @@ mod compare;
 mod cover;
 mod grammar;
 mod join;
+mod over;
 mod query;
 mod rank;
 mod reference;
