@@ -296,7 +296,11 @@ fn read_by(steps: &[Step], schema: &SchemaRef) -> Option<BTreeSet<usize>> {
             Step::Reference(next) if next.schema().fields().len() >= schema.fields().len() => {
                 read.extend(next.reads());
             }
-            Step::Reference(_) | Step::Lookup(_) | Step::Unnest(_) | Step::Rename { .. } | Step::Window(_) => {
+            Step::Reference(_)
+            | Step::Lookup(_)
+            | Step::Unnest(_)
+            | Step::Rename { .. }
+            | Step::Window(_) => {
                 return None;
             }
         }
