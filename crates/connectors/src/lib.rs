@@ -103,8 +103,11 @@ mod tests {
 
     #[test]
     fn every_technology_has_its_row() {
-        let named: BTreeSet<&str> =
-            rows().iter().filter(|(_, kind, _)| !matches!(*kind, "codec" | "table")).map(|(name, ..)| *name).collect();
+        let named: BTreeSet<&str> = rows()
+            .iter()
+            .filter(|(_, kind, _)| !matches!(*kind, "codec" | "table"))
+            .map(|(name, ..)| *name)
+            .collect();
         for module in modules("src") {
             let known = named.contains(module.as_str()) || SHARED.contains(&module.as_str());
             assert!(
@@ -137,8 +140,13 @@ mod tests {
     #[test]
     fn every_kind_of_table_has_its_row() {
         let named: BTreeSet<String> = TABLES.iter().map(|p| p.name.to_owned()).collect();
-        let files = modules("src/table").into_iter().filter(|m| !matches!(m.as_str(), "mod" | "tests"));
-        assert_eq!(named, files.collect(), "each file of src/table has a row in TABLES in src/lib.rs");
+        let files =
+            modules("src/table").into_iter().filter(|m| !matches!(m.as_str(), "mod" | "tests"));
+        assert_eq!(
+            named,
+            files.collect(),
+            "each file of src/table has a row in TABLES in src/lib.rs"
+        );
     }
 
     #[test]

@@ -81,9 +81,6 @@ pub(crate) async fn begin(parts: Parts) -> Result<Begun> {
     let start = checkpoints.get(restart.from).map_or(Offset(0), |c| c.next);
     let BackAt { state, rebuild, remade } =
         go_back(&mut line, checkpoints.get(restart.from), &mut book, &shared).await?;
-    if let Some(to) = checkpoints.get(restart.from).filter(|to| to.epoch < latest.epoch) {
-        tables::find::go_back(line.tables(), &shared, to).await?;
-    }
     let repeats: Vec<Checkpoint> = checkpoints.into_iter().skip(restart.from + 1).collect();
     let processor = Processor {
         lookups: line.lookups().clone(),
@@ -144,6 +141,9 @@ async fn go_back(
     let Some(to) = to else { return Ok(BackAt::default()) };
     let mut state = read_state(shared, to).await?;
     let changed = line.restore(&state)?;
+    if to.epoch < book.epoch {
+        tables::find::go_back(line.tables(), shared, to).await?;
+    }
     state.retain(|view, _| !changed.views.contains(view));
     // The last checkpoint may be a later one, whose state was made for something else again.
     let mut last = State::new();

@@ -13,7 +13,8 @@ use millstream_core::sink::Promise;
 use millstream_core::source::Replay;
 
 use crate::config::{
-    EventTime, LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems, SinkPart, SourcePart, TablePart,
+    EventTime, LookupMode, LookupPart, OnFailure, Pipeline, Problem, Problems, SinkPart,
+    SourcePart, TablePart,
 };
 use crate::line::{Blueprint, Line};
 use crate::lookup::Lookups;

@@ -18,7 +18,7 @@ use millstream_core::{Clock, Error, Result};
 
 use crate::begin::SCAN_BYTES;
 use crate::collect::{Collector, Ending, no_source_ends};
-use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart};
+use crate::config::{Pipeline, QueuePart, SinkPart, SourcePart, TablePart};
 use crate::line::Blueprint;
 use crate::lookup::Lookups;
 use crate::opening;
@@ -152,10 +152,8 @@ impl Engine {
         let (finish_tell, finish_hear) = watch::channel(Finish::default());
         let kill = Arc::new(watch::channel(false).0);
         let lookups = Lookups::new(&lookups, &shared.status, limits.retry_max.0);
-        let shown = Tables::new(&tables);
-        let blueprint = blueprint(&sources, (lookups, shown), views, &sinks, registry);
-        let tables = if collects { tables } else { Vec::new() };
-        let keepers = tables::keep::first(tables, &shared).await?;
+        let (tables, keepers) = read_first(tables, collects, &shared).await?;
+        let blueprint = blueprint(&sources, (lookups, tables), views, &sinks, registry);
         let standby = Standby {
             pipeline: name,
             blueprint,
@@ -178,8 +176,7 @@ impl Engine {
         let hush = Stopper::new();
         let share = Share::new(queue.clone(), sources.len());
         let counting = (collects && opener.shared()).then(|| share.count());
-        let mut collecting = collect_all(sources, &shared, &share, &hush);
-        keep_all(keepers, &mut collecting, &hush);
+        let mut collecting = collect_all(sources, keepers, &shared, &share, &hush);
         let watched = Watch {
             once: options.once,
             finite: ends,
@@ -202,11 +199,26 @@ impl Engine {
         .await;
         drop((counting, opening::sweep(opener.as_ref())));
         let closing = closing(ended, &shared, &queue).await;
-        if let Err(e) = queue.close().await {
-            tracing::warn!(error = %e, "queue did not close well");
-        }
+        close(queue.as_ref()).await;
         closing
     }
+}
+
+async fn close(queue: &dyn Queue) {
+    if let Err(e) = queue.close().await {
+        tracing::warn!(error = %e, "queue did not close well");
+    }
+}
+
+/// Reference tables, of each of which the queue has a version now where this process collects; and who looks at them from now on.
+async fn read_first(
+    parts: Vec<TablePart>,
+    collects: bool,
+    shared: &Arc<Shared>,
+) -> Result<(Tables, Vec<Keeper>)> {
+    let tables = Tables::new(&parts);
+    let parts = if collects { parts } else { Vec::new() };
+    Ok((tables, tables::keep::first(parts, shared).await?))
 }
 
 /// Whether this pipeline can be run in this way.
@@ -256,7 +268,8 @@ async fn left(queue: &dyn Queue, next: Offset) -> Result<u64> {
         return Ok(left);
     }
     let slab = queue.read(next, SCAN_BYTES).await?;
-    let pins = slab.frames.iter().filter(|(_, f)| matches!(f.body, Body::Pin(_) | Body::Table(_))).count();
+    let pins =
+        slab.frames.iter().filter(|(_, f)| matches!(f.body, Body::Pin(_) | Body::Table(_))).count();
     Ok(left.saturating_sub(pins as u64))
 }
 
@@ -284,11 +297,16 @@ fn blueprint(
 
 fn collect_all(
     sources: Vec<SourcePart>,
+    keepers: Vec<Keeper>,
     shared: &Arc<Shared>,
     share: &Arc<Share>,
     stopper: &Stopper,
 ) -> Collecting {
     let mut collecting = JoinSet::new();
+    for keeper in keepers {
+        let stopper = stopper.clone();
+        collecting.spawn(async move { (false, keeper.run(&stopper).await) });
+    }
     for source in sources {
         let status = shared.status.part(Kind::Source, &source.name);
         let finite = source.source.finite();
@@ -313,14 +331,6 @@ fn collect_all(
         });
     }
     collecting
-}
-
-/// Looks at tables beside the sources, for as long as there are any.
-fn keep_all(keepers: Vec<Keeper>, collecting: &mut Collecting, stopper: &Stopper) {
-    for keeper in keepers {
-        let stopper = stopper.clone();
-        collecting.spawn(async move { (false, keeper.run(&stopper).await) });
-    }
 }
 
 struct Watch<'a> {

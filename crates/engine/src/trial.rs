@@ -74,7 +74,8 @@ pub struct Played {
 pub fn check(pipeline: &Pipeline, test: &TestPart) -> Result<()> {
     let sources: Vec<&str> = pipeline.sources.iter().map(|s| s.name.as_str()).collect();
     let lookups = pipeline.lookups.iter().map(|l| l.name.as_str());
-    let lookups: Vec<&str> = lookups.chain(pipeline.tables.iter().map(|t| t.name.as_str())).collect();
+    let lookups: Vec<&str> =
+        lookups.chain(pipeline.tables.iter().map(|t| t.name.as_str())).collect();
     let views: Vec<&str> = pipeline.views.iter().map(|v| v.name.as_str()).collect();
     let sinks: Vec<&str> = pipeline.sinks.iter().map(|s| s.name.as_str()).collect();
     let late = streams(pipeline).collect::<Vec<_>>();
@@ -369,7 +370,11 @@ fn moments(
 }
 
 /// All rows of a reference table; none are given of one without columns.
-fn table_rows(plain: &Arc<dyn Codec>, part: &TablePart, given: Option<&Given>) -> Result<RecordBatch> {
+fn table_rows(
+    plain: &Arc<dyn Codec>,
+    part: &TablePart,
+    given: Option<&Given>,
+) -> Result<RecordBatch> {
     let rows: &[Value] = match given {
         Some(Given::Text(_)) => return Err(Error::stop("a reference table is given rows")),
         Some(Given::Rows(rows)) => rows,

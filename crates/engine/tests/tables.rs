@@ -193,7 +193,9 @@ fn every_row_is_joined_to_the_version_at_its_offset_under_faults_and_crashes() {
         let outcome = std::panic::catch_unwind(|| simulate(seed));
         let outcome = outcome.unwrap_or_else(|_| Err("it panicked".into()));
         if let Err(e) = outcome {
-            panic!("seed {seed}: {e}\nagain: SEED={seed} cargo test -p millstream-engine --test tables -- every_row");
+            panic!(
+                "seed {seed}: {e}\nagain: SEED={seed} cargo test -p millstream-engine --test tables -- every_row"
+            );
         }
     }
 }

@@ -55,18 +55,17 @@ pub(crate) fn lower(
     let mut props = ExecutionProps::new();
     props.config_options = Some(options.clone());
     let facts = known.facts(plan)?;
-    let mut lower =
-        Lower {
-            props,
-            lookups,
-            references,
-            known,
-            windows,
-            grouped: false,
-            reads_reference: false,
-            grown: vec![],
-            closed: vec![],
-        };
+    let mut lower = Lower {
+        props,
+        lookups,
+        references,
+        known,
+        windows,
+        grouped: false,
+        reads_reference: false,
+        grown: vec![],
+        closed: vec![],
+    };
     let last = lower.plan(plan)?;
     let mut chains = lower.closed;
     chains.extend(last);

@@ -57,13 +57,14 @@ impl Format for SqliteFormat {
         if !query.readonly() {
             return Err(Error::stop("the query would change the database").fix("write a `SELECT`"));
         }
-        let names: Vec<String> = query.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = query.column_names().map(str::to_owned).collect();
         if let Some(columns) = columns {
             all_there(columns, &names)?;
         }
         let is_bool = |name: &String| {
             let mut columns = columns.iter().flat_map(|c| &c.0);
-            columns.any(|c| c.r#type == ColumnType::Bool && name_in_file(c).is_ok_and(|n| n == *name))
+            columns
+                .any(|c| c.r#type == ColumnType::Bool && name_in_file(c).is_ok_and(|n| n == *name))
         };
         let bools: Vec<bool> = names.iter().map(is_bool).collect();
         let (mut records, mut bytes) = (Vec::new(), 0_u64);

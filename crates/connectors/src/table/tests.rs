@@ -42,7 +42,10 @@ impl Stage {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    fn reader<C: Config<dyn TableReader>>(&self, options: serde_json::Value) -> Box<dyn TableReader> {
+    fn reader<C: Config<dyn TableReader>>(
+        &self,
+        options: serde_json::Value,
+    ) -> Box<dyn TableReader> {
         let env = Env { clock: self.clock.clone(), ..Env::test("t", self.folder.path()) };
         serde_json::from_value::<C>(options).unwrap().build(&env).unwrap()
     }
@@ -131,7 +134,9 @@ async fn what_is_wrong_is_told_once_with_how_to_mend_it() {
 
 #[tokio::test]
 async fn parquet_has_the_columns_of_the_file_or_those_declared() {
-    use arrow_array::{Date32Array, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray};
+    use arrow_array::{
+        Date32Array, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    };
 
     let stage = Stage::new();
     let all = RecordBatch::try_from_iter([

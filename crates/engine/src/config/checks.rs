@@ -151,7 +151,10 @@ pub(super) fn rows(tree: &Tree, problems: &mut Vec<Problem>) {
         } else if is(&s.text, "tables") {
             (
                 format!("`{}` is a reference table: no rows of it stream by", s.text),
-                format!("join it to rows in a view, `JOIN {} ON …`, and name that view here", s.text),
+                format!(
+                    "join it to rows in a view, `JOIN {} ON …`, and name that view here",
+                    s.text
+                ),
             )
         } else {
             (
@@ -319,13 +322,22 @@ pub(super) fn lookups(
 }
 
 /// A reference table has columns that it can have, and bounds.
-pub(super) fn tables(tree: &Tree, shape: &FileShape, parts: &[TablePart], problems: &mut Vec<Problem>) {
+pub(super) fn tables(
+    tree: &Tree,
+    shape: &FileShape,
+    parts: &[TablePart],
+    problems: &mut Vec<Problem>,
+) {
     for (name, options) in &shape.tables.0 {
         let node = section(tree, "tables").iter().find(|(key, _)| key.text == *name);
         let Some((key, node)) = node else { continue };
         let below = |option: &str| node.get(option).map_or(node, |(_, below)| below);
         let zeros = [
-            ("reload", options.reload.0.is_zero(), "leave it out to have the default, or write how often to look, such as `1m`"),
+            (
+                "reload",
+                options.reload.0.is_zero(),
+                "leave it out to have the default, or write how often to look, such as `1m`",
+            ),
             ("bytes_max", options.bytes_max.0 == 0, "leave it out to have the default"),
         ];
         for (option, _, fix) in zeros.into_iter().filter(|(_, is_zero, _)| *is_zero) {

@@ -137,7 +137,10 @@ fn cache_bytes() -> Bytes {
 #[serde(deny_unknown_fields)]
 pub(super) struct TableShape {
     /// What it is read from: one kind of file or database with its options.
-    #[expect(dead_code, reason = "read from the tree, by the table of tables; here for the schema")]
+    #[expect(
+        dead_code,
+        reason = "read from the tree, by the table of tables; here for the schema"
+    )]
     pub(super) from: Part<TableTable>,
     /// Its columns, by name, each with its type. Left out, they are those that it is found to have at first, and kept from then on.
     pub(super) columns: Option<Columns>,

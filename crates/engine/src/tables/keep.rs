@@ -63,23 +63,26 @@ pub(crate) async fn first(parts: Vec<TablePart>, shared: &Arc<Shared>) -> Result
     }
     let positions = shared.queue.positions().await?;
     let latest = shared.queue.checkpoints().await?.pop().unwrap_or_default();
-    let mut keepers: Vec<Keeper> = parts.into_iter().map(|part| Keeper::new(part, shared)).collect();
+    let mut keepers: Vec<Keeper> =
+        parts.into_iter().map(|part| Keeper::new(part, shared)).collect();
     for keeper in &mut keepers {
         keeper.known = positions.get(&keeper.source).and_then(|splits| known(splits.get("")?));
         let declared = keeper.declared.as_ref();
         keeper.known.take_if(|known| declared.is_some_and(|columns| *columns != known.columns));
     }
-    let last = keepers.iter().filter_map(|k| Some((k.name.clone(), k.known.as_ref()?.key(&k.name))));
+    let last =
+        keepers.iter().filter_map(|k| Some((k.name.clone(), k.known.as_ref()?.key(&k.name))));
     let there = still_there(last.collect(), shared, &latest).await?;
     for keeper in &mut keepers {
         if !there.contains(&keeper.name) {
             keeper.known = None;
         }
         keeper.ours = shared.queue.take_role(&Role::Collect(keeper.source.clone())).await?;
-        if keeper.known.is_none() && keeper.ours {
-            if let Some(new) = keeper.look().await.map_err(|e| keeper.never(e))? {
-                keeper.append(new).await?;
-            }
+        if keeper.known.is_none()
+            && keeper.ours
+            && let Some(new) = keeper.look().await.map_err(|e| keeper.never(e))?
+        {
+            keeper.append(new).await?;
         }
     }
     Ok(keepers)

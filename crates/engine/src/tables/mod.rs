@@ -238,6 +238,3 @@ fn never_read(names: &BTreeSet<String>) -> Error {
     Error::stop(format!("no version of the table {all} is in the queue"))
         .fix("a process that collects reads it first: start that one, such as `run --only collect`")
 }
-
-#[cfg(test)]
-mod tests;

@@ -34,8 +34,8 @@ pub(crate) fn write(content: &Content) -> Result<Bytes> {
     let length = u32::try_from(columns.len()).map_err(|e| failed(&e))?;
     let mut bytes = length.to_le_bytes().to_vec();
     bytes.extend_from_slice(&columns);
-    let mut writer = StreamWriter::try_new(&mut bytes, &content.rows.schema())
-        .map_err(|e| failed(&e))?;
+    let mut writer =
+        StreamWriter::try_new(&mut bytes, &content.rows.schema()).map_err(|e| failed(&e))?;
     writer.write(&content.rows).map_err(|e| failed(&e))?;
     writer.finish().map_err(|e| failed(&e))?;
     drop(writer);

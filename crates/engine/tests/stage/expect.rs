@@ -99,7 +99,8 @@ impl Story<'_> {
                 let (name, step) = self.steps[at].clone();
                 let mut made = Vec::new();
                 for (id, value) in rows {
-                    let joined = step.joins.as_ref().map(|table| value * 1000 + self.numbers[table]);
+                    let joined =
+                        step.joins.as_ref().map(|table| value * 1000 + self.numbers[table]);
                     let value = joined.unwrap_or(*value);
                     match step.rule.apply(value, &mut self.counts[at]) {
                         Ok(Some(v)) => made.push((*id, v)),

@@ -23,8 +23,8 @@ use millstream_engine::config::{
 };
 use millstream_engine::{Closing, Engine, Options, Pipeline, Placement, Status};
 use millstream_testkit::fakes::{
-    Board, BoardReader, Chain, Disk, Lines, Script, ScriptedSource, Shelf, ShelfLookup, Target, TrackingSink,
-    UntrackedSink, World,
+    Board, BoardReader, Chain, Disk, Lines, Script, ScriptedSource, Shelf, ShelfLookup, Target,
+    TrackingSink, UntrackedSink, World,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -234,18 +234,7 @@ impl Plot {
                 mode: l.mode,
             })
             .collect();
-        pipeline.tables = self
-            .tables
-            .iter()
-            .map(|t| TablePart {
-                name: t.name.clone(),
-                kind: "fake",
-                reader: Box::new(BoardReader::new(&t.name, &t.board, &self.world)),
-                columns: t.declared.then(Lines::columns),
-                reload: Span(t.reload),
-                bytes_max: Bytes(1 << 20),
-            })
-            .collect();
+        pipeline.tables = self.table_parts();
         pipeline.views = self.views.iter().map(|(name, sql)| View::new(name, sql)).collect();
         for view in pipeline.views.iter_mut().filter(|v| self.streams.contains(&v.name)) {
             view.windows.late = Late::Stream;
@@ -271,6 +260,20 @@ impl Plot {
         pipeline.limits.dead_bytes = Bytes(self.dead_bytes);
         pipeline.limits.stop_within = Span(self.stop_within);
         pipeline
+    }
+
+    fn table_parts(&self) -> Vec<TablePart> {
+        self.tables
+            .iter()
+            .map(|t| TablePart {
+                name: t.name.clone(),
+                kind: "fake",
+                reader: Box::new(BoardReader::new(&t.name, &t.board, &self.world)),
+                columns: t.declared.then(Lines::columns),
+                reload: Span(t.reload),
+                bytes_max: Bytes(1 << 20),
+            })
+            .collect()
     }
 
     pub(crate) fn engine(&self, options: Options) -> Engine {

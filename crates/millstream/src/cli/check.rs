@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use millstream::Plan;
-use millstream_engine::plan::{ColumnPlan, LatePlan, LookupPlan, SinkPlan, SourcePlan, TablePlan, ViewPlan};
+use millstream_engine::plan::{
+    ColumnPlan, LatePlan, LookupPlan, SinkPlan, SourcePlan, TablePlan, ViewPlan,
+};
 
 use super::failure::{Failure, load, say, say_json};
 use super::screen::redacted;

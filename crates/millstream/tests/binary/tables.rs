@@ -67,7 +67,10 @@ fn a_file_changes_and_processes_are_killed_and_every_row_is_joined_to_one_versio
     let count = |database: &str, sql: &str| job.bench.count(database, sql);
     assert_eq!(edge(&closed, "decode", "readings", "out"), ROWS.cast_unsigned());
     let every = "SELECT count(*) FROM rows";
-    assert_eq!((count("every.db", every), count("every.db", "SELECT count(DISTINCT id) FROM rows")), (ROWS, ROWS));
+    assert_eq!(
+        (count("every.db", every), count("every.db", "SELECT count(DISTINCT id) FROM rows")),
+        (ROWS, ROWS)
+    );
     assert!(count("every.db", "SELECT count(DISTINCT version) FROM rows") > 2, "it did change");
     // One source in its order: no row has an older version than a row before it.
     let back = "SELECT count(*) FROM (SELECT version, max(version) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS before FROM rows) WHERE version < before";

@@ -109,12 +109,7 @@ fn valid(columns: &[ArrayRef]) -> Option<NullBuffer> {
     nulls.fold(None, |all, one| NullBuffer::union(all.as_ref(), one.as_ref()))
 }
 
-fn same(
-    encoded: &Encoded,
-    firsts: &[u32],
-    group: u32,
-    key: crate::window::keys::Key<'_>,
-) -> bool {
+fn same(encoded: &Encoded, firsts: &[u32], group: u32, key: crate::window::keys::Key<'_>) -> bool {
     firsts.get(group as usize).is_some_and(|first| encoded.key(*first as usize) == key)
 }
 

@@ -88,7 +88,8 @@ fn node_of(join: Join) -> Result<ReferenceNode> {
     let node = ReferenceNode::new(join.left, side, pairs, None, way)?;
     let node = node.also(conditions)?;
     if way == Way::NotIn && node.filter.is_some() {
-        let what = "this `NOT IN (SELECT …)` compares nothing of the row with a column of the table";
+        let what =
+            "this `NOT IN (SELECT …)` compares nothing of the row with a column of the table";
         return Err(said_at(what, "write `NOT EXISTS (SELECT 1 FROM … WHERE …)`", &[Keyword::IN]));
     }
     Ok(node)
@@ -199,11 +200,11 @@ fn keeps_the_table(join: JoinType) -> DataFusionError {
         "`{join} JOIN` of a reference table is not possible: its rows without a match would be due once all others had come, and these never end"
     );
     let fix = "take `LEFT JOIN` or `INNER JOIN`, with the reference table on the right";
-    said_at(what.replace("`Right JOIN`", "`RIGHT JOIN`").replace("`Full JOIN`", "`FULL JOIN`"), fix, &[
-        Keyword::RIGHT,
-        Keyword::FULL,
-        Keyword::JOIN,
-    ])
+    said_at(
+        what.replace("`Right JOIN`", "`RIGHT JOIN`").replace("`Full JOIN`", "`FULL JOIN`"),
+        fix,
+        &[Keyword::RIGHT, Keyword::FULL, Keyword::JOIN],
+    )
 }
 
 fn two_tables() -> DataFusionError {

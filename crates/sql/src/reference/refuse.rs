@@ -54,8 +54,12 @@ pub(crate) fn add_named(query: &Query, names: &mut BTreeSet<String>) {
 /// Complains of a reference table that rows are read from.
 pub(crate) fn reference_alone(table: &str) -> DataFusionError {
     said_at(
-        format!("`{table}` is a reference table: no rows of it stream by, so a view cannot be made of it alone"),
-        &format!("read a source, and join the table to it: `FROM readings r JOIN {table} t ON t.… = r.…`, or ask `WHERE … IN (SELECT … FROM {table})`"),
+        format!(
+            "`{table}` is a reference table: no rows of it stream by, so a view cannot be made of it alone"
+        ),
+        &format!(
+            "read a source, and join the table to it: `FROM readings r JOIN {table} t ON t.… = r.…`, or ask `WHERE … IN (SELECT … FROM {table})`"
+        ),
         &[Keyword::FROM],
     )
 }

@@ -142,7 +142,9 @@ impl ReferenceStep {
         let names = names.map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
         let Self { table, by, .. } = self;
         let mut text = match self.way {
-            Way::Inner => format!("join table {table} ({names}){by}; rows without a match are left out"),
+            Way::Inner => {
+                format!("join table {table} ({names}){by}; rows without a match are left out")
+            }
             Way::Left => format!("join table {table} ({names}){by}"),
             Way::Semi => format!("keep rows with a match in table {table}{by}"),
             Way::Anti => format!("keep rows without a match in table {table}{by}"),
@@ -193,7 +195,9 @@ impl ReferenceStep {
                 let kept = |row| !index.nulls && group(&found, row) == NONE && !null(row);
                 some(rows, counts, |row| empty || kept(row))
             }
-            (Way::Inner | Way::Left, None) if index.single => self.one_each(rows, &index, &found, counts),
+            (Way::Inner | Way::Left, None) if index.single => {
+                self.one_each(rows, &index, &found, counts)
+            }
             _ => self.pairs(rows, index, &found, counts),
         }
     }
@@ -287,7 +291,7 @@ impl ReferenceStep {
         }
         let mut pairs = Pairs::of(&index, found, all);
         if let Some(condition) = &self.condition {
-            pairs = condition.met(pairs, &rows.batch, &index.rows)?;
+            pairs = condition.met(&pairs, &rows.batch, &index.rows)?;
         }
         let mut matched = vec![false; rows.len()];
         for row in &pairs.rows {
@@ -305,7 +309,8 @@ impl ReferenceStep {
             Way::Left if hits < rows.len() => pairs = pairs.with_misses(&matched),
             Way::Left => {}
         }
-        counts.made += (pairs.rows.len() - if self.way == Way::Inner { hits } else { rows.len() }) as u64;
+        counts.made +=
+            (pairs.rows.len() - if self.way == Way::Inner { hits } else { rows.len() }) as u64;
         if pairs.rows.is_empty() {
             return Ok(Became::Nothing);
         }
@@ -318,7 +323,12 @@ impl ReferenceStep {
     }
 
     /// Behind the columns of the rows those of the table.
-    fn beside(&self, own: Vec<ArrayRef>, index: &Index, places: &UInt32Array) -> Result<Vec<ArrayRef>> {
+    fn beside(
+        &self,
+        own: Vec<ArrayRef>,
+        index: &Index,
+        places: &UInt32Array,
+    ) -> Result<Vec<ArrayRef>> {
         let (mut columns, width) = (own, self.schema.fields().len() - self.columns.len());
         for (column, field) in self.columns.iter().zip(self.schema.fields().iter().skip(width)) {
             columns.push(match column {
@@ -415,7 +425,7 @@ impl Pairs {
 
 impl Condition {
     /// The pairs for which it is true.
-    fn met(&self, pairs: Pairs, rows: &RecordBatch, table: &RecordBatch) -> Result<Pairs> {
+    fn met(&self, pairs: &Pairs, rows: &RecordBatch, table: &RecordBatch) -> Result<Pairs> {
         let mut met = Pairs { rows: vec![], matches: vec![] };
         let pieces = pairs.rows.chunks(PIECE_ROWS).zip(pairs.matches.chunks(PIECE_ROWS));
         for (of_rows, of_table) in pieces {

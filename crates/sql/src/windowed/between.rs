@@ -194,7 +194,10 @@ impl Look<'_> {
             }
         }
         if self.session {
-            return Err(before_session("a join with a reference table", &[Keyword::JOIN, Keyword::WHERE]));
+            return Err(before_session(
+                "a join with a reference table",
+                &[Keyword::JOIN, Keyword::WHERE],
+            ));
         }
         self.plan(&node.input)
     }

@@ -68,7 +68,12 @@ impl Input {
         let lookup = self.lookup.clone().map(|s| s as Arc<dyn Answers>);
         let event_time = self.time.as_ref().map(|(column, _)| column.clone());
         let reference = self.board.clone().map(|b| b as Arc<dyn Reference>);
-        Table { lookup, reference, event_time, ..Table::source(&self.name, Some(self.schema.clone())) }
+        Table {
+            lookup,
+            reference,
+            event_time,
+            ..Table::source(&self.name, Some(self.schema.clone()))
+        }
     }
 
     /// The rows of all frames.

@@ -62,8 +62,9 @@ impl Planner for Chain {
             let joins = joins.and_then(|name| tables.iter().find(|t| t.name == *name));
             let joins = joins.and_then(|t| t.reference.clone());
             if waiting.is_empty() {
-                let has_time =
-                    step.lookup.is_none() && joins.is_none() && step.tables.iter().all(|t| timed.contains(t));
+                let has_time = step.lookup.is_none()
+                    && joins.is_none()
+                    && step.tables.iter().all(|t| timed.contains(t));
                 let columns = if has_time { Lines::with_time() } else { Lines::columns() };
                 if has_time || matches!(step.rule, Rule::Tumble(_)) {
                     timed.insert(view.name.clone());
@@ -73,7 +74,9 @@ impl Planner for Chain {
                     (Some(finder), ..) => Box::new(finder),
                     (None, Some(table), _) => Box::new(Joiner(table)),
                     (None, None, Rule::Tumble(size)) => Box::new(Tumbler::new(size)),
-                    (None, None, _) => Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 }),
+                    (None, None, _) => {
+                        Box::new(Mill { rule: step.rule, schema, count: 0, told: 0 })
+                    }
                 };
                 let (name, inputs) = (view.name.clone(), step.tables.clone());
                 let has_state = matches!(step.rule, Rule::Tumble(_) | Rule::Count);

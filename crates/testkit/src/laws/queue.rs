@@ -167,7 +167,10 @@ async fn every_kind_of_frame_reads_back_as_it_was(fresh: Fresh) {
         like(Body::Block(Block::pack(&[Record::new(vec![7; 100_000])]).unwrap())),
         Frame { arrival: Timestamp(-5), ..like(Body::Idle) },
         like(Body::Pin(Bytes::from_static(b"{}"))),
-        Frame { position: Some(Position(Bytes::from_static(b"v"))), ..like(Body::Table(Bytes::from(vec![3; 70_000]))) },
+        Frame {
+            position: Some(Position(Bytes::from_static(b"v"))),
+            ..like(Body::Table(Bytes::from(vec![3; 70_000])))
+        },
         Frame { position: Some(Position::default()), ..like(Body::Ended) },
         frame("other", "", "payload", Some("p")),
     ];
