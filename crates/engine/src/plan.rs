@@ -313,7 +313,6 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
         let view = line.explained().iter().find(|e| e.name == sink.rows)?;
         let wanted = view.updates.as_ref()?;
         let (what, fix) = match sink.sink.key() {
-            _ if !sink.sink.keeps() => return None,
             None => (
                 format!("the windows of `{}` take late rows and give their rows anew, and this sink would have them twice", view.name),
                 "take a sink with a `key`, such as `sqlite` in `mode: upsert`, or leave `allowed_lateness` out".to_owned(),
@@ -326,7 +325,8 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
         };
         Some(pipeline.text.problem(&["sinks", &sink.name, "to"], what).fix(fix))
     };
-    let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
+    let keeping = pipeline.sinks.iter().filter(|sink| sink.sink.keeps());
+    let problems: Vec<Problem> = keeping.filter_map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
 }
 
