@@ -346,7 +346,6 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
         let wanted = view.updates.as_ref()?;
         let by = names(&wanted.by);
         let (what, fix) = match sink.sink.key() {
-            _ if !sink.sink.keeps() => return None,
             None => twice(&view.name, wanted.why),
             Some(key)
                 if key.iter().any(|column| !wanted.by.contains(column))
@@ -363,7 +362,8 @@ fn cannot_replace(pipeline: &Pipeline, line: &Line) -> Result<(), Problems> {
         };
         Some(pipeline.text.problem(&["sinks", &sink.name, "to"], what).fix(fix))
     };
-    let problems: Vec<Problem> = pipeline.sinks.iter().filter_map(problem).collect();
+    let keeping = pipeline.sinks.iter().filter(|sink| sink.sink.keeps());
+    let problems: Vec<Problem> = keeping.filter_map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(pipeline.text.problems(problems)) }
 }
 
