@@ -261,10 +261,7 @@ impl History {
     }
 
     /// The columns that these rows of values are.
-    pub(super) fn unpack<'a>(
-        &self,
-        rows: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<Vec<ArrayRef>> {
+    pub(super) fn unpack<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
         let Store::Bytes(_, converter) = &self.store else {
             return exec_err!("values do not fit what remembers them");
         };

@@ -73,7 +73,8 @@ impl Lower<'_> {
         self.grouped = grouped;
         let mut chains = chains?;
         self.answers_are_recorded(&chains, &common.facts)?;
-        let physical = chains.first().map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());
+        let physical =
+            chains.first().map_or_else(|| Arc::new(Schema::empty()), |c| c.schema.clone());
         let mut row = Row::new(self, schema, physical.clone());
         let mut spec = row.common(&common, lag)?;
         let mut texts = vec![];
@@ -175,7 +176,9 @@ impl Lower<'_> {
         });
         match times.first() {
             Some(_) => format!("begin with {}", times.join(" or ")),
-            None => "declare `event_time` at the source, and write `ORDER BY` its column".to_owned(),
+            None => {
+                "declare `event_time` at the source, and write `ORDER BY` its column".to_owned()
+            }
         }
     }
 
@@ -230,7 +233,15 @@ impl<'a, 'b> Row<'a, 'b> {
         let fields = input.fields().iter().map(|f| f.as_ref().clone()).collect::<Vec<_>>();
         let exprs = fields.iter().enumerate();
         let exprs = exprs.map(|(i, f)| Arc::new(Column::new(f.name(), i)) as _).collect();
-        Self { lower, names, input, exprs, texts: vec![String::new(); fields.len()], fields, shown: vec![] }
+        Self {
+            lower,
+            names,
+            input,
+            exprs,
+            texts: vec![String::new(); fields.len()],
+            fields,
+            shown: vec![],
+        }
     }
 
     /// The place of the column that has this, which is computed once.
@@ -471,7 +482,10 @@ fn whole(e: &Expr, name: &str, what: &str) -> Result<u64> {
         return match u64::try_from(n) {
             Ok(n) => Ok(n),
             Err(_) => Err(said_at(
-                format!("`{name}` cannot look ahead by {}: those rows are still to come", n.unsigned_abs()),
+                format!(
+                    "`{name}` cannot look ahead by {}: those rows are still to come",
+                    n.unsigned_abs()
+                ),
                 "look back from the later row, with a number from 0 on",
                 AT,
             )),
@@ -502,11 +516,9 @@ fn frame(of: &WindowFrame) -> Result<Frame> {
             let end = time(&of.end_bound)?.unwrap_or(0);
             Ok(Frame::Range { start: time(&of.start_bound)?, end })
         }
-        WindowFrameUnits::Groups => Err(said_at(
-            "a frame of `GROUPS` is not yet possible",
-            "write `ROWS` or `RANGE`",
-            AT,
-        )),
+        WindowFrameUnits::Groups => {
+            Err(said_at("a frame of `GROUPS` is not yet possible", "write `ROWS` or `RANGE`", AT))
+        }
     }
 }
 
@@ -540,7 +552,8 @@ fn time(bound: &WindowFrameBound) -> Result<Option<i64>> {
 
 /// A call for people.
 fn shown(f: &WindowFunction) -> String {
-    let WindowFunctionParams { args, window_frame, filter, null_treatment, distinct, .. } = &f.params;
+    let WindowFunctionParams { args, window_frame, filter, null_treatment, distinct, .. } =
+        &f.params;
     let mut inner = args.iter().map(show).collect::<Vec<_>>().join(", ");
     if (f.fun.name(), inner.as_str()) == ("count", "1") {
         "*".clone_into(&mut inner);
@@ -579,9 +592,10 @@ fn frame_words(frame: Frame) -> String {
 
 /// What it does and keeps, for people.
 fn explain(spec: &Analysis, common: &Common<'_>, calls: &[&WindowFunction]) -> Vec<String> {
-    let order = common.order.iter().map(|sort| {
-        format!("{}{}", show(&sort.expr), if sort.asc { "" } else { " DESC" })
-    });
+    let order = common
+        .order
+        .iter()
+        .map(|sort| format!("{}{}", show(&sort.expr), if sort.asc { "" } else { " DESC" }));
     let order = order.collect::<Vec<_>>().join(", ");
     let keys = common.partition.iter().map(show).collect::<Vec<_>>().join(", ");
     let first = match keys.is_empty() {
@@ -596,20 +610,27 @@ fn explain(spec: &Analysis, common: &Common<'_>, calls: &[&WindowFunction]) -> V
             format!(", and remember {} of each key", span_words(time.unwrap_or(0)))
         }
         (Some(ttl), _) => {
-            format!(", and a state for each key until it was silent for {} (`state_ttl`)", span_words(ttl))
+            format!(
+                ", and a state for each key until it was silent for {} (`state_ttl`)",
+                span_words(ttl)
+            )
         }
         (None, true) => ", and a state for ever".to_owned(),
         (None, false) if spec.dies.is_some() => {
             ", and a state for each key until event time has passed it".to_owned()
         }
-        (None, false) => ", and a state for each key for ever (`state_ttl` would bound it)".to_owned(),
+        (None, false) => {
+            ", and a state for each key for ever (`state_ttl` would bound it)".to_owned()
+        }
     };
     let kept = if spec.keys.is_empty() { kept.replace(" of each key", "") } else { kept };
     let bytes = millstream_core::fields::Bytes(spec.state_bytes);
     vec![
         first,
         format!("compute {compute}"),
-        format!("keep rows until event time has passed them{kept}, {bytes} at most (`state_bytes`)"),
+        format!(
+            "keep rows until event time has passed them{kept}, {bytes} at most (`state_bytes`)"
+        ),
     ]
 }
 

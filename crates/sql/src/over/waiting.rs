@@ -174,9 +174,10 @@ impl Waiting {
     /// The next rows before a moment, or all, in the order of event time: all of each moment that is among them.
     pub(super) fn due(&mut self, before: Option<i64>) -> Result<Option<(RecordBatch, Vec<i64>)>> {
         let parts = |runs: &[Run], ends: &dyn Fn(&[i64]) -> usize| {
-            let parts = runs.iter().enumerate().map(|(at, run)| {
-                (at, run.from, run.from + ends(run.rest()))
-            });
+            let parts = runs
+                .iter()
+                .enumerate()
+                .map(|(at, run)| (at, run.from, run.from + ends(run.rest())));
             parts.filter(|(_, from, upto)| from < upto).collect::<Vec<_>>()
         };
         let mut all = parts(&self.runs, &|times| match before {
