@@ -54,15 +54,20 @@ pub(crate) fn lower(
     let last = lower.plan(plan)?;
     let mut chains = lower.closed;
     chains.extend(last);
+    let mut names = lower.grown.iter().flat_map(|g| g.names.clone()).collect::<Vec<_>>();
+    // A name may be in another.
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let plain = |line: &mut String| {
+        for (name, shown) in &names {
+            *line = line.replace(name, shown).replace(&format!("{shown} AS {shown}"), shown);
+        }
+    };
     for chain in &mut chains {
         narrow(chain);
         narrow_filters(&mut chain.steps)?;
-        for (name, shown) in lower.grown.iter().flat_map(|g| &g.names) {
-            for line in &mut chain.explain {
-                *line = line.replace(name, shown).replace(&format!("{shown} AS {shown}"), shown);
-            }
-        }
+        chain.explain.iter_mut().for_each(plain);
     }
+    lower.grown.iter_mut().flat_map(|g| &mut g.explain).for_each(plain);
     Ok(Lowered { chains, grown: lower.grown, facts })
 }
 

@@ -48,14 +48,12 @@ fn groups_that_were_killed_in_their_midst_are_those_of_an_unbroken_run() {
     let wanted = all(&whole.bench);
     let count =
         |table: &str| whole.bench.rows("out.db", &format!("SELECT count(*) FROM {table}")).concat();
-    assert_eq!(
-        (count("totals"), count("tops"), count("lasts")),
-        ("5".into(), "25".into(), "5".into())
-    );
-    let rows = whole.bench.rows("out.db", "SELECT sum(n) FROM totals");
-    assert_eq!(rows, ["40000"]);
-    // 40,000 rows are 400 s, and in each of 134 windows there are many.
-    assert_eq!(count("peaks"), "268");
+    for (table, rows) in [("totals", 5), ("tops", 25), ("lasts", 5), ("peaks", 268)] {
+        assert!(count(table).contains(&format!("{rows} rows")), "{table}: {}", count(table));
+    }
+    // 40,000 rows are 400 s, in 134 windows.
+    let all_rows = one("SELECT sum(n) || ' rows' FROM totals");
+    assert!(all_rows.contains("40000 rows"), "{all_rows}");
     assert_eq!(edge(&closed, "view", "totals", "absorbed"), 40_000);
     let job = job();
     for _ in 0..KILLS {
