@@ -440,6 +440,10 @@ impl Stateful for Rank {
         self.saved.changed()
     }
 
+    fn bytes(&self) -> u64 {
+        self.held() as u64
+    }
+
     fn snapshot(&mut self, prefix: &str, out: &mut Chunks) -> millstream_core::Result<()> {
         self.tell(prefix, out);
         Ok(())

@@ -461,6 +461,10 @@ impl Stateful for Running {
         self.groups.saved.changed() + self.pairs.iter().map(|p| p.saved.changed()).sum::<usize>()
     }
 
+    fn bytes(&self) -> u64 {
+        self.held() as u64
+    }
+
     fn snapshot(&mut self, prefix: &str, out: &mut Chunks) -> millstream_core::Result<()> {
         self.tell(prefix, out);
         Ok(())
