@@ -24,8 +24,8 @@ pub(crate) use flink::short;
 pub(crate) use known::{Facts, Known, Role, TableFacts, unalias};
 pub(crate) use node::WindowNode;
 pub(crate) use planner::{UNREAD, WindowPlanner};
-pub(crate) use span::{micros as interval, show as span_words};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
+pub(crate) use span::{micros as interval, show as span_words};
 
 /// The columns that a window adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
