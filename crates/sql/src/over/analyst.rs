@@ -22,7 +22,7 @@ use super::history::Histories;
 use super::moment::Moment;
 use super::names::Names;
 use super::spec::Analysis;
-use super::waiting::{Waiting, size};
+use super::waiting::{Waiting, cost};
 use crate::stateful::{Stateful, Taken};
 use crate::window::batch::lagging;
 use crate::window::bytes::short;
@@ -355,7 +355,7 @@ impl Stateful for Analyst {
     fn take(&mut self, _: usize, rows: &Rows) -> Result<Taken> {
         let mut taken = Taken::default();
         let (batch, times) = self.sort_out(rows, &mut taken)?;
-        if self.bytes() + size(&batch) > self.spec.state_bytes {
+        if self.bytes() + cost(&batch) > self.spec.state_bytes {
             return Err(self.full());
         }
         taken.absorbed = times.len() as u64;

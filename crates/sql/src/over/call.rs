@@ -87,7 +87,7 @@ pub(super) fn run(spec: &Analysis, call: usize, histories: &mut Histories) -> Re
         What::DenseRank => Box::new(Dense(vec![])),
         What::Lag { arg, offset, default, ignore_nulls } => {
             let low = if *ignore_nulls { Low::Back(0) } else { Low::Back(*offset) };
-            let at = histories.place((&[arg.clone()], None), false, low, &spec.input)?;
+            let at = histories.place((std::slice::from_ref(arg), None), false, low, &spec.input)?;
             match (histories.get(at)?.is_lane(), ignore_nulls) {
                 (true, false) => Box::new(Lag::<i64>::new(at, *offset, default, kind)?),
                 (false, false) => Box::new(Lag::<Packed>::new(at, *offset, default, kind)?),
@@ -101,7 +101,7 @@ pub(super) fn run(spec: &Analysis, call: usize, histories: &mut Histories) -> Re
                 true => low(unbounded, *frame),
                 false => pick_low(*which, unbounded, *frame),
             };
-            let at = histories.place((&[arg.clone()], None), false, low, &spec.input)?;
+            let at = histories.place((std::slice::from_ref(arg), None), false, low, &spec.input)?;
             match (histories.get(at)?.is_lane(), ignore_nulls, which) {
                 (true, true, Which::Last) => Slide::<Last<i64>>::of(at, *frame, kind),
                 (true, true, Which::Nth(_)) => Slide::<First<i64>>::of(at, *frame, kind),
