@@ -27,6 +27,7 @@ mod panes;
 mod part;
 pub(crate) mod saved;
 mod scratch;
+mod session;
 mod sessions;
 mod share_out;
 mod spans;

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
@@ -14,25 +13,11 @@ use super::bytes::{Reader, put, put_bytes, short};
 use super::groups::{Groups, Shape, roomy};
 use super::keys::unfit;
 use super::saved::Saved;
+use super::session::{Session, spot};
 use super::states::{Plan, States};
 
 /// In place of a number: there is none.
 const NONE: u32 = u32::MAX;
-
-/// One session, or room for one.
-struct Session {
-    key: Box<[u8]>,
-    start: i64,
-    /// The time of its last row.
-    last: i64,
-    /// Another one of the same key.
-    next: u32,
-    /// When it is looked at again.
-    timer: i64,
-    /// Its row, as it is now, has been given.
-    given: bool,
-    live: bool,
-}
 
 pub(super) struct Sessions {
     gap: i64,
@@ -51,26 +36,6 @@ pub(super) struct Sessions {
     /// The sums of all sessions together, without their signs, are not beyond this.
     sums_max: u128,
     pub(super) gone: Vec<String>,
-}
-
-fn hash(key: &[u8], moment: Option<i64>) -> u64 {
-    let hasher = foldhash::fast::FixedState::with_seed(0x7365_7373);
-    match moment {
-        Some(at) => hasher.hash_one((key, at)),
-        None => hasher.hash_one(key),
-    }
-}
-
-/// Where the index has a session of this key that begins then.
-fn spot(moments: bool, key: &[u8], start: i64) -> u64 {
-    hash(key, moments.then_some(start))
-}
-
-impl Session {
-    /// Whether the index has it in the same place as one of this key that begins then.
-    fn is_at(&self, moments: bool, key: &[u8], start: i64) -> bool {
-        (!moments || self.start == start) && *self.key == *key
-    }
 }
 
 /// Rows on their way into sessions.

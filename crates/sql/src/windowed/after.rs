@@ -10,8 +10,9 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column as At;
 
 use super::WINDOW_COLUMNS;
-use super::known::{Side, unalias};
+use super::known::unalias;
 use super::made::{Comes, Made};
+use super::role::Side;
 use crate::explain::show;
 use crate::lower::Lower;
 use crate::step::Step;

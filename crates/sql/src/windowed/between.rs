@@ -9,7 +9,8 @@ use datafusion_expr::{Aggregate, Expr, LogicalPlan};
 
 use datafusion_sql::sqlparser::keywords::Keyword;
 
-use super::known::{Cut, Edge, Facts, Known, Side, unalias};
+use super::known::{Facts, Known, unalias};
+use super::role::{Cut, Edge, Side};
 use super::{WINDOW_COLUMNS, WindowNode};
 use crate::complain::said_at;
 use crate::explain::show;

@@ -9,8 +9,9 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_sql::sqlparser::keywords::Keyword;
 
 use super::between::{Between, Says, between, over_window};
-use super::known::{Cut, Edge, Facts, Side, unalias};
+use super::known::{Facts, unalias};
 use super::made::{Comes, Made};
+use super::role::{Cut, Edge, Side};
 use crate::chain::{Chain, Feed, To};
 use crate::complain::said_at;
 use crate::explain::show;

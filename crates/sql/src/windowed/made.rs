@@ -10,7 +10,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion_physical_expr::expressions::{Column as At, Literal, PhysicalSortExpr};
 
-use super::known::Side;
+use super::role::Side;
 use super::span;
 use crate::chain::Chain;
 use crate::checked::constants;

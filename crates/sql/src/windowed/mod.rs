@@ -16,17 +16,17 @@ mod known;
 mod made;
 mod node;
 mod planner;
+mod role;
 mod shape;
 pub(crate) mod span;
 
 pub(crate) use assign::AssignStep;
 pub(crate) use flink::short;
-pub(crate) use known::{
-    Cut, Edge, Facts, Known, NUMBER, Role, Side, TableFacts, given_anew, unalias,
-};
+pub(crate) use known::{Facts, Known, NUMBER, TableFacts, given_anew, unalias};
 pub(crate) use made::Made;
 pub(crate) use node::{WindowNode, are_cut_by};
 pub(crate) use planner::{UNREAD, WindowPlanner};
+pub(crate) use role::{Cut, Edge, Role, Side};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
 pub(crate) use span::{micros, show as span_words};
 
