@@ -389,6 +389,10 @@ impl Stateful for Joiner {
         self.sides.iter().map(Kept::changed).sum()
     }
 
+    fn bytes(&self) -> u64 {
+        self.held()
+    }
+
     fn snapshot(&mut self, prefix: &str, out: &mut Chunks) -> millstream_core::Result<()> {
         self.tell_chunks(prefix, out)
     }
