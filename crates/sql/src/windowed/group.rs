@@ -37,7 +37,16 @@ impl Lower<'_> {
         let session = !again && matches!(cut.window, Window::Session { .. });
         let between = if again {
             facts.take_windows_again(&cut);
-            Between::of_past(&edge)
+            match cut.window {
+                // A moment of event time, by the name that it has here.
+                Window::Again { .. } => {
+                    let is = |e: &&Expr| facts.side(e, aggregate.input.schema()).is_some();
+                    let moment = aggregate.group_expr.iter().find(is);
+                    let times = moment.map(|e| show(unalias(e))).into_iter().collect();
+                    Between { times, ..Between::default() }
+                }
+                _ => Between::of_past(&edge),
+            }
         } else {
             between(self.known, aggregate, session)?
         };

@@ -11,7 +11,7 @@ use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctio
 use datafusion_physical_expr::expressions::{Column as At, Literal, PhysicalSortExpr};
 
 use super::role::Side;
-use super::span;
+use super::{WINDOW_COLUMNS, span};
 use crate::chain::Chain;
 use crate::checked::constants;
 use crate::explain::show;
@@ -247,7 +247,11 @@ impl Made {
     pub(crate) fn explain(&self, spec: &Aggregation, times: &[String]) -> Vec<String> {
         let mut times = times.to_vec();
         times.dedup();
+        let moment = times.first().filter(|t| !WINDOW_COLUMNS.contains(&t.as_str()));
         let mut first = match spec.window {
+            Window::Again { .. } if moment.is_some() => {
+                format!("each moment of {}", times.join(", "))
+            }
             again @ Window::Again { .. } => span::words(again),
             window => format!("{} of {}", span::words(window), times.join(", ")),
         };

@@ -338,7 +338,7 @@ SELECT o.id, o.expires, count(*) AS n, sum(p.amount) AS paid FROM orders o JOIN 
 -- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
 -- plan rows of join 1
 -- plan   project id, expires, amount
--- plan window 2: the windows that rows came out of, by id
+-- plan window 2: each moment of expires, by id
 -- plan   compute count(*), sum(amount)
 -- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
 -- plan rows of window 2
