@@ -397,6 +397,10 @@ impl Stateful for Analyst {
         self.saved.changed() + self.waiting.unsaved()
     }
 
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
     fn snapshot(&mut self, prefix: &str, out: &mut Chunks) -> millstream_core::Result<()> {
         self.store(prefix, out)
     }
