@@ -96,8 +96,8 @@ fn expected(text: &str, frame: Frame, key: &[One], at: usize) -> ScalarValue {
     let own = time(&key[at]);
     let (start, end) = match frame {
         Frame::Rows { start, end } => {
-            let start = start.map_or(0, |n| at.saturating_sub(n as usize));
-            (start, (at + 1).saturating_sub(end as usize))
+            let start = start.map_or(0, |n| at.saturating_sub(place(n)));
+            (start, (at + 1).saturating_sub(place(end)))
         }
         Frame::Range { start, end } => {
             let start = start.map_or(0, |s| key.partition_point(|r| time(r) < own - s));
@@ -141,6 +141,15 @@ fn expected(text: &str, frame: Frame, key: &[One], at: usize) -> ScalarValue {
             accumulator.evaluate().unwrap()
         }
     }
+}
+
+fn place(n: u64) -> usize {
+    usize::try_from(n).unwrap()
+}
+
+/// The name of a chunk behind the prefix.
+fn own(name: &str) -> String {
+    name.strip_prefix("p/").unwrap().to_owned()
 }
 
 fn near(a: &ScalarValue, b: &ScalarValue) -> bool {
@@ -310,7 +319,7 @@ fn chunks_that_are_not_its_own_are_refused() {
     drop(again(operator, &spec, &mut state, false));
     let rng = &mut Rng::with_seed(1);
     let read = |state: &BTreeMap<String, Vec<u8>>| {
-        let chunks = state.iter().map(|(n, c)| (n[2..].to_owned(), c.clone().into()));
+        let chunks = state.iter().map(|(n, c)| (own(n), c.clone().into()));
         let chunks = chunks.collect::<Vec<(String, bytes::Bytes)>>();
         let chunks = chunks.iter().map(|(n, c)| (n.as_str(), c)).collect::<Vec<_>>();
         Analyst::new(spec.clone()).unwrap().restore(&chunks)
@@ -330,6 +339,7 @@ fn chunks_that_are_not_its_own_are_refused() {
         let _result = read(&flipped);
     }
     let other = analysis(&[("avg f", Frame::Rows { start: Some(4), end: 0 })]);
-    let chunks = state.iter().map(|(n, c)| (&n[2..], c)).collect::<Vec<_>>();
+    let chunks = state.iter().map(|(n, c)| (own(n), c)).collect::<Vec<_>>();
+    let chunks = chunks.iter().map(|(n, c)| (n.as_str(), *c)).collect::<Vec<_>>();
     assert!(Analyst::new(other).unwrap().restore(&chunks).is_err());
 }
