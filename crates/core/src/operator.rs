@@ -107,6 +107,11 @@ pub trait Operator: Send {
         0
     }
 
+    /// How many bytes of state it holds in memory.
+    fn state_bytes(&self) -> u64 {
+        0
+    }
+
     /// State chunks that changed since the last snapshot.
     ///
     /// # Errors

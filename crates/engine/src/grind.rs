@@ -103,6 +103,12 @@ impl Mills {
         self.mills.iter_mut().map(|m| (m.name.as_ref(), m.operator.as_mut()))
     }
 
+    /// How many bytes of state each view holds that keeps any.
+    pub(crate) fn state_bytes(&self) -> impl Iterator<Item = (&str, u64)> {
+        let stateful = self.mills.iter().filter(|m| m.timing.keeps_state());
+        stateful.map(|m| (m.name.as_ref(), m.operator.state_bytes()))
+    }
+
     /// The operator of a view.
     pub(crate) fn operator(&mut self, view: &str) -> Option<&mut Box<dyn Operator>> {
         let mill = self.mills.iter_mut().find(|m| m.name.as_ref() == view);

@@ -155,6 +155,13 @@ impl Passing {
     }
 }
 
+impl Timing {
+    /// Whether the view keeps state.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.stateful
+    }
+}
+
 impl Mills {
     /// A frame of a source has come, and with it event time this far, if the source has one.
     pub(crate) fn rise(&mut self, frame: (Offset, Timestamp), source: &str, reach: Option<Reach>) {

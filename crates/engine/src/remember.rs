@@ -150,7 +150,7 @@ impl Line {
         changed
     }
 
-    /// Tells people how far event time has come.
+    /// Tells people how far event time has come, and how much state views hold.
     pub(crate) fn tell_time(&self, status: &Status) {
         for (source, station) in &self.stations {
             if let Some(time) = &station.time {
@@ -159,6 +159,9 @@ impl Line {
         }
         for (view, reach) in self.mills.reaches() {
             status.saw_watermark(Kind::View, view, reach.upto());
+        }
+        for (view, bytes) in self.mills.state_bytes() {
+            status.saw_state(view, bytes);
         }
     }
 

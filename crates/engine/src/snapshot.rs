@@ -61,6 +61,9 @@ pub struct PartSnapshot {
     pub errors: u64,
     /// Bytes that wait in the outbox (sinks).
     pub outbox_bytes: u64,
+    /// Bytes of state held in memory (views).
+    #[serde(default)]
+    pub state_bytes: u64,
     /// Whether it has ended by itself.
     pub ended: bool,
     /// What fails now: which split (empty for the whole part), and why.
@@ -123,6 +126,7 @@ impl PartSnapshot {
             watermark_us: part.watermark().map(|at| at.0),
             errors: part.errors.get(),
             outbox_bytes: u64::try_from(part.outbox_bytes.get()).unwrap_or(0),
+            state_bytes: u64::try_from(part.state_bytes.get()).unwrap_or(0),
             ended: part.ended(),
             troubles: part.troubles(),
         }

@@ -96,6 +96,8 @@ pub struct PartStatus {
     pub outbox_bytes: Gauge,
     /// 1 while it works.
     pub up: Gauge,
+    /// Bytes of state held in memory (views).
+    pub state_bytes: Gauge,
     /// How long its characteristic act takes: a request (sources), a flush (sinks), an fsync (queue), a request (lookups).
     pub seconds: Histogram,
     troubles: Mutex<Troubles>,
@@ -218,6 +220,7 @@ struct Families {
     errors: Family<Labels, Counter>,
     outbox_bytes: Family<Labels, Gauge>,
     up: Family<Labels, Gauge>,
+    state_bytes: Family<Labels, Gauge>,
     watermark: Family<Labels, Gauge<f64, AtomicU64>>,
 }
 
@@ -274,12 +277,13 @@ impl Status {
         );
         r.register("unanswered", "Keys whose columns became nulls (lookup)", f.unanswered.clone());
         r.register("errors", "Failed tries", f.errors.clone());
-        r.register_with_unit(
-            "outbox",
-            "Bytes that wait for a sink",
-            Unit::Bytes,
-            f.outbox_bytes.clone(),
-        );
+        let bytes = [
+            ("outbox", "Bytes that wait for a sink", &f.outbox_bytes),
+            ("state", "Bytes of state that a view holds in memory", &f.state_bytes),
+        ];
+        for (name, help, family) in bytes {
+            r.register_with_unit(name, help, Unit::Bytes, family.clone());
+        }
         r.register("up", "1 while the part works", f.up.clone());
         let (step, end_to_end) = (buckets(), buckets());
         r.register_with_unit(
@@ -332,6 +336,12 @@ impl Status {
         }
     }
 
+    /// Notes how much state a view holds.
+    pub(crate) fn saw_state(&self, view: &str, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.part(Kind::View, view).state_bytes.set(bytes);
+    }
+
     /// The numbers of a part, made on first use.
     #[must_use]
     pub fn part(&self, kind: Kind, name: &str) -> Arc<PartStatus> {
@@ -368,6 +378,7 @@ impl Status {
             unanswered: f.unanswered.get_or_create_owned(&labels),
             errors: f.errors.get_or_create_owned(&labels),
             outbox_bytes: f.outbox_bytes.get_or_create_owned(&labels),
+            state_bytes: f.state_bytes.get_or_create_owned(&labels),
             up: f.up.get_or_create_owned(&labels),
             seconds,
             troubles: Mutex::default(),

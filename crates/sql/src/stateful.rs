@@ -59,6 +59,9 @@ pub(crate) trait Stateful: Send {
     /// How many pieces of state a snapshot would have to write.
     fn changed(&self) -> usize;
 
+    /// How many bytes of state it holds in memory.
+    fn bytes(&self) -> u64;
+
     /// Chunks that changed since the last time, under names that begin with `prefix`. All that is made, due and settled has been
     /// given before.
     ///

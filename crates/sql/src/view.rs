@@ -262,6 +262,10 @@ impl Operator for ViewOperator {
         self.nodes.iter().map(|node| node.part.changed()).sum()
     }
 
+    fn state_bytes(&self) -> u64 {
+        self.nodes.iter().map(|node| node.part.bytes()).sum()
+    }
+
     fn snapshot(&mut self, out: &mut Chunks) -> Result<()> {
         if let Some((at, saved @ false)) = &mut self.whole_from {
             *saved = true;

@@ -96,10 +96,16 @@ fn who(holders: &[Holder]) -> String {
     aligned(&["role", "process"], &holders.iter().map(cells).collect::<Vec<_>>())
 }
 
-/// How far event time has come at a part that has any.
+/// How far event time has come at a part that has any, and the state that a view keeps.
 fn time_cells(part: &PartSnapshot) -> Option<Vec<String>> {
-    let at = moment(Timestamp(part.watermark_us?));
-    Some(vec![part.kind.clone(), part.name.clone(), at, grouped(part.late)])
+    if part.watermark_us.is_none() && part.state_bytes == 0 {
+        return None;
+    }
+    let at = part.watermark_us.map_or_else(|| "-".to_owned(), |at| moment(Timestamp(at)));
+    let numbers = [part.late, part.state_bytes].map(grouped);
+    let mut cells = vec![part.kind.clone(), part.name.clone(), at];
+    cells.extend(numbers);
+    Some(cells)
 }
 
 fn render(name: &str, now: &Snapshot) -> String {
@@ -143,7 +149,8 @@ fn render(name: &str, now: &Snapshot) -> String {
     let times: Vec<Vec<String>> = now.parts.iter().filter_map(time_cells).collect();
     if !times.is_empty() {
         out.push('\n');
-        let head = ["kind", "part", "event time complete up to", ">rows late"];
+        let head =
+            ["kind", "part", "event time complete up to", ">rows late", ">state in memory, bytes"];
         out.push_str(&aligned(&head, &times));
     }
     for part in &now.parts {
