@@ -347,12 +347,7 @@ pub(super) fn tables(
         }
         let part = parts.iter().find(|p| p.name == *name);
         let (Some(part), Some(columns)) = (part, &options.columns) else { continue };
-        if columns.0.is_empty() {
-            let at = below("columns");
-            let problem = Problem::new("a table has at least one column", tree.place(at));
-            let fix = "leave `columns` out to have those that are found";
-            problems.push(problem.path(tree.path(at.id)).fix(fix));
-        } else if let Err(error) = part.reader.suits(columns) {
+        if let Err(error) = part.reader.suits(columns) {
             let mut problem = contradiction(tree, below("columns"), &error);
             if problem.path.is_empty() {
                 problem = problem.path(format!("tables.{}", key.text));

@@ -13,6 +13,7 @@ use millstream_core::operator::{Function, Planned, Planner, Table, View, ViewErr
 use millstream_core::plugin::{Config, Env, Plugin, QueueOpener, Registry};
 use millstream_core::queue::{Mark, Queue};
 use millstream_core::record::Block;
+use millstream_core::reference::{Content, TableReader};
 use millstream_core::sink::{Held, Promise, Refused, Sink};
 use millstream_core::source::{Pulled, Replay, Source, SplitPositions};
 use millstream_core::{Error, Result};
@@ -409,6 +410,40 @@ impl Reader for NoReader {
     }
 }
 
+/// Reads a table off a sheet.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SheetTable {
+    /// The sheet.
+    path: PathBuf,
+}
+
+impl Config<dyn TableReader> for SheetTable {
+    const NAME: &'static str = "sheet";
+
+    fn build(self, _: &Env) -> Result<Box<dyn TableReader>> {
+        Ok(Box::new(self))
+    }
+}
+
+#[async_trait]
+impl TableReader for SheetTable {
+    async fn read(&mut self, _: Option<&Columns>, _: u64) -> Result<Option<Content>> {
+        unreachable!("nothing is read")
+    }
+
+    fn suits(&self, columns: &Columns) -> Result<()> {
+        if columns.0.iter().any(|c| c.required) {
+            return Err(Error::stop("a sheet has no required columns").fix("leave `required` out"));
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
 struct NoPlanner;
 
 impl Planner for NoPlanner {
@@ -429,6 +464,7 @@ pub(crate) fn registry() -> Registry {
         .sink(Plugin::of::<SqliteSink>())
         .sink(Plugin::of::<StdoutSink>())
         .lookup(Plugin::of::<TableLookup>())
+        .table(Plugin::of::<SheetTable>())
         .codec(Plugin::of::<JsonCodec>())
         .codec(Plugin::of::<CsvCodec>())
         .queue(Plugin::of::<LogQueue>())

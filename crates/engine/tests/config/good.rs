@@ -73,6 +73,19 @@ fn options_keep_the_order_and_the_values_of_the_file() {
 }
 
 #[test]
+fn tables_are_read_with_their_defaults() {
+    let pipeline = parse(
+        "sources: { a: { from: { stdin: {} } } }\ntables:\n  one: { from: { sheet: { path: x } } }\n  two: { from: { sheet: { path: y } }, columns: { n: int64 }, reload: 1m, bytes_max: 1KiB }\nsinks: { out: { rows: a, to: stdout } }\n",
+    )
+    .unwrap();
+    let [one, two] = &pipeline.tables[..] else { panic!("{pipeline:?}") };
+    assert_eq!((one.name.as_str(), one.kind, &one.columns), ("one", "sheet", &None));
+    assert_eq!((one.reload.0.as_secs(), one.bytes_max.0), (10, 64 << 20));
+    assert_eq!(two.columns.as_ref().map(|c| c.0.len()), Some(1));
+    assert_eq!((two.reload.0.as_secs(), two.bytes_max.0), (60, 1 << 10));
+}
+
+#[test]
 fn lookups_are_read_with_their_defaults() {
     let pipeline = taken(
         "sources: { a: { from: stdin } }\nlookups:\n  one: { from: { table: { url: x } }, columns: { name: string } }\n  two: { from: { table: { url: y } }, columns: { n: int64 }, ttl: 0s, cache_bytes: 1KiB, on_failure: nulls }\nsinks: { out: { rows: a, to: stdout } }\n",

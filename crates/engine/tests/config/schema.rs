@@ -127,6 +127,9 @@ fn every_example_of_the_reference_is_taken() {
             "from" if example.contains("table:") => format!(
                 "sources: {{ a: {{ from: stdin }} }}\nlookups:\n  l:\n    columns: {{ a: string }}\n    {part}\nsinks: {{ out: {{ rows: a, to: stdout }} }}\n"
             ),
+            "from" if example.contains("sheet:") => format!(
+                "sources: {{ a: {{ from: stdin }} }}\ntables:\n  t:\n    {part}\nsinks: {{ out: {{ rows: a, to: stdout }} }}\n"
+            ),
             "from" => {
                 format!("sources:\n  a:\n    {part}\nsinks: {{ out: {{ rows: a, to: stdout }} }}\n")
             }
@@ -143,5 +146,5 @@ fn every_example_of_the_reference_is_taken() {
         parse(&file).unwrap_or_else(|p| panic!("{file}\n{p}"));
         seen += 1;
     }
-    assert_eq!(seen, 10);
+    assert_eq!(seen, 11);
 }
