@@ -107,9 +107,18 @@ impl Functions {
 
 /// What can be called with `OVER` only.
 const OVER: [(&str, &str); 4] = [
-    ("dense_rank", "With `OVER`: which of the different values of `ORDER BY` the row has, from 1 on."),
-    ("lag", "With `OVER`: the value so many rows before, else a default: `lag(x [, rows [, default]])`."),
-    ("rank", "With `OVER`: the number of the first row that `ORDER BY` does not tell apart from the row."),
+    (
+        "dense_rank",
+        "With `OVER`: which of the different values of `ORDER BY` the row has, from 1 on.",
+    ),
+    (
+        "lag",
+        "With `OVER`: the value so many rows before, else a default: `lag(x [, rows [, default]])`.",
+    ),
+    (
+        "rank",
+        "With `OVER`: the number of the first row that `ORDER BY` does not tell apart from the row.",
+    ),
     ("row_number", "With `OVER`: the number of the row among those of its key, from 1 on."),
 ];
 

@@ -70,6 +70,14 @@ pub(crate) fn lower(
     let mut chains = lower.closed;
     chains.extend(last);
     join::narrow(&mut chains, &mut lower.grown)?;
+    let mut names = lower.grown.iter().flat_map(|g| g.names.clone()).collect::<Vec<_>>();
+    // A name may be in another.
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let plain = |line: &mut String| {
+        for (name, shown) in &names {
+            *line = line.replace(name, shown).replace(&format!("{shown} AS {shown}"), shown);
+        }
+    };
     for chain in &mut chains {
         if let Feed::Node(number) = chain.from
             && let Some(Spec::AsOf(spec)) = lower.grown.get_mut(number).map(|g| &mut g.spec)
@@ -78,12 +86,9 @@ pub(crate) fn lower(
         }
         narrow(chain);
         narrow_filters(&mut chain.steps)?;
-        for (name, shown) in lower.grown.iter().flat_map(|g| &g.names) {
-            for line in &mut chain.explain {
-                *line = line.replace(name, shown).replace(&format!("{shown} AS {shown}"), shown);
-            }
-        }
+        chain.explain.iter_mut().for_each(plain);
     }
+    lower.grown.iter_mut().flat_map(|g| &mut g.explain).for_each(plain);
     Ok(Lowered { chains, grown: lower.grown, facts })
 }
 

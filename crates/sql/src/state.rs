@@ -17,7 +17,7 @@ use crate::step::Step;
 /// Of which version of the library the functions are, whose states may be others in the next.
 const LIBRARY: &str = "datafusion 55.2.0";
 /// Of which version what is kept beside them is.
-const OURS: &str = "windows 2";
+const OURS: &str = "windows 3";
 
 /// An expression with its columns by their places.
 pub(crate) fn unnamed(e: &Arc<dyn PhysicalExpr>) -> Result<String> {

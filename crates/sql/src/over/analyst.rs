@@ -22,7 +22,7 @@ use super::history::Histories;
 use super::moment::Moment;
 use super::names::Names;
 use super::spec::Analysis;
-use super::waiting::{Waiting, size};
+use super::waiting::{Waiting, cost};
 use crate::stateful::{Stateful, Taken};
 use crate::window::batch::lagging;
 use crate::window::bytes::short;
@@ -120,7 +120,8 @@ impl Analyst {
                 Some(time) if time >= mark(rows.origin.watermark(row)) => good.push(short(row)),
                 Some(_) => late.push(short(row)),
                 None => {
-                    let why = "its event time is null, so that it has no place in the order of rows";
+                    let why =
+                        "its event time is null, so that it has no place in the order of rows";
                     taken.refused.push((some(rows, &[short(row)])?, why.to_owned()));
                 }
             }
@@ -267,9 +268,8 @@ impl Analyst {
 
     /// Forgets keys of which no frame will see anything.
     fn sweep(&mut self, before: i64, watermark: i64) {
-        let silent = self.spec.forget.is_some_and(|forget| {
-            before.saturating_sub(self.swept) > forget / 4
-        });
+        let silent =
+            self.spec.forget.is_some_and(|forget| before.saturating_sub(self.swept) > forget / 4);
         let dead = watermark > self.dies && self.rows >= self.names.living() / 4;
         if !silent && !dead {
             return;
@@ -327,7 +327,9 @@ impl Analyst {
             self.names.shape().names()
         );
         let fix = match self.spec.is_for_ever() {
-            true => "raise `state_bytes`, let `state_ttl` forget keys that are silent, or make frames shorter",
+            true => {
+                "raise `state_bytes`, let `state_ttl` forget keys that are silent, or make frames shorter"
+            }
             false => "raise `state_bytes`, or make frames shorter or keys fewer",
         };
         DataFusionError::External(Box::new(Error::stop(what).fix(fix)))
@@ -353,7 +355,7 @@ impl Stateful for Analyst {
     fn take(&mut self, _: usize, rows: &Rows) -> Result<Taken> {
         let mut taken = Taken::default();
         let (batch, times) = self.sort_out(rows, &mut taken)?;
-        if self.bytes() + size(&batch) > self.spec.state_bytes {
+        if self.bytes() + cost(&batch) > self.spec.state_bytes {
             return Err(self.full());
         }
         taken.absorbed = times.len() as u64;

@@ -56,6 +56,9 @@ fn attempt<T>(act: impl FnOnce() -> Result<T>) -> Result<T, String> {
     }
 }
 
+/// A result, or why there is none.
+type Outcome = Result<ScalarValue, String>;
+
 fn fail(failed: &mut Failed, row: usize, why: String) {
     if let Some(failed) = failed.get_mut(row) {
         *failed = Some(why);
@@ -71,7 +74,7 @@ impl Run for Anew {
         let kind = self.expr.field().data_type().clone();
         let none = ScalarValue::try_from(&kind)?;
         let mut results = Vec::with_capacity(seen.rows.len());
-        let mut last: Option<((u32, u64, u64), Result<ScalarValue, String>)> = None;
+        let mut last: Option<((u32, u64, u64), Outcome)> = None;
         for (row, of) in seen.frames(self.frame)?.enumerate() {
             let (group, start, end) = of;
             let result = match last.take() {

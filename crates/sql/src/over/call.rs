@@ -78,11 +78,7 @@ pub(super) fn column(schema: &Schema, place: usize) -> Result<Arc<dyn PhysicalEx
 }
 
 /// The call at a place, ready to run.
-pub(super) fn run(
-    spec: &Analysis,
-    call: usize,
-    histories: &mut Histories,
-) -> Result<Box<dyn Run>> {
+pub(super) fn run(spec: &Analysis, call: usize, histories: &mut Histories) -> Result<Box<dyn Run>> {
     let Some(call) = spec.calls.get(call) else { return exec_err!("a call is missing") };
     let kind = call.kind.clone();
     Ok(match &call.what {
@@ -91,7 +87,7 @@ pub(super) fn run(
         What::DenseRank => Box::new(Dense(vec![])),
         What::Lag { arg, offset, default, ignore_nulls } => {
             let low = if *ignore_nulls { Low::Back(0) } else { Low::Back(*offset) };
-            let at = histories.place((&[arg.clone()], None), false, low, &spec.input)?;
+            let at = histories.place((std::slice::from_ref(arg), None), false, low, &spec.input)?;
             match (histories.get(at)?.is_lane(), ignore_nulls) {
                 (true, false) => Box::new(Lag::<i64>::new(at, *offset, default, kind)?),
                 (false, false) => Box::new(Lag::<Packed>::new(at, *offset, default, kind)?),
@@ -105,7 +101,7 @@ pub(super) fn run(
                 true => low(unbounded, *frame),
                 false => pick_low(*which, unbounded, *frame),
             };
-            let at = histories.place((&[arg.clone()], None), false, low, &spec.input)?;
+            let at = histories.place((std::slice::from_ref(arg), None), false, low, &spec.input)?;
             match (histories.get(at)?.is_lane(), ignore_nulls, which) {
                 (true, true, Which::Last) => Slide::<Last<i64>>::of(at, *frame, kind),
                 (true, true, Which::Nth(_)) => Slide::<First<i64>>::of(at, *frame, kind),
@@ -158,14 +154,18 @@ fn aggregated(
     let float = *kind == DataType::Float64;
     let whole_number = matches!(kind, DataType::Int64 | DataType::UInt64);
     let one = args.len() == 1 && !expr.is_distinct();
-    let lane = one
-        && args.first().is_some_and(|a| a.data_type(&spec.input).is_ok_and(|k| has_lane(&k)));
+    let lane =
+        one && args.first().is_some_and(|a| a.data_type(&spec.input).is_ok_and(|k| has_lane(&k)));
     let typed: Option<Box<dyn Run>> = match expr.fun().name() {
         "sum" if lane && whole_number => {
             Some(Box::new(Sum::new(place(false)?, frame, kind.clone())))
         }
-        "sum" if lane && float => Some(Slide::<Total<false>>::of(place(false)?, frame, kind.clone())),
-        "avg" if lane && float => Some(Slide::<Total<true>>::of(place(false)?, frame, kind.clone())),
+        "sum" if lane && float => {
+            Some(Slide::<Total<false>>::of(place(false)?, frame, kind.clone()))
+        }
+        "avg" if lane && float => {
+            Some(Slide::<Total<true>>::of(place(false)?, frame, kind.clone()))
+        }
         "var" if lane && float => {
             Some(Slide::<Variance<true, false>>::of(place(false)?, frame, kind.clone()))
         }
@@ -178,9 +178,7 @@ fn aggregated(
         "stddev_pop" if lane && float => {
             Some(Slide::<Variance<false, true>>::of(place(false)?, frame, kind.clone()))
         }
-        "min" | "bool_and" if lane => {
-            Some(Slide::<Least>::of(place(false)?, frame, kind.clone()))
-        }
+        "min" | "bool_and" if lane => Some(Slide::<Least>::of(place(false)?, frame, kind.clone())),
         "max" | "bool_or" if lane => Some(Slide::<Most>::of(place(false)?, frame, kind.clone())),
         _ => None,
     };
@@ -286,4 +284,3 @@ impl Run for Dense {
         Some(())
     }
 }
-

@@ -38,7 +38,12 @@ impl Count<i64> {
             None => true,
         };
         if is_lane {
-            return Ok(Box::new(Self { at, frame, cells: vec![], value: std::marker::PhantomData }));
+            return Ok(Box::new(Self {
+                at,
+                frame,
+                cells: vec![],
+                value: std::marker::PhantomData,
+            }));
         }
         let value = std::marker::PhantomData::<Packed>;
         Ok(Box::new(Count { at, frame, cells: vec![], value }))

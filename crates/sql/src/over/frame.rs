@@ -109,10 +109,8 @@ impl Spanner {
         (start, end): (Option<i64>, i64),
     ) -> Result<Span> {
         let rings = i64::rings(histories.get(times)?)?;
-        let mut span = Span {
-            starts: Vec::with_capacity(rows.len()),
-            ends: Vec::with_capacity(rows.len()),
-        };
+        let mut span =
+            Span { starts: Vec::with_capacity(rows.len()), ends: Vec::with_capacity(rows.len()) };
         for ((group, time), behind) in rows.groups.iter().zip(&rows.times).zip(&rows.behind) {
             let (Some(ring), Some((first, last))) =
                 (rings.of(*group), self.last.get_mut(*group as usize))

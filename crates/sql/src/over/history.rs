@@ -261,10 +261,7 @@ impl History {
     }
 
     /// The columns that these rows of values are.
-    pub(super) fn unpack<'a>(
-        &self,
-        rows: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<Vec<ArrayRef>> {
+    pub(super) fn unpack<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
         let Store::Bytes(_, converter) = &self.store else {
             return exec_err!("values do not fit what remembers them");
         };
@@ -379,6 +376,9 @@ fn text(
     Ok(format!("{whole} {} {}", filter.is_some(), all.join(", ")))
 }
 
+/// What is to be remembered: some columns, and which rows count.
+type Given<'a> = (&'a [Arc<dyn PhysicalExpr>], Option<&'a Arc<dyn PhysicalExpr>>);
+
 /// All that is remembered; what is the same is remembered once.
 #[derive(Default)]
 pub(super) struct Histories(pub Vec<History>);
@@ -387,7 +387,7 @@ impl Histories {
     /// The place of what is remembered of these, so far back.
     pub(super) fn place(
         &mut self,
-        (args, filter): (&[Arc<dyn PhysicalExpr>], Option<&Arc<dyn PhysicalExpr>>),
+        (args, filter): Given<'_>,
         whole: bool,
         low: Low,
         schema: &Schema,

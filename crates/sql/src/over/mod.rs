@@ -21,10 +21,12 @@ mod names;
 mod pick;
 mod plan;
 mod refuse;
+mod row;
 mod slide;
 mod spec;
 mod stored;
 mod waiting;
+mod words;
 
 pub(crate) use analyst::Analyst;
 pub(crate) use spec::Analysis;

@@ -188,7 +188,7 @@ impl Names {
 
     /// The numbers of all that live, if most do not: these may be called by their places then.
     pub(super) fn few(&self) -> Option<Vec<u32>> {
-        let few = self.all.len() > 1024 && self.living() < self.all.len() / 4;
+        let few = self.all.len() > 64 && self.living() < self.all.len() / 4;
         few.then(|| self.all().filter(|(_, n)| n.lives).map(|(g, _)| g).collect())
     }
 

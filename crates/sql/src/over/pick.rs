@@ -38,7 +38,12 @@ impl<V: Value> Otherwise<V> {
 }
 
 impl<V: Value> Lag<V> {
-    pub(super) fn new(at: usize, offset: u64, default: &ScalarValue, kind: DataType) -> Result<Self> {
+    pub(super) fn new(
+        at: usize,
+        offset: u64,
+        default: &ScalarValue,
+        kind: DataType,
+    ) -> Result<Self> {
         let default = Otherwise { of: default.cast_to(&kind)?, made: None };
         Ok(Self { at, offset, default, kind })
     }
@@ -88,7 +93,12 @@ pub(super) struct LagValid<V> {
 }
 
 impl<V: Value> LagValid<V> {
-    pub(super) fn new(at: usize, offset: u64, default: &ScalarValue, kind: DataType) -> Result<Self> {
+    pub(super) fn new(
+        at: usize,
+        offset: u64,
+        default: &ScalarValue,
+        kind: DataType,
+    ) -> Result<Self> {
         let default = Otherwise { of: default.cast_to(&kind)?, made: None };
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         Ok(Self { at, offset, default, kind, last: vec![], heap: 0 })

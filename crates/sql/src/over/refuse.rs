@@ -21,7 +21,8 @@ impl Look<'_> {
         let shown = format!("`{name}` with `OVER`");
         if WHOLE.contains(&name) {
             let why = "it needs all rows of a key, of which there is no last one";
-            let fix = "take `row_number`, `rank` or `dense_rank`, which count from the first row on";
+            let fix =
+                "take `row_number`, `rank` or `dense_rank`, which count from the first row on";
             return self.never(at, &shown, why, fix);
         }
         if name == "lead" {
@@ -42,7 +43,10 @@ impl Look<'_> {
                 let spec = self.selects.last().and_then(|s| s.named(&name.value));
                 if spec.is_none() {
                     let what = format!("there is no window `{}`", name.value);
-                    let fix = format!("add `WINDOW {} AS (PARTITION BY … ORDER BY ts)` at the end", name.value);
+                    let fix = format!(
+                        "add `WINDOW {} AS (PARTITION BY … ORDER BY ts)` at the end",
+                        name.value
+                    );
                     return self.say(at, Error::stop(what).fix(fix));
                 }
                 spec

@@ -23,20 +23,21 @@ impl Analyst {
         format!("{:?} {all} {:?}", self.spec.frames, self.spec.forget)
     }
 
-    pub(super) fn store(
-        &mut self,
-        prefix: &str,
-        out: &mut Chunks,
-    ) -> millstream_core::Result<()> {
+    pub(super) fn store(&mut self, prefix: &str, out: &mut Chunks) -> millstream_core::Result<()> {
         self.waiting.snapshot(prefix, out).map_err(stop)?;
         for run in self.gone.drain(..) {
             out.insert(run_name(prefix, run), None);
         }
         let mut saved = std::mem::take(&mut self.saved);
         let mut next = self.next_run;
-        saved.write(&mut next, |run| run_name(prefix, run), out, |groups, to| {
-            groups.iter().for_each(|group| put_sized(to, |to| self.save(*group, to)));
-        });
+        saved.write(
+            &mut next,
+            |run| run_name(prefix, run),
+            out,
+            |groups, to| {
+                groups.iter().for_each(|group| put_sized(to, |to| self.save(*group, to)));
+            },
+        );
         (self.saved, self.next_run) = (saved, next);
         let mut notes = vec![VERSION];
         put_bytes(&mut notes, self.layout().as_bytes());

@@ -19,7 +19,7 @@ use millstream_core::operator::Chunks;
 
 use crate::quiet;
 use crate::size::bytes;
-use crate::window::bytes::short;
+use crate::window::bytes::{Reader, put_bytes, short};
 
 /// So many runs of one size become one.
 const WIDE: usize = 8;
@@ -43,7 +43,7 @@ struct Run {
 
 impl Run {
     fn new(batch: RecordBatch, times: Vec<i64>, level: u8) -> Self {
-        let bytes = size(&batch) + (times.len() * 8 + size_of::<Self>()) as u64;
+        let bytes = cost(&batch);
         Self { batch, times, from: 0, level, chunk: None, bytes }
     }
 
@@ -61,10 +61,11 @@ impl Run {
     }
 }
 
-/// What rows take.
-pub(super) fn size(batch: &RecordBatch) -> u64 {
+/// What rows take that wait.
+pub(super) fn cost(batch: &RecordBatch) -> u64 {
     let nulls = batch.columns().iter().filter_map(|c| c.nulls()).map(|n| n.len() / 8);
-    batch.columns().iter().map(|c| bytes(c.as_ref())).sum::<u64>() + nulls.sum::<usize>() as u64
+    let beside = nulls.sum::<usize>() + batch.num_rows() * 8 + size_of::<Run>();
+    batch.columns().iter().map(|c| bytes(c.as_ref())).sum::<u64>() + beside as u64
 }
 
 /// All rows that wait, in runs in the order in which they came.
@@ -174,9 +175,10 @@ impl Waiting {
     /// The next rows before a moment, or all, in the order of event time: all of each moment that is among them.
     pub(super) fn due(&mut self, before: Option<i64>) -> Result<Option<(RecordBatch, Vec<i64>)>> {
         let parts = |runs: &[Run], ends: &dyn Fn(&[i64]) -> usize| {
-            let parts = runs.iter().enumerate().map(|(at, run)| {
-                (at, run.from, run.from + ends(run.rest()))
-            });
+            let parts = runs
+                .iter()
+                .enumerate()
+                .map(|(at, run)| (at, run.from, run.from + ends(run.rest())));
             parts.filter(|(_, from, upto)| from < upto).collect::<Vec<_>>()
         };
         let mut all = parts(&self.runs, &|times| match before {
@@ -248,9 +250,10 @@ impl Waiting {
         for run in self.runs.iter_mut().filter(|r| r.chunk.is_none()) {
             let mut writer = StreamWriter::try_new(vec![], &self.schema)?;
             writer.write(&run.batch.slice(run.from, run.times.len() - run.from))?;
+            let mut bytes = vec![];
+            put_bytes(&mut bytes, &writer.into_inner()?);
             run.chunk = Some(self.next_chunk);
-            let bytes = Bytes::from(writer.into_inner()?);
-            out.insert(name(prefix, self.next_chunk), Some(bytes));
+            out.insert(name(prefix, self.next_chunk), Some(Bytes::from(bytes)));
             self.next_chunk += 1;
         }
         Ok(())
@@ -265,8 +268,13 @@ impl Waiting {
         time: usize,
         given: i64,
     ) -> Option<()> {
+        let mut reader = Reader(bytes);
+        let rows = reader.bytes()?;
+        if !reader.is_empty() {
+            return None;
+        }
         let read = || -> Result<RecordBatch> {
-            let mut reader = StreamReader::try_new(bytes.as_ref(), None)?;
+            let mut reader = StreamReader::try_new(rows, None)?;
             let batch = reader.next().transpose()?;
             Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone())))
         };

@@ -54,6 +54,10 @@ impl Part {
     pub(super) fn new(spec: &Aggregation, shape: &Arc<Shape>) -> Self {
         let (lateness, shape) = (spec.allowed_lateness, shape.clone());
         let state = match (spec.window, Spans::new(spec.window)) {
+            // Of windows of a moment there are as many as of groups: nothing would be shared in a pane.
+            (window, _) if window.is_of_moments() && spec.spill.is_none() => {
+                State::Sessions(Box::new(Sessions::of_moments(lateness, shape)))
+            }
             (_, Some(spans)) => State::Panes(Box::new(Panes::new(spans, lateness, shape))),
             (Window::Session { gap }, None) => {
                 State::Sessions(Box::new(Sessions::new(gap, lateness, shape)))

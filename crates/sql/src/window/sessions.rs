@@ -37,6 +37,8 @@ struct Session {
 pub(super) struct Sessions {
     gap: i64,
     lateness: i64,
+    /// Each is of one moment only, of which a key may have many: the index goes by both.
+    moments: bool,
     shape: Arc<Shape>,
     /// A session of each key.
     index: HashTable<u32>,
@@ -51,8 +53,24 @@ pub(super) struct Sessions {
     pub(super) gone: Vec<String>,
 }
 
-fn hash(key: &[u8]) -> u64 {
-    foldhash::fast::FixedState::with_seed(0x7365_7373).hash_one(key)
+fn hash(key: &[u8], moment: Option<i64>) -> u64 {
+    let hasher = foldhash::fast::FixedState::with_seed(0x7365_7373);
+    match moment {
+        Some(at) => hasher.hash_one((key, at)),
+        None => hasher.hash_one(key),
+    }
+}
+
+/// Where the index has a session of this key that begins then.
+fn spot(moments: bool, key: &[u8], start: i64) -> u64 {
+    hash(key, moments.then_some(start))
+}
+
+impl Session {
+    /// Whether the index has it in the same place as one of this key that begins then.
+    fn is_at(&self, moments: bool, key: &[u8], start: i64) -> bool {
+        (!moments || self.start == start) && *self.key == *key
+    }
 }
 
 /// Rows on their way into sessions.
@@ -68,6 +86,7 @@ impl Sessions {
         Self {
             gap,
             lateness,
+            moments: false,
             shape,
             index: HashTable::new(),
             sessions: vec![],
@@ -79,6 +98,11 @@ impl Sessions {
             sums_max: 0,
             gone: vec![],
         }
+    }
+
+    /// Windows of one moment each, in place of sessions.
+    pub(super) fn of_moments(lateness: i64, shape: Arc<Shape>) -> Self {
+        Self { moments: true, ..Self::new(1, lateness, shape) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -144,7 +168,10 @@ impl Sessions {
     /// Finds the sessions that a row belongs to, in order of time.
     fn near(&self, key: &[u8], time: i64, closed: i64, near: &mut Vec<(i64, u32)>) {
         near.clear();
-        let mut number = self.index.find(hash(key), |n| self.key(*n) == key).copied();
+        let is = |n: &u32| {
+            self.sessions.get(*n as usize).is_some_and(|s| s.is_at(self.moments, key, time))
+        };
+        let mut number = self.index.find(spot(self.moments, key, time), is).copied();
         while let Some(session) = number.and_then(|n| self.sessions.get(n as usize)) {
             let end = session.last + self.gap;
             if end > closed && time < end && session.start < time + self.gap {
@@ -180,14 +207,13 @@ impl Sessions {
         let end = time + self.gap;
         self.keys_bytes += key.len();
         let number = self.free.pop().unwrap_or_else(|| short(self.sessions.len()));
-        let found = self
-            .index
-            .find_mut(hash(&key), |n| self.sessions.get(*n as usize).is_some_and(|s| s.key == key));
+        let (sessions, moments) = (&self.sessions, self.moments);
+        let is = |n: &u32| sessions.get(*n as usize).is_some_and(|s| s.is_at(moments, &key, time));
+        let found = self.index.find_mut(spot(moments, &key, time), is);
         let next = found.map_or(NONE, |first| std::mem::replace(first, number));
         if next == NONE {
-            let sessions = &self.sessions;
-            self.index.insert_unique(hash(&key), number, |n| {
-                sessions.get(*n as usize).map_or(0, |s| hash(&s.key))
+            self.index.insert_unique(spot(moments, &key, time), number, |n| {
+                sessions.get(*n as usize).map_or(0, |s| spot(moments, &s.key, s.start))
             });
         }
         let (start, last) = (time, time);
@@ -256,14 +282,15 @@ impl Sessions {
     fn remove(&mut self, number: u32) -> Result<()> {
         let session = self.session(number)?;
         session.live = false;
-        let (key, next) = (std::mem::take(&mut session.key), session.next);
+        let (key, start, next) = (std::mem::take(&mut session.key), session.start, session.next);
         self.keys_bytes -= key.len();
-        let sessions = &self.sessions;
+        let (sessions, moments) = (&self.sessions, self.moments);
         let same = |n: &u32| {
-            *n == number || sessions.get(*n as usize).is_some_and(|s| s.live && s.key == key)
+            let is = |s: &Session| s.live && s.is_at(moments, &key, start);
+            *n == number || sessions.get(*n as usize).is_some_and(is)
         };
         let mut at = NONE;
-        if let Ok(first) = self.index.find_entry(hash(&key), same) {
+        if let Ok(first) = self.index.find_entry(spot(moments, &key, start), same) {
             at = *first.get();
             if at == number && next == NONE {
                 first.remove();
@@ -369,7 +396,8 @@ impl Sessions {
         if self.len() == 0 && !self.sessions.is_empty() {
             let gone = self.saved.numbers().map(name).collect::<Vec<_>>();
             let gone_before = std::mem::take(&mut self.gone);
-            *self = Self::new(self.gap, self.lateness, self.shape.clone());
+            let empty = Self::new(self.gap, self.lateness, self.shape.clone());
+            *self = Self { moments: self.moments, ..empty };
             self.gone = gone_before;
             self.gone.extend(gone);
         }
@@ -452,7 +480,7 @@ impl Sessions {
             self.sessions.push(Session { key, start, last, next, timer, given, live });
             if live {
                 self.timers.push(Reverse((timer, number)));
-                self.link(number, &key_of);
+                self.link(number, &key_of, start);
             }
         }
         self.saved.grow(len, len);
@@ -460,18 +488,22 @@ impl Sessions {
         Some(())
     }
 
-    fn link(&mut self, number: u32, key: &[u8]) {
+    fn link(&mut self, number: u32, key: &[u8], start: i64) {
         self.keys_bytes += key.len();
-        let sessions = &self.sessions;
-        let of = |n: &u32| sessions.get(*n as usize).map(|s| &*s.key).unwrap_or_default();
-        let found = self.index.find_mut(hash(key), |n| of(n) == key);
+        let (sessions, moments) = (&self.sessions, self.moments);
+        let is = |n: &u32| {
+            *n != number && sessions.get(*n as usize).is_some_and(|s| s.is_at(moments, key, start))
+        };
+        let found = self.index.find_mut(spot(moments, key, start), is);
         if let Some(first) = found {
             let next = std::mem::replace(first, number);
             if let Some(session) = self.sessions.get_mut(number as usize) {
                 session.next = next;
             }
         } else {
-            self.index.insert_unique(hash(key), number, |n| hash(of(n)));
+            self.index.insert_unique(spot(moments, key, start), number, |n| {
+                sessions.get(*n as usize).map_or(0, |s| spot(moments, &s.key, s.start))
+            });
         }
     }
 }

@@ -23,6 +23,11 @@ pub(crate) enum Window {
 }
 
 impl Window {
+    /// Whether each is a moment.
+    pub(crate) fn is_of_moments(self) -> bool {
+        matches!(self, Self::Again { step: 1, size: 1, grows: false, .. })
+    }
+
     /// For rows that came out of these windows: the same again, by a moment before the window's end.
     pub(crate) fn again(self) -> Self {
         match self {

@@ -167,7 +167,7 @@ SELECT a.id FROM readings a, readings b
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
 -- error v: 1:25 `OVER` is in the order of `ts`, which is not event time: rows that belong before a row could come at any time; ranks by something else are known of complete windows only
---  fix: declare `event_time` at the source, and have its column among those that are read
+--  fix: declare `event_time` at the source, and write `ORDER BY` its column
 
 SELECT id FROM readings UNION SELECT id FROM readings
 -- columns id Int64?

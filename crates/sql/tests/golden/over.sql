@@ -41,7 +41,27 @@ SELECT id, sensor, avg(value) OVER w AS mean, value - lag(value) OVER w AS chang
 
 -- Rows of one moment have one frame.
 SELECT id, sensor, ts, sum(n) OVER (PARTITION BY sensor ORDER BY ts) AS total, count(*) OVER (PARTITION BY sensor ORDER BY ts RANGE INTERVAL '6 seconds' PRECEDING) AS near, count(value) OVER (PARTITION BY sensor ORDER BY ts RANGE BETWEEN INTERVAL '6 seconds' PRECEDING AND CURRENT ROW) AS values FROM readings
--- error v: 1:142 `INTERVAL '6 seconds'` cannot be computed: physical plan does not support logical expression Wildcard { qualifier: None, options: WildcardOptions { ilike: None, exclude: None, except: None, replace: None, rename: None } }
+-- columns id Int64?, sensor Utf8?, ts Timestamp(µs, "UTC")?, total Int64?, near Int64, values Int64
+-- plan scan readings (id, sensor, value, n, ts)
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute sum(n) over RANGE UNBOUNDED PRECEDING, count(*) over RANGE 6 seconds PRECEDING, count(value) over RANGE 6 seconds PRECEDING
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   project id, sensor, ts, sum(n) over RANGE UNBOUNDED PRECEDING AS total, count(*) over RANGE 6 seconds PRECEDING AS near, count(value) over RANGE 6 seconds PRECEDING AS values
+-- row 1/-/0 {"id":1,"sensor":"a","ts":"2026-01-01T00:00:01Z","total":1,"near":1,"values":1}
+-- row 1/-/1 {"id":2,"sensor":"b","ts":"2026-01-01T00:00:02Z","total":10,"near":1,"values":1}
+-- row 1/-/2 {"id":4,"sensor":"a","ts":"2026-01-01T00:00:03Z","total":1,"near":2,"values":2}
+-- row 1/-/3 {"id":3,"sensor":"a","ts":"2026-01-01T00:00:04Z","total":3,"near":3,"values":3}
+-- row 2/-/0 {"id":6,"sensor":"b","ts":"2026-01-01T00:00:06Z","total":30,"near":2,"values":2}
+-- row 2/-/1 {"id":5,"sensor":"a","ts":"2026-01-01T00:00:10Z","total":12,"near":3,"values":2}
+-- row 2/-/2 {"id":7,"sensor":"a","ts":"2026-01-01T00:00:10Z","total":12,"near":3,"values":2}
+-- row 2/-/3 {"id":9,"sensor":null,"ts":"2026-01-01T00:00:11Z","total":7,"near":1,"values":1}
+-- row 2/-/4 {"id":11,"sensor":null,"ts":"2026-01-01T00:00:12Z","total":16,"near":2,"values":2}
+-- row 3/-/0 {"id":13,"sensor":"b","ts":"2026-01-01T00:00:26Z","total":60,"near":1,"values":1}
+-- row 3/-/1 {"id":12,"sensor":"a","ts":"2026-01-01T00:00:30Z","total":22,"near":1,"values":1}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
+-- refused 2/0/1 its event time is null, so that it has no place in the order of rows
+-- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 11 + late 1
 
 SELECT id, row_number() OVER w AS number, rank() OVER w AS rank, dense_rank() OVER w AS dense, rank() OVER (PARTITION BY sensor ORDER BY ts, id DESC) AS strict FROM readings WINDOW w AS (PARTITION BY sensor ORDER BY ts)
 -- columns id Int64?, number Int64, rank Int64, dense Int64, strict Int64
@@ -95,7 +115,27 @@ SELECT id, first_value(value) OVER w AS first, last_value(value) OVER w AS last,
 
 -- A frame may end before the row, and be empty.
 SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS mean, count(*) OVER (PARTITION BY sensor ORDER BY ts RANGE BETWEEN INTERVAL '10 seconds' PRECEDING AND INTERVAL '5 seconds' PRECEDING) AS earlier FROM readings
--- error v: 1:112 `count(*) OVER (PARTITION BY sensor ORDER BY ts RANGE BETWEEN…` cannot be computed: physical plan does not support logical expression Wildcard { qualifier: None, options: WildcardOptions { ilike: None, exclude: None, except: None, replace: None, rename: None } }
+-- columns id Int64?, mean Float64?, earlier Int64
+-- plan scan readings (id, sensor, value, ts)
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute avg(value) over ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING, count(*) over RANGE BETWEEN 10 seconds PRECEDING AND 5 seconds PRECEDING
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   project id, avg(value) over ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING AS mean, count(*) over RANGE BETWEEN 10 seconds PRECEDING AND 5 seconds PRECEDING AS earlier
+-- row 1/-/0 {"id":1,"mean":null,"earlier":0}
+-- row 1/-/1 {"id":2,"mean":null,"earlier":0}
+-- row 1/-/2 {"id":4,"mean":5.0,"earlier":0}
+-- row 1/-/3 {"id":3,"mean":3.0,"earlier":0}
+-- row 2/-/0 {"id":6,"mean":50.0,"earlier":0}
+-- row 2/-/1 {"id":5,"mean":5.666666666666667,"earlier":3}
+-- row 2/-/2 {"id":7,"mean":6.0,"earlier":3}
+-- row 2/-/3 {"id":9,"mean":null,"earlier":0}
+-- row 2/-/4 {"id":11,"mean":2.0,"earlier":0}
+-- row 3/-/0 {"id":13,"mean":28.5,"earlier":0}
+-- row 3/-/1 {"id":12,"mean":7.0,"earlier":0}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
+-- refused 2/0/1 its event time is null, so that it has no place in the order of rows
+-- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 11 + late 1
 
 -- z-scores of the three rows before.
 SELECT id, sensor, (value - mean) / deviation AS z FROM (SELECT *, avg(value) OVER w AS mean, stddev(value) OVER w AS deviation FROM readings WINDOW w AS (PARTITION BY sensor ORDER BY ts ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING)) WHERE deviation > 0
@@ -142,8 +182,28 @@ SELECT id, sensor, CAST(n - lag(n) OVER w AS DOUBLE) / nullif(date_part('epoch',
 -- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 11 + late 1
 
 SELECT id, count(*) FILTER (WHERE state = 'on') OVER w AS on, sum(n) FILTER (WHERE value > 4) OVER w AS large, max(value) OVER w AS peak, min(state) OVER w AS least, median(value) OVER w AS middle FROM readings WINDOW w AS (PARTITION BY sensor ORDER BY ts ROWS 2 PRECEDING)
--- error v: invalid window frame: frame offsets for ROWS / GROUPS must be non negative integers
--- error v: 1:262 `2` cannot be computed: physical plan does not support logical expression Wildcard { qualifier: None, options: WildcardOptions { ilike: None, exclude: None, except: None, replace: None, rename: None } }
+-- columns id Int64?, on Int64, large Int64?, peak Float64?, least Utf8?, middle Float64?
+-- plan scan readings (id, sensor, value, n, state, ts)
+-- plan   compute state = 'on', value > 4.0
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute count(*) FILTER (WHERE state = 'on') over ROWS 2 PRECEDING, sum(n) FILTER (WHERE value > 4.0) over ROWS 2 PRECEDING, max(value) over ROWS 2 PRECEDING, min(state) over ROWS 2 PRECEDING, median(value) over ROWS 2 PRECEDING
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   project id, count(*) FILTER (WHERE state = 'on') over ROWS 2 PRECEDING AS on, sum(n) FILTER (WHERE value > 4.0) over ROWS 2 PRECEDING AS large, max(value) over ROWS 2 PRECEDING AS peak, min(state) over ROWS 2 PRECEDING AS least, median(value) over ROWS 2 PRECEDING AS middle
+-- row 1/-/0 {"id":1,"on":1,"large":1,"peak":5.0,"least":"on","middle":5.0}
+-- row 1/-/1 {"id":2,"on":1,"large":10,"peak":50.0,"least":"on","middle":50.0}
+-- row 1/-/2 {"id":4,"on":1,"large":1,"peak":5.0,"least":"off","middle":3.0}
+-- row 1/-/3 {"id":3,"on":2,"large":3,"peak":11.0,"least":"off","middle":5.0}
+-- row 2/-/0 {"id":6,"on":1,"large":30,"peak":50.0,"least":"off","middle":28.5}
+-- row 2/-/1 {"id":5,"on":1,"large":2,"peak":11.0,"least":"off","middle":6.0}
+-- row 2/-/2 {"id":7,"on":2,"large":2,"peak":11.0,"least":"on","middle":7.0}
+-- row 2/-/3 {"id":9,"on":1,"large":null,"peak":2.0,"least":"on","middle":2.0}
+-- row 2/-/4 {"id":11,"on":1,"large":9,"peak":6.0,"least":"off","middle":4.0}
+-- row 3/-/0 {"id":13,"on":1,"large":60,"peak":50.0,"least":"off","middle":9.0}
+-- row 3/-/1 {"id":12,"on":1,"large":10,"peak":8.0,"least":"off","middle":5.5}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
+-- refused 2/0/1 its event time is null, so that it has no place in the order of rows
+-- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 11 + late 1
 
 -- What is kept of all rows, in the library's own form.
 SELECT id, median(value) OVER w AS middle, count(DISTINCT state) OVER w AS states, array_agg(id) OVER w AS all FROM readings WINDOW w AS (PARTITION BY sensor ORDER BY ts)
@@ -160,11 +220,11 @@ SELECT id, median(value) OVER w AS middle, count(DISTINCT state) OVER w AS state
 -- row 1/-/3 {"id":3,"middle":5.0,"states":2,"all":[1,4,3]}
 -- row 2/-/0 {"id":6,"middle":28.5,"states":2,"all":[2,6]}
 -- row 2/-/1 {"id":5,"middle":4.0,"states":2,"all":[1,4,3,5,7]}
--- row 2/-/2 {"id":7,"middle":3.0,"states":2,"all":[1,4,3,5,7,7]}
+-- row 2/-/2 {"id":7,"middle":4.0,"states":2,"all":[1,4,3,5,7]}
 -- row 2/-/3 {"id":9,"middle":2.0,"states":1,"all":[9]}
 -- row 2/-/4 {"id":11,"middle":4.0,"states":2,"all":[9,11]}
 -- row 3/-/0 {"id":13,"middle":9.0,"states":2,"all":[2,6,13]}
--- row 3/-/1 {"id":12,"middle":4.0,"states":2,"all":[1,4,3,5,7,7,12]}
+-- row 3/-/1 {"id":12,"middle":5.0,"states":2,"all":[1,4,3,5,7,12]}
 -- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
 -- refused 2/0/1 its event time is null, so that it has no place in the order of rows
 -- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 11 + late 1
@@ -296,9 +356,27 @@ SELECT id, avg(value) OVER (ORDER BY ts ROWS 1 PRECEDING) AS mean FROM readings 
 
 -- view v ttl 7000000
 SELECT id, sensor, count(*) OVER w AS n, lag(value) OVER w AS before FROM readings WINDOW w AS (PARTITION BY sensor ORDER BY ts)
--- error v: 1:29 `OVER` is in the order of `NULL`, which is not event time: rows that belong before a row could come at any time
---  fix: declare `event_time` at the source, and have its column among those that are read
--- error v: 1:126 `ts` cannot be computed: physical plan does not support logical expression Wildcard { qualifier: None, options: WildcardOptions { ilike: None, exclude: None, except: None, replace: None, rename: None } }
+-- columns id Int64?, sensor Utf8?, n Int64, before Float64?
+-- plan scan readings (id, sensor, value, ts)
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute count(*) over RANGE UNBOUNDED PRECEDING, lag(value)
+-- plan   keep rows until event time has passed them, and a state for each key until it was silent for 7 seconds (`state_ttl`), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   project id, sensor, count(*) over RANGE UNBOUNDED PRECEDING AS n, lag(value) AS before
+-- row 1/-/0 {"id":1,"sensor":"a","n":1,"before":null}
+-- row 1/-/1 {"id":2,"sensor":"b","n":1,"before":null}
+-- row 1/-/2 {"id":4,"sensor":"a","n":2,"before":5.0}
+-- row 1/-/3 {"id":3,"sensor":"a","n":3,"before":1.0}
+-- row 2/-/0 {"id":6,"sensor":"b","n":2,"before":50.0}
+-- row 2/-/1 {"id":5,"sensor":"a","n":5,"before":11.0}
+-- row 2/-/2 {"id":7,"sensor":"a","n":5,"before":null}
+-- row 2/-/3 {"id":9,"sensor":null,"n":1,"before":null}
+-- row 2/-/4 {"id":11,"sensor":null,"n":2,"before":2.0}
+-- row 3/-/0 {"id":13,"sensor":"b","n":1,"before":null}
+-- row 3/-/1 {"id":12,"sensor":"a","n":1,"before":null}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
+-- refused 2/0/1 its event time is null, so that it has no place in the order of rows
+-- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 11 + late 1
 
 -- Each row is in two windows, and numbered in each.
 SELECT window_start, id, row_number() OVER (PARTITION BY window_start, sensor ORDER BY ts) AS number FROM HOP(readings, ts, INTERVAL '5 seconds', INTERVAL '10 seconds')

@@ -34,7 +34,7 @@ SELECT id, avg(value) OVER (w ROWS 2 PRECEDING) AS mean FROM readings WINDOW w A
 
 SELECT id, avg(value) OVER (ORDER BY at) AS mean FROM readings
 -- error v: 1:23 `OVER` is in the order of `at`, which is not event time: rows that belong before a row could come at any time
---  fix: declare `event_time` at the source, and have its column among those that are read
+--  fix: begin with `ORDER BY ts`
 
 SELECT id, avg(value) OVER (ORDER BY ts DESC) AS mean FROM readings
 -- error v: 1:23 `OVER` goes backwards in time (`ts DESC`): a row would have to wait for all that are still to come
@@ -42,14 +42,14 @@ SELECT id, avg(value) OVER (ORDER BY ts DESC) AS mean FROM readings
 
 SELECT id, row_number() OVER (PARTITION BY sensor ORDER BY value DESC) AS place FROM readings
 -- error v: 1:25 `OVER` is in the order of `value`, which is not event time: rows that belong before a row could come at any time; ranks by something else are known of complete windows only
---  fix: declare `event_time` at the source, and have its column among those that are read
+--  fix: begin with `ORDER BY ts`
 
 SELECT id, avg(value) OVER (ORDER BY id) AS mean FROM timeless
 -- error v: 1:23 `OVER` is in the order of `id`, which is not event time: rows that belong before a row could come at any time
---  fix: declare `event_time` at the source, and have its column among those that are read
+--  fix: declare `event_time` at the source, and write `ORDER BY` its column
 
 SELECT id, avg(value) OVER (ORDER BY ts RANGE INTERVAL '1 month' PRECEDING) AS mean FROM readings
--- error v: 1:56 the span `IntervalMonthDayNano { months: 1, days: 0, nanoseconds: 0 }` is no fixed span: months differ in length
+-- error v: 1:56 the span `INTERVAL '1 mons'` is no fixed span: months differ in length
 --  fix: write it in days: `INTERVAL '30 days'`
 
 SELECT id, lag(value, -1) OVER (ORDER BY ts) AS next FROM readings
@@ -85,11 +85,12 @@ SELECT id, lag(value) AS before FROM readings
 --  fix: write `lag(…) OVER (PARTITION BY … ORDER BY ts)`
 
 SELECT id, nosuch(value) OVER (ORDER BY ts) AS next FROM readings
--- error v: 1:12 `nosuch` with `OVER` is not possible: it computes one row at a time
---  fix: leave out `OVER (…)`, or take an aggregate, `lag`, `first_value`, `last_value`, `nth_value`, `row_number`, `rank` or `dense_rank`
+-- error v: 1:12 there is no function `nosuch`
+--  fix: `millstream docs` lists the functions
 
 SELECT id, avg(value) OVER nosuch AS next FROM readings
--- error v: 1:12 `avg(value) OVER nosuch` cannot be computed: the window nosuch is not defined!
+-- error v: 1:12 there is no window `nosuch`
+--  fix: add `WINDOW nosuch AS (PARTITION BY … ORDER BY ts)` at the end
 
 -- view v ttl 5000000
 SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts RANGE INTERVAL '1 minute' PRECEDING) AS mean, lag(value) OVER (PARTITION BY sensor ORDER BY ts) AS before FROM readings

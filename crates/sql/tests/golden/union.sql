@@ -47,11 +47,11 @@ WITH both AS (SELECT id, k, ts FROM fast UNION ALL SELECT id, k, ts FROM slow) S
 -- plan   compute count(*)
 -- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
 -- plan rows of window 1
--- plan rank 2: the first row by count(Int64(1)) AS count(*) DESC, k, of each window_end
+-- plan rank 2: the first row by count(*) DESC, k, of each window_end
 -- plan   keep them for each until event time has passed window_end, 1 GiB at most (`state_bytes`)
 -- plan rows of rank 2
--- plan   project window_end, k, row_number() PARTITION BY [both.window_end] ORDER BY [count(*) DESC NULLS FIRST, both.k ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
--- plan   project window_end, k, row_number() PARTITION BY [both.window_end] ORDER BY [count(*) DESC NULLS FIRST, both.k ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS n
+-- plan   project window_end, k, row_number()
+-- plan   project window_end, k, row_number() AS n
 -- plan   project window_end, k, CAST(n AS int64) AS n
 -- row 3/-/0 {"window_end":"2026-01-01T00:02:00Z","k":"a","n":1}
 -- row 5/-/0 {"window_end":"2026-01-01T00:04:00Z","k":"b","n":1}

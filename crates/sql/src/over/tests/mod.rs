@@ -22,9 +22,9 @@ use millstream_core::codec::{Origin, Rows};
 use millstream_core::operator::Chunks;
 use millstream_core::record::Offset;
 
+use super::Analyst;
 use super::call::fails;
 use super::spec::{Analysis, Call, Frame, What, Which};
-use super::Analyst;
 use crate::stateful::Stateful as _;
 
 pub(super) fn input() -> SchemaRef {
@@ -58,9 +58,7 @@ fn call(text: &str, frame: usize) -> Call {
             let default = ScalarValue::try_from(&kind()).unwrap();
             (What::Lag { arg: arg(), offset: number(), default, ignore_nulls }, kind())
         }
-        "first" => {
-            (What::Pick { arg: arg(), frame, which: Which::Nth(0), ignore_nulls }, kind())
-        }
+        "first" => (What::Pick { arg: arg(), frame, which: Which::Nth(0), ignore_nulls }, kind()),
         "nth" => {
             let which = Which::Nth(number() - 1);
             (What::Pick { arg: arg(), frame, which, ignore_nulls }, kind())
@@ -190,7 +188,8 @@ pub(super) fn run(spec: &Analysis, frames: &[Frameful], way: Way, rng: &mut Rng)
     let (mut made, mut late, mut refused) = (vec![], 0, 0);
     for (number, frame) in frames.iter().enumerate() {
         let marks: Arc<[Timestamp]> = frame.marks.iter().map(|m| Timestamp(*m)).collect();
-        let origin = Origin::new(Offset(number as u64), Arc::from([0]), None).with_watermarks(marks);
+        let origin =
+            Origin::new(Offset(number as u64), Arc::from([0]), None).with_watermarks(marks);
         let batch = batch(&frame.rows);
         let mut from = 0;
         while from < batch.num_rows() {

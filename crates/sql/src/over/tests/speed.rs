@@ -86,7 +86,8 @@ fn speed_of_over() {
     let ten = Frame::Rows { start: Some(10), end: 0 };
     let range = Frame::Range { start: Some(10 * SECOND), end: 0 };
     let all = Frame::Rows { start: None, end: 0 };
-    let case = |what, calls, frame| Case { what, calls, frame, keys: 10_000, batch: 300, disorder: 0 };
+    let case =
+        |what, calls, frame| Case { what, calls, frame, keys: 10_000, batch: 300, disorder: 0 };
     let three: &[&str] = &["avg f", "stddev f", "lag f"];
     for case in [
         case("avg, stddev, lag of 10 rows, 10 k keys", three, ten),
@@ -94,7 +95,10 @@ fn speed_of_over() {
         Case { disorder: SECOND, batch: 10, ..case("the same, 10 rows a frame", three, ten) },
         Case { batch: 8_000, ..case("the same, in order, 8000 rows a frame", three, ten) },
         case("avg, stddev of 10 seconds", &["avg f", "stddev f"], range),
-        Case { keys: 10, ..case("avg, stddev of 10 seconds, 10 keys", &["avg f", "stddev f"], range) },
+        Case {
+            keys: 10,
+            ..case("avg, stddev of 10 seconds, 10 keys", &["avg f", "stddev f"], range)
+        },
         case("count, sum, min, max so far", &["count f", "sum i", "min f", "max i"], all),
         case("row_number, lag of text", &["row_number", "lag s"], all),
     ] {
