@@ -14,7 +14,7 @@ fn examples() -> PathBuf {
 }
 
 /// A copy of all examples, without what runs left there.
-fn bench() -> Bench {
+pub fn bench() -> Bench {
     let bench = Bench::new();
     for folder in ["", "input"] {
         for entry in std::fs::read_dir(examples().join(folder)).unwrap() {
@@ -28,7 +28,8 @@ fn bench() -> Bench {
     bench
 }
 
-fn once(bench: &Bench, file: &str) -> Done {
+/// Checks it, and runs it to its end.
+pub fn once(bench: &Bench, file: &str) -> Done {
     bench.run(&["check", file]).with_code(0);
     bench.run(&["run", file, "--once", "--json"]).with_code(0)
 }
@@ -47,9 +48,9 @@ fn every_example_has_its_test() {
         .filter(|n| n.ends_with(".yaml"))
         .collect();
     names.sort();
-    let this = include_str!("examples.rs");
+    let these = concat!(include_str!("examples.rs"), include_str!("analyses.rs"));
     for name in names {
-        assert!(this.contains(&format!("\"{name}\"")), "add a test that runs examples/{name}");
+        assert!(these.contains(&format!("\"{name}\"")), "add a test that runs examples/{name}");
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "tests may panic, print seeds and look at the clock"
 )]
 
+mod analyses;
 mod api;
 mod bad_input;
 mod bench;
