@@ -8,13 +8,13 @@ use arrow_schema::DataType;
 use datafusion_common::{DFSchema, DataFusionError, Result};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{
-    Aggregate, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Projection, TableScan, Union,
-    Unnest,
+    Aggregate, Distinct, Expr, ExprSchemable, Extension, JoinType, LogicalPlan, Projection,
+    TableScan, Union, Unnest, Window as OverWindow,
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::operator::{Anew, Table, Updates};
 
-use super::WindowNode;
+use super::node::{WindowNode, are_cut_by};
 use super::role::{Cut, Edge, Role, Side};
 use crate::asof::AsOfNode;
 use crate::complain::said_at;
@@ -120,49 +120,66 @@ impl Known {
             }
             LogicalPlan::Join(join) => self.join(join, &[]),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
-            LogicalPlan::Window(window) => {
-                let facts = self.facts(&window.input)?;
-                if facts.updates.is_some() {
-                    return Err(given_anew(
-                        "`OVER`",
-                        "it would see a row and the one in its place",
-                        &[Keyword::OVER],
-                    ));
-                }
-                // A window that rows are in is one that they came out of.
-                let mut roles = facts.roles.into_iter().map(Role::behind).collect::<Vec<_>>();
-                roles.resize(window.schema.fields().len(), Role::default());
-                Ok(Facts { roles, ..facts })
-            }
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let mut facts = self.facts(input)?;
                 let roles = (0..facts.roles.len()).map(Some).collect::<Vec<_>>();
                 facts.take_moment(&roles);
                 Ok(facts.grouped(&roles, input.schema(), self.anew()))
             }
-            LogicalPlan::Extension(e) => {
-                if let Some(node) = e.node.as_any().downcast_ref::<LookupNode>() {
-                    return self.lookup(node, plan.schema());
-                }
-                if let Some(node) = e.node.as_any().downcast_ref::<AsOfNode>() {
-                    return self.as_of(node);
-                }
-                if let Some(node) = e.node.as_any().downcast_ref::<RankNode>() {
-                    return node.facts(self.facts(&node.input)?);
-                }
-                if let Some(node) = e.node.as_any().downcast_ref::<LastNode>() {
-                    return self.aggregate(&node.parts()?.0);
-                }
-                if let Some(node) = e.node.as_any().downcast_ref::<ReferenceNode>() {
-                    return self.reference(node, plan.schema());
-                }
-                match e.node.as_any().downcast_ref::<WindowNode>() {
-                    Some(node) => self.window(node),
-                    None => Ok(Facts::none(plan)),
-                }
-            }
+            LogicalPlan::Extension(e) => self.extension(e, plan),
             other => Ok(Facts::none(other)),
         }
+    }
+
+    fn extension(&self, e: &Extension, plan: &LogicalPlan) -> Result<Facts> {
+        let any = e.node.as_any();
+        if let Some(node) = any.downcast_ref::<LookupNode>() {
+            return self.lookup(node, plan.schema());
+        }
+        if let Some(node) = any.downcast_ref::<AsOfNode>() {
+            return self.as_of(node);
+        }
+        if let Some(node) = any.downcast_ref::<RankNode>() {
+            return node.facts(self.facts(&node.input)?);
+        }
+        if let Some(node) = any.downcast_ref::<LastNode>() {
+            return self.aggregate(&node.parts()?.0);
+        }
+        if let Some(node) = any.downcast_ref::<ReferenceNode>() {
+            return self.reference(node, plan.schema());
+        }
+        match any.downcast_ref::<WindowNode>() {
+            Some(node) => self.window(node),
+            None => Ok(Facts::none(plan)),
+        }
+    }
+
+    /// Rows leave `OVER` when the watermark has passed the event time that they are in order of.
+    fn over(&self, window: &OverWindow) -> Result<Facts> {
+        let facts = self.facts(&window.input)?;
+        if facts.updates.is_some() {
+            return Err(given_anew(
+                "`OVER`",
+                "it would see a row and the one in its place",
+                &[Keyword::OVER],
+            ));
+        }
+        let first = match window.window_expr.first().map(unalias) {
+            Some(Expr::WindowFunction(call)) => call.params.order_by.first(),
+            _ => None,
+        };
+        let of = first.and_then(|sort| match &sort.expr {
+            Expr::Column(c) => window.input.schema().maybe_index_of_column(c),
+            _ => None,
+        });
+        let time = of.and_then(|i| facts.roles.get(i)).cloned().unwrap_or_default();
+        let cut = of.is_some_and(|i| are_cut_by(&window.input, i));
+        let roles = facts.roles.into_iter().enumerate();
+        let roles = roles.map(|(i, role)| role.waited(&time, Some(i) == of, cut, 0));
+        let mut roles = roles.collect::<Vec<_>>();
+        roles.resize(window.schema.fields().len(), Role::default());
+        Ok(Facts { roles, ..facts })
     }
 
     fn scan(&self, scan: &TableScan) -> Result<Facts> {
