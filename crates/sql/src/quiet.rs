@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
@@ -14,18 +14,24 @@ thread_local! {
 pub(crate) fn catch<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        let before = take_hook();
-        set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                before(info);
-            }
-        }));
+        set_hook(unless_caught(take_hook()));
     });
     let before = QUIET.replace(true);
     // What was half made is dropped by the caller.
     let result = catch_unwind(AssertUnwindSafe(act));
     QUIET.set(before);
     result.map_err(|panic| text(panic.as_ref()))
+}
+
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+
+/// Hears of panics that are not caught here.
+fn unless_caught(before: Hook) -> Hook {
+    Box::new(move |info| {
+        if !QUIET.get() {
+            before(info);
+        }
+    })
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {
@@ -42,17 +48,20 @@ mod tests {
 
     #[test]
     fn a_panic_that_is_caught_here_is_told_once_and_others_as_before() {
+        // Whoever comes first sets the hook of the process.
+        assert_eq!(catch(|| 3), Ok(3));
         let heard = Arc::new(AtomicU32::new(0));
         let count = heard.clone();
-        set_hook(Box::new(move |_| {
+        let before = take_hook();
+        set_hook(unless_caught(Box::new(move |_| {
             count.fetch_add(1, Ordering::SeqCst);
-        }));
+        })));
         let text = catch(|| catch(|| panic!("number {}", 7)).err().unwrap_or_default());
         assert_eq!(text.as_deref(), Ok("number 7"));
         assert_eq!(catch(|| 5), Ok(5));
         assert_eq!(heard.load(Ordering::SeqCst), 0);
         catch_unwind(|| panic!("another")).unwrap_err();
         assert_eq!(heard.load(Ordering::SeqCst), 1);
-        drop(take_hook());
+        set_hook(before);
     }
 }

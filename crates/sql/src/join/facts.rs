@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion_common::{DFSchema, DataFusionError, Result};
-use datafusion_expr::{Expr, Join};
+use datafusion_expr::{Expr, Join, JoinType};
 
 use super::Kind;
 use super::limits::index;
@@ -16,11 +16,19 @@ impl Known {
     /// What is known of the columns of joined rows. `above` are conditions right above the join.
     pub(crate) fn join(&self, join: &Join, above: &[&Expr]) -> Result<Facts> {
         let sides = [self.facts(&join.left)?, self.facts(&join.right)?];
+        let live = sides.iter().find_map(|f| f.live.clone());
+        let width = join.schema.fields().len();
+        let [left, right] = &sides;
+        let stays = matches!(join.join_type, JoinType::Inner | JoinType::Left);
+        if stays && right.roles.iter().all(|r| r.lag.is_none()) {
+            // What a row is made of or looked up in stands beside it, as long as no rule has taken it out of the join yet.
+            let mut roles = left.roles.clone();
+            roles.resize(width, Role::default());
+            return Ok(Facts { roles, updates: left.updates.clone(), live });
+        }
         if sides.iter().any(|f| f.updates.is_some()) {
             return Err(given_anew());
         }
-        let live = sides.iter().find_map(|f| f.live.clone());
-        let width = join.schema.fields().len();
         // Why it is not bounded is told where it is built.
         let roles = match Timed::of(self, join, above) {
             Ok(timed) => timed.roles(join),
