@@ -21,6 +21,7 @@ use super::frame::Spanner;
 use super::history::Histories;
 use super::moment::Moment;
 use super::names::Names;
+use super::sealed::Seals;
 use super::spec::Analysis;
 use super::waiting::{Waiting, cost};
 use crate::stateful::{Stateful, Taken};
@@ -43,6 +44,7 @@ pub(crate) struct Analyst {
     /// What puts rows of one moment in order.
     order: Option<RowConverter>,
     pub(super) saved: Saved,
+    pub(super) seals: Seals,
     /// Rows before this have been given.
     pub(super) given: i64,
     /// Of rows before this it may not have seen all.
@@ -79,6 +81,7 @@ impl Analyst {
             calls,
             order,
             saved: Saved::default(),
+            seals: Seals::default(),
             given: i64::MIN,
             whole_from: i64::MIN,
             swept: i64::MIN,
@@ -299,6 +302,7 @@ impl Analyst {
         self.spanners.iter_mut().for_each(|s| s.keep(groups));
         self.calls.iter_mut().try_for_each(|c| c.keep(groups))?;
         self.gone.extend(self.saved.numbers());
+        self.seals.clear();
         self.saved = Saved::default();
         self.grow();
         Ok(())
@@ -341,7 +345,7 @@ impl Analyst {
         let spanners = self.spanners.iter().map(Spanner::bytes);
         let calls = self.calls.iter().map(|call| call.bytes());
         let kept = histories.chain(spanners).chain(calls).sum::<usize>();
-        let kept = kept + self.names.bytes() + self.saved.bytes();
+        let kept = kept + self.names.bytes() + self.saved.bytes() + self.seals.bytes();
         self.waiting.bytes() + kept as u64
     }
 }

@@ -178,8 +178,18 @@ fn aggregated(
         "stddev_pop" if lane && float => {
             Some(Slide::<Variance<false, true>>::of(place(false)?, frame, kind.clone()))
         }
-        "min" | "bool_and" if lane => Some(Slide::<Least>::of(place(false)?, frame, kind.clone())),
-        "max" | "bool_or" if lane => Some(Slide::<Most>::of(place(false)?, frame, kind.clone())),
+        "min" | "bool_and" if lane => {
+            Some(Slide::<Least<i64>>::of(place(false)?, frame, kind.clone()))
+        }
+        "max" | "bool_or" if lane => {
+            Some(Slide::<Most<i64>>::of(place(false)?, frame, kind.clone()))
+        }
+        "min" if one && in_order(kind) => {
+            Some(Slide::<Least<Packed>>::of(place(false)?, frame, kind.clone()))
+        }
+        "max" if one && in_order(kind) => {
+            Some(Slide::<Most<Packed>>::of(place(false)?, frame, kind.clone()))
+        }
         _ => None,
     };
     if let Some(typed) = typed {
@@ -193,6 +203,21 @@ fn aggregated(
     }
 }
 
+/// Whether values of this type that have no lane are in the order of their bytes, as arrow puts these into rows.
+fn in_order(kind: &DataType) -> bool {
+    matches!(
+        kind,
+        DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::Decimal128(..)
+            | DataType::Decimal256(..)
+    )
+}
+
 /// Whether a call may fail for a row.
 pub(crate) fn fails(what: &What, kind: &DataType) -> bool {
     let What::Aggregate { expr, .. } = what else { return false };
@@ -202,7 +227,7 @@ pub(crate) fn fails(what: &What, kind: &DataType) -> bool {
     let never = match name {
         "count" => true,
         "sum" | "avg" | "var" | "var_pop" | "stddev" | "stddev_pop" => float,
-        "min" | "max" | "bool_and" | "bool_or" => has_lane(kind),
+        "min" | "max" | "bool_and" | "bool_or" => has_lane(kind) || in_order(kind),
         _ => false,
     };
     !(plain && never)

@@ -14,11 +14,11 @@ use datafusion_physical_expr::PhysicalExpr;
 use super::frame::Span;
 use super::moment::{Moment, NONE};
 use crate::state::typed;
-use crate::window::bytes::{Reader, put, put_bytes, short};
+use crate::window::bytes::{Reader, put, put_bytes};
 use crate::window::lane::{from_lane, has_lane, to_lane};
 
 /// A value that is remembered.
-pub(super) trait Value: Clone + Send + Sync + 'static {
+pub(super) trait Value: Clone + Ord + Send + Sync + 'static {
     /// Bytes beyond its own.
     fn heap(&self) -> usize;
     fn save(&self, out: &mut Vec<u8>);
@@ -61,7 +61,7 @@ impl Value for i64 {
     }
 }
 
-/// A row of values in arrow's form.
+/// A row of values in arrow's form, whose bytes are in the order of the values.
 pub(super) type Packed = Arc<[u8]>;
 
 impl Value for Packed {
@@ -106,12 +106,14 @@ impl Value for Packed {
 /// The values of one key by the numbers of its rows, those before `base` being forgotten. `None` is null, or left out by a `FILTER`.
 pub(super) struct Ring<T> {
     base: u64,
+    /// What is before this is in chunks of its own.
+    sealed: u64,
     items: VecDeque<Option<T>>,
 }
 
 impl<T> Default for Ring<T> {
     fn default() -> Self {
-        Self { base: 0, items: VecDeque::new() }
+        Self { base: 0, sealed: 0, items: VecDeque::new() }
     }
 }
 
@@ -119,6 +121,15 @@ impl<T> Ring<T> {
     pub(super) fn get(&self, number: u64) -> Option<&T> {
         let place = usize::try_from(number.checked_sub(self.base)?).ok()?;
         self.items.get(place)?.as_ref()
+    }
+
+    /// From where on values are not in chunks of their own.
+    fn open(&self) -> u64 {
+        self.sealed.max(self.base)
+    }
+
+    fn end(&self) -> u64 {
+        self.base + self.items.len() as u64
     }
 
     /// Whether all of these are remembered.
@@ -175,13 +186,15 @@ impl<T: Value> Rings<T> {
     fn keep(&mut self, groups: &[u32]) {
         let mut take = |g: &u32| self.rings.get_mut(*g as usize).map(std::mem::take);
         self.rings = groups.iter().map(|g| take(g).unwrap_or_default()).collect();
+        // Chunks have the numbers of before.
+        self.rings.iter_mut().for_each(|ring| ring.sealed = 0);
     }
 
-    fn save(&self, group: u32, out: &mut Vec<u8>) {
+    /// Appends what is remembered from a number on, up to before another one.
+    fn put(&self, group: u32, from: u64, upto: u64, out: &mut Vec<u8>) {
         let Some(ring) = self.of(group) else { return };
-        put(out, ring.base);
-        out.extend_from_slice(&short(ring.items.len()).to_le_bytes());
-        for value in &ring.items {
+        for number in from..upto {
+            let value = ring.get(number);
             out.push(u8::from(value.is_some()));
             if let Some(value) = value {
                 value.save(out);
@@ -189,15 +202,59 @@ impl<T: Value> Rings<T> {
         }
     }
 
-    fn load(&mut self, group: u32, from: &mut Reader<'_>) -> Option<()> {
+    fn save(&self, group: u32, out: &mut Vec<u8>) {
+        let Some(ring) = self.of(group) else { return };
+        put(out, ring.base);
+        put(out, ring.open());
+        put(out, ring.end());
+        self.put(group, ring.open(), ring.end(), out);
+    }
+
+    /// What of a long ring is to have a chunk of its own from now on.
+    fn seal(&mut self, group: u32) -> Option<(u64, u64)> {
+        let ring = self.rings.get_mut(group as usize)?;
+        let (from, upto) = (ring.open(), ring.end() / SEALED * SEALED);
+        if ring.items.len() < 2 * SHORT || upto < from + SEALED {
+            return None;
+        }
+        ring.sealed = upto;
+        Some((from, upto))
+    }
+
+    /// Takes back what was saved, behind what chunks of their own have of it.
+    fn load(&mut self, group: u32, from: &mut Reader<'_>, sealed: &[Sealed<'_>]) -> Option<()> {
         self.clear(group);
-        self.rings.get_mut(group as usize)?.base = from.u64()?;
-        for _ in 0..from.u32()? {
+        let (base, open, end) = (from.u64()?, from.u64()?, from.u64()?);
+        let ring = self.rings.get_mut(group as usize)?;
+        (ring.base, ring.sealed) = (base, open);
+        let mut next = base;
+        for part in sealed.iter().filter(|part| part.upto <= open) {
+            let mut values = Reader(part.values);
+            for number in part.from..part.upto {
+                let value = if values.u8()? == 1 { Some(T::load(&mut values)?) } else { None };
+                if number == next {
+                    self.push(group, value);
+                    next += 1;
+                }
+            }
+        }
+        for _ in open..end {
             let value = if from.u8()? == 1 { Some(T::load(from)?) } else { None };
             self.push(group, value);
         }
-        Some(())
+        (next == open && open <= end).then_some(())
     }
+}
+
+/// Whole chunks of their own are of so many values at least, of rings that are longer than some.
+const SEALED: u64 = 64;
+const SHORT: usize = 64;
+
+/// Values in a chunk of their own.
+pub(super) struct Sealed<'a> {
+    pub from: u64,
+    pub upto: u64,
+    pub values: &'a [u8],
 }
 
 enum Store {
@@ -357,10 +414,39 @@ impl History {
         }
     }
 
-    pub(super) fn load(&mut self, group: u32, from: &mut Reader<'_>) -> Option<()> {
+    /// What of a key is to have a chunk of its own from now on.
+    pub(super) fn seal(&mut self, group: u32) -> Option<(u64, u64)> {
         match &mut self.store {
-            Store::Lanes(rings) => rings.load(group, from),
-            Store::Bytes(rings, _) => rings.load(group, from),
+            Store::Lanes(rings) => rings.seal(group),
+            Store::Bytes(rings, _) => rings.seal(group),
+        }
+    }
+
+    /// From where on rows of a key are remembered.
+    pub(super) fn base(&self, group: u32) -> u64 {
+        match &self.store {
+            Store::Lanes(rings) => rings.of(group).map_or(0, |r| r.base),
+            Store::Bytes(rings, _) => rings.of(group).map_or(0, |r| r.base),
+        }
+    }
+
+    /// Appends some of what is remembered of a key.
+    pub(super) fn put(&self, group: u32, (from, upto): (u64, u64), out: &mut Vec<u8>) {
+        match &self.store {
+            Store::Lanes(rings) => rings.put(group, from, upto, out),
+            Store::Bytes(rings, _) => rings.put(group, from, upto, out),
+        }
+    }
+
+    pub(super) fn load(
+        &mut self,
+        group: u32,
+        from: &mut Reader<'_>,
+        sealed: &[Sealed<'_>],
+    ) -> Option<()> {
+        match &mut self.store {
+            Store::Lanes(rings) => rings.load(group, from, sealed),
+            Store::Bytes(rings, _) => rings.load(group, from, sealed),
         }
     }
 }

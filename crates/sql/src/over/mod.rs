@@ -22,6 +22,7 @@ mod pick;
 mod plan;
 mod refuse;
 mod row;
+mod sealed;
 mod slide;
 mod spec;
 mod stored;

@@ -16,6 +16,8 @@ pub(super) struct Name {
     pub rows: u64,
     /// No row of it comes once event time has passed this.
     pub dies: i64,
+    /// No other key has or had it, while a number may come to another key.
+    pub serial: u64,
     pub lives: bool,
 }
 
@@ -33,6 +35,7 @@ pub(super) struct Names {
     free: Vec<u32>,
     /// The last row of each key among those at hand.
     here: Vec<u32>,
+    pub next_serial: u64,
 }
 
 impl Names {
@@ -47,6 +50,7 @@ impl Names {
             all: vec![],
             free: vec![],
             here: vec![],
+            next_serial: 0,
         }
     }
 
@@ -119,7 +123,9 @@ impl Names {
         let group = self.free.pop().unwrap_or_else(|| short(self.all.len()));
         self.put(group, key);
         if let Some(name) = self.all.get_mut(group as usize) {
-            *name = Name { born: time, last: time, rows: 0, dies, lives: true };
+            let serial = self.next_serial;
+            *name = Name { born: time, last: time, rows: 0, dies, serial, lives: true };
+            self.next_serial += 1;
         }
         group
     }
@@ -249,6 +255,7 @@ impl Names {
             put(out, word.cast_unsigned());
         }
         put(out, name.rows);
+        put(out, name.serial);
     }
 
     /// Takes a key back; whether it lives.
@@ -262,9 +269,9 @@ impl Names {
             return None;
         }
         let (born, last, dies) = (from.i64()?, from.i64()?, from.i64()?);
-        let rows = from.u64()?;
+        let (rows, serial) = (from.u64()?, from.u64()?);
         self.put(group, key);
-        *self.all.get_mut(group as usize)? = Name { born, last, rows, dies, lives: true };
+        *self.all.get_mut(group as usize)? = Name { born, last, rows, dies, serial, lives: true };
         Some(true)
     }
 

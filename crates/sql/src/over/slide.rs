@@ -341,9 +341,9 @@ macro_rules! ones {
 
 ones! {
     /// The least value.
-    Least, i64, |a, b| if b < a { b } else { a };
+    Least<V>, V, |a, b| if b < a { b } else { a };
     /// The greatest value.
-    Most, i64, |a, b| if b > a { b } else { a };
+    Most<V>, V, |a, b| if b > a { b } else { a };
     /// The first value that is not null.
     First<V>, V, |a, _| a;
     /// The last value that is not null.

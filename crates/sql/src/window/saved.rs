@@ -84,6 +84,11 @@ impl Saved {
         self.changed.push(group);
     }
 
+    /// The groups whose states would be written now.
+    pub(crate) fn changes(&self) -> &[u32] {
+        &self.changed
+    }
+
     /// How many states would be written now.
     pub(crate) fn changed(&self) -> usize {
         self.changed.len()

@@ -245,6 +245,35 @@ fn state_shrinks_behind_the_watermark() {
 }
 
 #[test]
+fn of_keys_with_much_to_remember_only_what_is_new_is_written() {
+    let frame = Frame::Range { start: Some(20_000), end: 0 };
+    let mut spec = analysis(&[("avg f", frame), ("min s", frame), ("last valid s", frame)]);
+    spec.forget = spec.reach().0;
+    let mut operator = Analyst::new(spec.clone()).unwrap();
+    let mut unbroken = Analyst::new(spec.clone()).unwrap();
+    let (mut state, mut written) = (BTreeMap::new(), 0);
+    for round in 0..400 {
+        let rows = (0..100).map(|n| One {
+            f: Some(f64::from(n) / 7.0),
+            ..one(round * 100 + i64::from(n), i64::from(n % 2))
+        });
+        let rows = rows.collect::<Vec<_>>();
+        let made = give(&mut operator, &rows, round * 100);
+        let same = give(&mut unbroken, &rows, round * 100);
+        assert!(made.iter().map(bits).eq(same.iter().map(bits)), "round {round}");
+        let before = state.keys().cloned().collect::<Vec<_>>();
+        operator = again(operator, &spec, &mut state, round % 9 == 0);
+        let new = state.iter().filter(|(name, _)| !before.contains(name));
+        written += new.map(|(_, chunk)| chunk.len()).sum::<usize>();
+        assert!(state.len() < 60, "{} chunks", state.len());
+    }
+    // The last 20,000 rows are there, and each was written a few times.
+    let held = state.values().map(Bytes::len).sum::<usize>();
+    assert!(held > 20_000 * 20 && held < 20_000 * 70, "{held}");
+    assert!(written < 40_000 * 70 * 4, "{written}");
+}
+
+#[test]
 fn rows_that_wait_for_long_are_in_few_chunks() {
     let spec = analysis(&[("lag i", Frame::Rows { start: None, end: 0 })]);
     let mut operator = Analyst::new(spec.clone()).unwrap();
