@@ -232,8 +232,15 @@ SELECT id FROM readings r WHERE NOT EXISTS (SELECT * FROM devices d WHERE d.id =
 -- account in 6 + made 0 = out 2 + filtered 4 + set aside 0
 
 SELECT id FROM readings WHERE sensor IN (SELECT DISTINCT id FROM devices)
--- error v: 1:49 `DISTINCT` is not yet possible: it has to remember all rows
---  fix: say it of windows: `SELECT DISTINCT window_start, window_end, … FROM TUMBLE(devices, …, INTERVAL '1 minute')`; or let the sink drop equal rows with a key
+-- columns id Int64?
+-- plan scan readings (id, sensor)
+-- plan   keep rows with a match in table devices by sensor = id; of the table: project id
+-- plan   project id
+-- row 3/0/0 {"id":1}
+-- row 3/0/1 {"id":2}
+-- row 3/0/2 {"id":3}
+-- row 3/0/5 {"id":6}
+-- account in 6 + made 0 = out 4 + filtered 2 + set aside 0
 
 -- Two tables one after the other, the key of one made of what the other has.
 SELECT r.id, s.value FROM readings r JOIN devices d ON d.id = r.sensor LEFT JOIN side s ON s.key = CAST(d.ceiling AS bigint) - 2
