@@ -104,15 +104,15 @@ SELECT t.id, q.name FROM trades t ASOF JOIN devices q ON q.key = t.symbol AND t.
 --  fix: write `… LEFT JOIN devices ON devices.key = …`
 
 SELECT t.id, q.bid FROM (SELECT t.id, t.ts, a.name FROM trades t LEFT JOIN alive a ON a.key = t.symbol) t ASOF JOIN quotes q ON q.symbol = t.name AND q.ts BETWEEN t.ts - INTERVAL '1 minute' AND t.ts
--- error v: 1:71 the answers of `alive` are not recorded, so a window could not be made again of the same rows
+-- error v: 1:71 the answers of `alive` are not recorded, so its state could not be made again of the same rows
 --  fix: have the lookup `alive` record its answers, or join it to the rows that windows give
 
 -- view counts lateness 1000000
 SELECT window_time, symbol, count(*) AS n FROM TUMBLE(quotes, ts, INTERVAL '1 second') GROUP BY window_time, symbol
 -- view v
 SELECT t.id, q.n FROM trades t ASOF JOIN counts q ON t.symbol = q.symbol AND q.window_time BETWEEN t.ts - INTERVAL '1 minute' AND t.ts
--- error v: 1:37 a join as of event time is not possible over rows that are given anew (`allowed_lateness`): a row and the one in its place would both be rows of their time
---  fix: leave out `allowed_lateness` of the windows below, or do this where the rows are stored
+-- error v: 1:37 a join as of event time is not possible over rows that are given anew, each in place of one before: a row and the one in its place would both be rows of their time
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`
 
 -- Names that are not there, and types that do not fit.
 SELECT t.id, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.sybmol AND t.ts >= q.ts AND t.ts < q.ts + INTERVAL '1 hour'

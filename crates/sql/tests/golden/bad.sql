@@ -190,8 +190,8 @@ SELECT id FROM readings WHERE EXISTS (SELECT 1 FROM readings)
 --  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT (SELECT max(id) FROM readings) FROM readings
--- error v: 1:9 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:9 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
+--  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
 -- error v: 1:16 `max` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
 --  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(readings, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 

@@ -69,8 +69,8 @@ SELECT a.customer, b.id FROM per a JOIN orders b ON a.customer = b.customer AND 
 SELECT id, (SELECT max(amount) FROM pays WHERE order_id = id) FROM orders
 -- error v: 1:13 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
 --  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
--- error v: 1:20 `max` without a window is not yet possible: it gathers rows, and would never be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(pays, at, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
+-- error v: 1:20 `max` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(pays, at, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 
 SELECT id, EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at = o.ts) AS paid FROM orders o
 -- error v: 1:12 `EXISTS` and `IN (SELECT …)` are possible in `WHERE` alone, over plain queries: elsewhere a row would have to wait to tell that they are false

@@ -106,5 +106,5 @@ SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts RANGE INTERVAL '1 se
 SELECT window_end, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, sensor
 -- view v
 SELECT window_end, lag(n) OVER (PARTITION BY sensor ORDER BY window_end) AS before FROM minutes
--- error v: 1:27 `OVER` is not possible over rows that are given anew (`allowed_lateness`): it would see a row and the one in its place
---  fix: leave out `allowed_lateness` of the windows below, or do this where the rows are stored
+-- error v: 1:27 `OVER` is not possible over rows that are given anew, each in place of one before: it would see a row and the one in its place
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`

@@ -91,26 +91,26 @@ SELECT r.id, s.value FROM readings r JOIN side s ON r.id % 3 = s.key
 -- account in 6 + made 0 = out 4 + filtered 2 + set aside 0
 
 -- All columns, the table on the left.
-SELECT * FROM side s JOIN readings r ON s.key = r.id
--- columns key Int64?, value Utf8?, id Int64?, sensor Utf8?, value Float64?, ts Timestamp(µs, "UTC")?
--- plan scan readings (id, sensor, value, ts)
+SELECT s.*, r.id, r.sensor FROM side s JOIN readings r ON s.key = r.id
+-- columns key Int64?, value Utf8?, id Int64?, sensor Utf8?
+-- plan scan readings (id, sensor)
 -- plan   join table side (key, value) by id = key; rows without a match are left out
--- plan   project key, value, id, sensor, value, ts
--- row 3/0/0 {"key":1,"value":"one","id":1,"sensor":"a","value":5.0,"ts":"2026-01-01T00:00:01Z"}
--- row 3/0/1 {"key":2,"value":"two","id":2,"sensor":"b","value":50.0,"ts":"2026-01-01T00:00:02Z"}
+-- plan   project key, value, id, sensor
+-- row 3/0/0 {"key":1,"value":"one","id":1,"sensor":"a"}
+-- row 3/0/1 {"key":2,"value":"two","id":2,"sensor":"b"}
 -- account in 6 + made 0 = out 2 + filtered 4 + set aside 0
 
-SELECT * FROM side RIGHT JOIN readings ON side.key = readings.id
--- columns key Int64?, value Utf8?, id Int64?, sensor Utf8?, value Float64?, ts Timestamp(µs, "UTC")?
--- plan scan readings (id, sensor, value, ts)
+SELECT side.*, id, sensor FROM side RIGHT JOIN readings ON side.key = readings.id
+-- columns key Int64?, value Utf8?, id Int64?, sensor Utf8?
+-- plan scan readings (id, sensor)
 -- plan   join table side (key, value) by id = key
--- plan   project key, value, id, sensor, value, ts
--- row 3/0/0 {"key":1,"value":"one","id":1,"sensor":"a","value":5.0,"ts":"2026-01-01T00:00:01Z"}
--- row 3/0/1 {"key":2,"value":"two","id":2,"sensor":"b","value":50.0,"ts":"2026-01-01T00:00:02Z"}
--- row 3/0/2 {"key":null,"value":null,"id":3,"sensor":"a","value":11.0,"ts":"2026-01-01T00:00:03Z"}
--- row 3/0/3 {"key":null,"value":null,"id":4,"sensor":null,"value":1.0,"ts":"2026-01-01T00:00:04Z"}
--- row 3/0/4 {"key":null,"value":null,"id":5,"sensor":"gone","value":2.0,"ts":"2026-01-01T00:00:11Z"}
--- row 3/0/5 {"key":null,"value":null,"id":6,"sensor":"c","value":70.0,"ts":"2026-01-01T00:00:12Z"}
+-- plan   project key, value, id, sensor
+-- row 3/0/0 {"key":1,"value":"one","id":1,"sensor":"a"}
+-- row 3/0/1 {"key":2,"value":"two","id":2,"sensor":"b"}
+-- row 3/0/2 {"key":null,"value":null,"id":3,"sensor":"a"}
+-- row 3/0/3 {"key":null,"value":null,"id":4,"sensor":null}
+-- row 3/0/4 {"key":null,"value":null,"id":5,"sensor":"gone"}
+-- row 3/0/5 {"key":null,"value":null,"id":6,"sensor":"c"}
 -- account in 6 + made 0 = out 6 + filtered 0 + set aside 0
 
 SELECT r.id, s.value FROM readings r, side s WHERE r.id = s.key AND r.value > 5
@@ -261,8 +261,8 @@ SELECT r.id, s.value FROM readings r JOIN devices d ON d.id = r.sensor LEFT JOIN
 SELECT window_start, d.kind, count(*) AS n FROM TUMBLE((SELECT r.ts, d.kind FROM readings r JOIN devices d ON d.id = r.sensor) , ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, d.kind
 -- error v: 1:57 the first argument of `TUMBLE` is the name of a source or view
 --  fix: write `TUMBLE(readings, ts, INTERVAL '1 minute')`
--- error v: 1:57 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:57 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
+--  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
 
 -- view joined
 SELECT r.ts, r.value, d.kind FROM readings r JOIN devices d ON d.id = r.sensor
@@ -383,22 +383,22 @@ SELECT s.key FROM side s JOIN devices d ON d.ceiling = s.key
 --  fix: join them one after the other to the rows: `FROM rows JOIN one ON … JOIN other ON …`
 
 SELECT r.id FROM readings r JOIN side s ON s.key = r.id JOIN readings q ON q.id = r.id
--- error v: 1:57 `JOIN` is not yet possible: it has to remember the rows of both sides
---  fix: read one source; `UNION ALL` puts the rows of several one after the other
+-- error v: 1:29 rows of `r` and `q` could meet however far apart in time they are, so that each would be kept for ever
+--  fix: bound it: `AND q.ts BETWEEN r.ts - INTERVAL '1 hour' AND r.ts + INTERVAL '1 hour'`; or give the view `state_ttl: 1h`, and rows meet only if their event times are at most so far apart
 
 SELECT id FROM readings WHERE id > 3 OR id IN (SELECT key FROM side)
 -- error v: 1:44 `IN (SELECT …)` and `EXISTS (SELECT …)` inside of another condition are not yet possible
 --  fix: let it stand alone beside an `AND`; or `LEFT JOIN` the table, and ask whether its column `IS NULL`
 
 SELECT id FROM readings WHERE id IN (SELECT id FROM readings)
--- error v: 1:31 `IN (SELECT …)` is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:34 `readings` has no event time to be joined by: each of its rows would have to be kept for ever
+--  fix: have `readings` give the event time of its source as it is, as a column of its own
 
 SELECT id, (SELECT max(key) FROM side) FROM readings
--- error v: 1:13 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
--- error v: 1:20 `max` without a window is not yet possible: it gathers rows, and would never be complete
---  fix: gather them in windows of event time: `FROM TUMBLE(side, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
+-- error v: 1:13 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
+--  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
+-- error v: 1:20 `max` without `GROUP BY` is not possible: it is one row for all time, which changes with every row, and no column says which row it takes the place of
+--  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(side, …, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 
 SELECT window_start, count(*) FROM TUMBLE(side, key, INTERVAL '1 minute') GROUP BY window_start, window_end
 -- error v: 1:43 `side` is a reference table: no rows of it stream by that could be in a window
@@ -428,5 +428,5 @@ SELECT id FROM readings r WHERE sensor NOT IN (SELECT id FROM devices d WHERE d.
 SELECT window_start, window_end, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, sensor
 -- view v
 SELECT c.n, d.name FROM c JOIN devices d ON d.id = c.sensor
--- error v: 1:27 a join with a reference table is not possible over rows that are given anew (`allowed_lateness`): the row given before may have met other rows there than the one in its place
---  fix: leave out `allowed_lateness` of the windows below, or do this where the rows are stored
+-- error v: 1:27 a join with a reference table is not possible over rows that are given anew, each in place of one before: the row given before may have met other rows there than the one in its place
+--  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`

@@ -69,8 +69,8 @@ SELECT c.window_end, c.id, c.n, s.value FROM (SELECT window_end, id, count(*) AS
 SELECT window_end, value, count(*) AS n FROM TUMBLE((SELECT r.ts, s.value FROM readings r JOIN side s ON s.key = r.id), ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, value
 -- error v: 1:54 the first argument of `TUMBLE` is the name of a source or view
 --  fix: write `TUMBLE(readings, ts, INTERVAL '1 minute')`
--- error v: 1:54 a `SELECT` inside an expression is not yet possible: it has to remember the rows of another query
---  fix: list the values: `x IN (1, 2, 3)`
+-- error v: 1:54 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
+--  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
 
 -- view joined
 SELECT r.ts, s.value FROM readings r JOIN side s ON s.key = r.id
