@@ -16,6 +16,7 @@ mod dead;
 mod ends;
 mod examples;
 mod job;
+mod joins;
 mod kill;
 mod late;
 mod lookups;

@@ -37,16 +37,7 @@ impl Lower<'_> {
         let session = !again && matches!(cut.window, Window::Session { .. });
         let between = if again {
             facts.take_windows_again(&cut);
-            match cut.window {
-                // A moment of event time, by the name that it has here.
-                Window::Again { .. } => {
-                    let is = |e: &&Expr| facts.side(e, aggregate.input.schema()).is_some();
-                    let moment = aggregate.group_expr.iter().find(is);
-                    let times = moment.map(|e| show(unalias(e))).into_iter().collect();
-                    Between { times, ..Between::default() }
-                }
-                _ => Between::of_past(&edge),
-            }
+            again_between(aggregate, &facts, &edge)
         } else {
             between(self.known, aggregate, session)?
         };
@@ -254,6 +245,15 @@ impl Lower<'_> {
         }
         self.expr(column, schema)
     }
+}
+
+/// What lies between windows that rows came out of and their groups: nothing.
+fn again_between(aggregate: &Aggregate, facts: &Facts, edge: &Edge) -> Between {
+    let Window::Again { .. } = edge.of.window else { return Between::of_past(edge) };
+    // A moment of event time, by the name that it has here.
+    let is = |e: &&Expr| facts.side(e, aggregate.input.schema()).is_some();
+    let moment = aggregate.group_expr.iter().find(is);
+    Between { times: moment.map(|e| show(unalias(e))).into_iter().collect(), ..Between::default() }
 }
 
 fn too_early(e: &str) -> DataFusionError {
