@@ -436,6 +436,53 @@ SELECT id, row_number() OVER (PARTITION BY sensor ORDER BY ts) AS number FROM re
 -- refused 2/0/1 its event time is null, so that it has no place in the order of rows
 -- account in 13 + made 11 = out 6 + filtered 5 + set aside 1 + absorbed 11 + late 1
 
+-- As the page has it.
+SELECT ts, sensor, value,
+       value - lag(value) OVER w AS change,
+       avg(value) OVER (PARTITION BY sensor ORDER BY ts ROWS 9 PRECEDING) AS mean_of_ten,
+       max(value) OVER (PARTITION BY sensor ORDER BY ts RANGE INTERVAL '5 minutes' PRECEDING) AS peak
+FROM readings
+WINDOW w AS (PARTITION BY sensor ORDER BY ts)
+-- columns ts Timestamp(µs, "UTC")?, sensor Utf8?, value Float64?, change Float64?, mean_of_ten Float64?, peak Float64?
+-- plan scan readings (sensor, value, ts)
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute lag(value), avg(value) over ROWS 9 PRECEDING, max(value) over RANGE 5 minutes PRECEDING
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   project ts, sensor, value, value - lag(value) AS change, avg(value) over ROWS 9 PRECEDING AS mean_of_ten, max(value) over RANGE 5 minutes PRECEDING AS peak
+-- row 1/-/0 {"ts":"2026-01-01T00:00:01Z","sensor":"a","value":5.0,"change":null,"mean_of_ten":5.0,"peak":5.0}
+-- row 1/-/1 {"ts":"2026-01-01T00:00:02Z","sensor":"b","value":50.0,"change":null,"mean_of_ten":50.0,"peak":50.0}
+-- row 1/-/2 {"ts":"2026-01-01T00:00:03Z","sensor":"a","value":1.0,"change":-4.0,"mean_of_ten":3.0,"peak":5.0}
+-- row 1/-/3 {"ts":"2026-01-01T00:00:04Z","sensor":"a","value":11.0,"change":10.0,"mean_of_ten":5.666666666666667,"peak":11.0}
+-- row 2/-/0 {"ts":"2026-01-01T00:00:06Z","sensor":"b","value":7.0,"change":-43.0,"mean_of_ten":28.5,"peak":50.0}
+-- row 2/-/1 {"ts":"2026-01-01T00:00:10Z","sensor":"a","value":null,"change":null,"mean_of_ten":5.666666666666667,"peak":11.0}
+-- row 2/-/2 {"ts":"2026-01-01T00:00:10Z","sensor":"a","value":3.0,"change":null,"mean_of_ten":5.0,"peak":11.0}
+-- row 2/-/3 {"ts":"2026-01-01T00:00:11Z","sensor":null,"value":2.0,"change":null,"mean_of_ten":2.0,"peak":2.0}
+-- row 2/-/4 {"ts":"2026-01-01T00:00:12Z","sensor":null,"value":6.0,"change":4.0,"mean_of_ten":4.0,"peak":6.0}
+-- row 3/-/0 {"ts":"2026-01-01T00:00:26Z","sensor":"b","value":9.0,"change":2.0,"mean_of_ten":22.0,"peak":50.0}
+-- row 3/-/1 {"ts":"2026-01-01T00:00:30Z","sensor":"a","value":8.0,"change":5.0,"mean_of_ten":5.6,"peak":11.0}
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
+-- refused 2/0/1 its event time is null, so that it has no place in the order of rows
+-- account in 13 + made 11 = out 11 + filtered 0 + set aside 1 + absorbed 11 + late 1
+
+-- As the page has it.
+SELECT ts, sensor, value, (value - mean) / deviation AS z
+FROM (SELECT *, avg(value) OVER w AS mean, stddev(value) OVER w AS deviation
+      FROM readings
+      WINDOW w AS (PARTITION BY sensor ORDER BY ts ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING))
+WHERE deviation > 0 AND abs(value - mean) > 4 * deviation
+-- columns ts Timestamp(µs, "UTC")?, sensor Utf8?, value Float64?, z Float64?
+-- plan scan readings (sensor, value, ts)
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute avg(value) over ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING, stddev(value) over ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   filter (stddev(value) over ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING > 0.0) AND (abs(value - avg(value) over ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING) > (4.0 * stddev(value) over ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING))
+-- plan   project ts, sensor, value, (value - avg(value) over ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING) / stddev(value) over ROWS BETWEEN 100 PRECEDING AND 1 PRECEDING AS z
+-- late 1/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
+-- refused 2/0/1 its event time is null, so that it has no place in the order of rows
+-- account in 13 + made 11 = out 0 + filtered 11 + set aside 1 + absorbed 11 + late 1
+
 -- input large {"id":"int64","n":"int64","d":"int64","ts":"timestamp"} time ts delay 0
 -- {"id":1,"n":9223372036854775807,"d":1,"ts":"2026-01-01T00:00:01Z"}
 -- {"id":2,"n":1,"d":0,"ts":"2026-01-01T00:00:02Z"}
