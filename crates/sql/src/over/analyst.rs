@@ -18,7 +18,7 @@ use millstream_core::operator::Chunks;
 
 use super::call::{self, Run, Seen};
 use super::frame::Spanner;
-use super::history::Histories;
+use super::histories::Histories;
 use super::moment::Moment;
 use super::names::Names;
 use super::sealed::Seals;

@@ -11,7 +11,8 @@ use datafusion_common::{Result, ScalarValue};
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 
 use super::call::{Failed, Run, Seen};
-use super::history::{Histories, History, Packed, Ring, Value};
+use super::histories::Histories;
+use super::history::{History, Packed, Ring, Value};
 use super::moment::NONE;
 use super::spec::Frame;
 use crate::complain::reason;

@@ -8,7 +8,8 @@ use arrow_schema::DataType;
 use datafusion_common::Result;
 
 use super::call::{Failed, Run, Seen};
-use super::history::{Histories, Packed, Ring, Value};
+use super::histories::Histories;
+use super::history::{Packed, Ring, Value};
 use crate::window::bytes::{Reader, put};
 
 /// How many rows of the frame have a value.

@@ -2,7 +2,8 @@
 
 use datafusion_common::Result;
 
-use super::history::{Histories, Low, Value};
+use super::histories::Histories;
+use super::history::{Low, Value};
 use super::moment::Moment;
 use super::spec::{Analysis, Frame};
 use crate::window::bytes::{Reader, put};

@@ -13,7 +13,6 @@ use datafusion_physical_expr::PhysicalExpr;
 
 use super::frame::Span;
 use super::moment::{Moment, NONE};
-use crate::state::typed;
 use crate::window::bytes::{Reader, put, put_bytes};
 use crate::window::lane::{from_lane, has_lane, to_lane};
 
@@ -279,21 +278,22 @@ pub(super) enum Low {
 pub(super) struct History {
     args: Vec<Arc<dyn PhysicalExpr>>,
     filter: Option<Arc<dyn PhysicalExpr>>,
-    lows: Vec<Low>,
+    pub(super) lows: Vec<Low>,
     store: Store,
     /// A row of nulls.
     null: Box<[u8]>,
     /// Rows of several values are there even if these are null.
     whole: bool,
-    text: String,
+    pub(super) text: String,
 }
 
 impl History {
-    fn new(
+    pub(super) fn new(
         args: &[Arc<dyn PhysicalExpr>],
         filter: Option<&Arc<dyn PhysicalExpr>>,
         whole: bool,
         schema: &Schema,
+        text: String,
     ) -> Result<Self> {
         let kinds = args.iter().map(|a| a.data_type(schema)).collect::<Result<Vec<_>>>()?;
         let mut null = Box::default();
@@ -308,7 +308,6 @@ impl History {
                 Store::Bytes(Rings::new(), converter)
             }
         };
-        let text = text(args, filter, whole, schema)?;
         let (args, filter) = (args.to_vec(), filter.cloned());
         Ok(Self { args, filter, lows: vec![], store, null, whole, text })
     }
@@ -447,57 +446,6 @@ impl History {
         match &mut self.store {
             Store::Lanes(rings) => rings.load(group, from, sealed),
             Store::Bytes(rings, _) => rings.load(group, from, sealed),
-        }
-    }
-}
-
-fn text(
-    args: &[Arc<dyn PhysicalExpr>],
-    filter: Option<&Arc<dyn PhysicalExpr>>,
-    whole: bool,
-    schema: &Schema,
-) -> Result<String> {
-    let all = args.iter().chain(filter).map(|e| typed(e, schema));
-    let all = all.collect::<Result<Vec<_>>>()?;
-    Ok(format!("{whole} {} {}", filter.is_some(), all.join(", ")))
-}
-
-/// What is to be remembered: some columns, and which rows count.
-type Given<'a> = (&'a [Arc<dyn PhysicalExpr>], Option<&'a Arc<dyn PhysicalExpr>>);
-
-/// All that is remembered; what is the same is remembered once.
-#[derive(Default)]
-pub(super) struct Histories(pub Vec<History>);
-
-impl Histories {
-    /// The place of what is remembered of these, so far back.
-    pub(super) fn place(
-        &mut self,
-        (args, filter): Given<'_>,
-        whole: bool,
-        low: Low,
-        schema: &Schema,
-    ) -> Result<usize> {
-        let text = text(args, filter, whole, schema)?;
-        let place = match self.0.iter().position(|h| h.text == text) {
-            Some(place) => place,
-            None => {
-                self.0.push(History::new(args, filter, whole, schema)?);
-                self.0.len() - 1
-            }
-        };
-        if let Some(history) = self.0.get_mut(place)
-            && !history.lows.contains(&low)
-        {
-            history.lows.push(low);
-        }
-        Ok(place)
-    }
-
-    pub(super) fn get(&self, place: usize) -> Result<&History> {
-        match self.0.get(place) {
-            Some(history) => Ok(history),
-            None => exec_err!("nothing is remembered for a call"),
         }
     }
 }

@@ -15,6 +15,7 @@ mod anew;
 mod call;
 mod exact;
 mod frame;
+mod histories;
 mod history;
 mod moment;
 mod names;

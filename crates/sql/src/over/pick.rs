@@ -7,7 +7,8 @@ use arrow_schema::DataType;
 use datafusion_common::{Result, ScalarValue};
 
 use super::call::{Failed, Run, Seen};
-use super::history::{Histories, History, Low, Value};
+use super::histories::Histories;
+use super::history::{History, Low, Value};
 use super::spec::Which;
 use crate::window::bytes::{Reader, short};
 

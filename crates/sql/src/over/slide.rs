@@ -20,7 +20,8 @@ use arrow_schema::DataType;
 use datafusion_common::Result;
 
 use super::call::{Failed, Run, Seen};
-use super::history::{Histories, History, Ring, Value};
+use super::histories::Histories;
+use super::history::{History, Ring, Value};
 use crate::window::bytes::{Reader, put};
 
 /// What some rows in a row come to.
