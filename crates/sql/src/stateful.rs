@@ -38,6 +38,12 @@ pub(crate) trait Stateful: Send {
         Ok(None)
     }
 
+    /// Whether each row may have it make any number of others: then it is given a few hundred at once, so that there is an end to what
+    /// is made before the engine says that it is too much.
+    fn multiplies(&self) -> bool {
+        false
+    }
+
     /// The next rows that are due at this watermark, until there are none.
     ///
     /// # Errors

@@ -26,6 +26,8 @@ use crate::size::bytes;
 use crate::stateful::{Stateful, Taken};
 use crate::step::Step;
 
+/// So many rows are given at once to what may make any number of each.
+const MULTIPLIED_MAX: usize = 512;
 /// So many rows, or bytes of them, are made at once as time passes.
 const ROWS_MAX: usize = 8_192;
 const BYTES_MAX: u64 = 4 << 20;
@@ -202,6 +204,11 @@ impl Operator for ViewOperator {
             return Err(Error::stop(what));
         };
         port.locate(&self.name, &input.batch.schema())?;
+        let to = port.chain.to.and_then(|to| self.nodes.get(to.node));
+        let most =
+            if to.is_some_and(|n| n.part.multiplies()) { MULTIPLIED_MAX } else { usize::MAX };
+        let whole = input;
+        let input = part(&whole, 0..whole.len().min(most));
         let (nodes, late) = (&mut self.nodes, self.late.as_ref());
         let chain = &port.chain;
         let one_each = chain.to.is_some() && chain.steps.iter().all(Step::makes_no_rows);
@@ -220,10 +227,11 @@ impl Operator for ViewOperator {
                 deliver(to, made, &behind, out)
             },
         )?;
-        let left = out.left.take();
+        let taken = input.len() - out.left.take().map_or(0, |left| left.len());
         let all = self.pump(out)?;
         // What is left of the rows comes again, were it none of them.
-        out.left = left.or_else(|| (!all).then(|| part(&input, 0..0)));
+        let left = || part(&whole, taken..whole.len());
+        out.left = (!all || taken < whole.len()).then(left);
         Ok(())
     }
 

@@ -45,7 +45,8 @@ impl Insert {
                 .at(path.display().to_string()));
         }
         let (cells, unfit) = Cells::of(&rows.batch, table.timestamps, &table.not_null)?;
-        let mut unfit = unfit.into_iter().peekable();
+        // What is skipped is told of already.
+        let mut unfit = unfit.into_iter().filter(|(at, _)| !skip(*at)).peekable();
         let mut refused = Vec::new();
         let mut left = Vec::with_capacity(rows.len());
         for row in (0..rows.len()).filter(|row| !skip(*row)) {

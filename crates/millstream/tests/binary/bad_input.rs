@@ -304,3 +304,24 @@ fn a_key_that_the_rows_do_not_have_is_told_by_check() {
     assert!(said.contains("at sinks.o.to (p.yaml:5:"), "{said}");
     assert!(said.contains("choose from `id`"), "{said}");
 }
+
+#[test]
+fn a_row_that_several_sinks_of_one_file_refuse_is_set_aside_and_the_others_arrive() {
+    let bench = Bench::new();
+    bench.write(
+        "p.yaml",
+        "
+sources: { a: { from: { file: { path: a.ndjson } }, columns: { id: int64, k: int64 } } }
+queue: { log: { path: data } }
+sinks:
+  one: { rows: a, to: { sqlite: { path: o.db, table: one, key: [k], mode: upsert } } }
+  two: { rows: a, to: { sqlite: { path: o.db, table: two, key: [k], mode: upsert } } }
+",
+    );
+    bench.write("a.ndjson", "{\"id\":1,\"k\":null}\n{\"id\":2,\"k\":1}\n{\"id\":3,\"k\":2}\n");
+    let closed = bench.run(&["run", "p.yaml", "--once", "--json"]).with_code(0).closed();
+    for (sink, table) in [("one", "one"), ("two", "two")] {
+        assert_eq!(crate::bench::edge(&closed, "sink", sink, "set_aside"), 1, "{sink}");
+        assert_eq!(bench.count("o.db", &format!("SELECT count(*) FROM {table}")), 2, "{table}");
+    }
+}

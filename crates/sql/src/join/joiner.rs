@@ -389,6 +389,10 @@ impl Stateful for Joiner {
         self.sides.iter().map(Kept::changed).sum()
     }
 
+    fn multiplies(&self) -> bool {
+        true
+    }
+
     fn bytes(&self) -> u64 {
         self.held()
     }

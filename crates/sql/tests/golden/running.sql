@@ -367,3 +367,41 @@ SELECT upper(sensor) AS name, sum(value) + count(*) AS c, sum(value * 2) AS d FR
 SELECT window_end, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_end
 -- error v: the view has `state_ttl`, and keeps nothing that would grow for ever without it
 --  fix: leave it out
+
+-- What docs/running.md says of duplicates: the first of each in event time.
+-- view v ttl 600000000
+SELECT sensor, ts FROM (SELECT sensor, ts, ROW_NUMBER() OVER (PARTITION BY sensor ORDER BY ts) AS n FROM readings WHERE ts IS NOT NULL) WHERE n = 1
+-- columns sensor Utf8?, ts Timestamp(µs, "UTC")?
+-- plan scan readings (sensor, ts)
+-- plan   filter ts IS NOT NULL
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute row_number()
+-- plan   keep rows until event time has passed them, and a state for each key until it was silent for 10 minutes (`state_ttl`), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   filter row_number() = 1
+-- plan   project sensor, ts
+-- row 0/-/0 {"sensor":"a","ts":"2026-01-01T00:00:01Z"}
+-- row 0/-/1 {"sensor":"b","ts":"2026-01-01T00:00:02Z"}
+-- late 0/0/3 {"id":4,"sensor":null,"value":1.0,"ts":"2026-01-01T00:00:30Z","tags":null}
+-- late 5/0/1 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- account in 10 + made 7 = out 2 + filtered 6 + set aside 0 + absorbed 7 + late 2
+
+-- No row of the same in the half minute before.
+SELECT sensor, ts FROM (SELECT sensor, ts, lag(ts) OVER (PARTITION BY sensor ORDER BY ts) AS before FROM readings WHERE ts IS NOT NULL) WHERE before IS NULL OR ts - before > INTERVAL '30 seconds'
+-- columns sensor Utf8?, ts Timestamp(µs, "UTC")?
+-- plan scan readings (sensor, ts)
+-- plan   filter ts IS NOT NULL
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute lag(ts)
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   filter lag(ts) IS NULL OR (CAST(ts - lag(ts) AS Interval(MonthDayNano)) > INTERVAL '30.000000000 secs')
+-- plan   project sensor, ts
+-- row 0/-/0 {"sensor":"a","ts":"2026-01-01T00:00:01Z"}
+-- row 0/-/1 {"sensor":"b","ts":"2026-01-01T00:00:02Z"}
+-- row 5/-/0 {"sensor":"a","ts":"2026-01-01T00:00:58Z"}
+-- row 5/-/1 {"sensor":"b","ts":"2026-01-01T00:00:59.999999Z"}
+-- row 6/-/0 {"sensor":"b","ts":"2026-01-01T00:03:00Z"}
+-- late 0/0/3 {"id":4,"sensor":null,"value":1.0,"ts":"2026-01-01T00:00:30Z","tags":null}
+-- late 5/0/1 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
+-- account in 10 + made 7 = out 5 + filtered 3 + set aside 0 + absorbed 7 + late 2
