@@ -213,7 +213,7 @@ impl<T: Value> Rings<T> {
     fn seal(&mut self, group: u32) -> Option<(u64, u64)> {
         let ring = self.rings.get_mut(group as usize)?;
         let (from, upto) = (ring.open(), ring.end() / SEALED * SEALED);
-        if ring.items.len() < 2 * SHORT || upto < from + SEALED {
+        if ring.items.len() < SHORT || upto < from + SEALED {
             return None;
         }
         ring.sealed = upto;
@@ -246,7 +246,7 @@ impl<T: Value> Rings<T> {
 }
 
 /// Whole chunks of their own are of so many values at least, of rings that are longer than some.
-const SEALED: u64 = 64;
+const SEALED: u64 = 16;
 const SHORT: usize = 64;
 
 /// Values in a chunk of their own.

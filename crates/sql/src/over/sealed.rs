@@ -91,7 +91,8 @@ impl Seals {
                 sum += values;
                 sum <= VALUES_MAX
             });
-            merged += small.count();
+            // One alone would only be written again.
+            merged += Some(small.count()).filter(|n| *n > 1).unwrap_or(0);
         }
         for (_, chunk) in held.into_iter().take(merged) {
             let places = self.chunks.remove(&chunk).unwrap_or_default();
@@ -104,6 +105,7 @@ impl Seals {
         if new.is_empty() {
             return;
         }
+        let new = joined(new);
         let mut bytes = short(new.len()).to_le_bytes().to_vec();
         new.iter().for_each(|place| place.put(histories, &mut bytes));
         out.insert(name(prefix, self.next), Some(Bytes::from(bytes)));
@@ -135,6 +137,20 @@ impl Seals {
     pub(super) fn bytes(&self) -> usize {
         self.chunks.values().map(|p| p.capacity() * size_of::<Place>()).sum()
     }
+}
+
+/// The same values, those that follow each other at one place.
+fn joined(mut places: Vec<Place>) -> Vec<Place> {
+    places.sort_unstable_by_key(|p| (p.group, p.serial, p.history, p.from));
+    places.dedup_by(|next, before| {
+        let of = |p: &Place| (p.group, p.serial, p.history);
+        let follows = of(next) == of(before) && next.from == before.upto;
+        if follows {
+            before.upto = next.upto;
+        }
+        follows
+    });
+    places
 }
 
 fn name(prefix: &str, chunk: u64) -> String {
