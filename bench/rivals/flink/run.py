@@ -1,15 +1,16 @@
 """One query by Apache Flink: SQL in one JVM (a mini cluster of 2 slots), state on the heap, objects reused.
 
-usage: run.py QUERY FOLDER [--warm FOLDER] [--answer FILE] [--cores N]
-Prints one JSON line: seconds, CPU seconds and peak memory of the JVM. With `--warm` the query first runs over those
-(smaller) inputs in the same JVM, which is not counted. With `--answer` the rows it ends with are written there. A local file is one split, which one slot alone reads: where there is
-a folder `bid.parts`, bids are read from its files, so that each slot has one.
+usage: run.py QUERY FOLDER [--answer FILE] [--cores N]
+For each line of standard input the query runs over the folder, in the same JVM; it prints a JSON line: seconds, CPU seconds and peak
+memory of the JVM. With `--answer` it runs once, and the rows it ends with are written there. A local file is one split, which one slot
+alone reads: where there is a folder `bid.parts`, bids are read from its files, so that each slot has one.
 """
 
 import argparse
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -49,8 +50,18 @@ class Flink:
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def peak_mib(self) -> float:
+        """Since `forget_peak`, or the start."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
+
+    def forget_peak(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def counted(self, query: str, folder: Path, sink: dict[str, str]) -> str:
+        self.forget_peak()
+        cpu, started = self.cpu(), time.monotonic()
+        self.run(query, folder, sink)
+        return json.dumps({"seconds": time.monotonic() - started, "cpu": self.cpu() - cpu, "peak_mib": self.peak_mib()})
 
     def run(self, query: str, folder: Path, sink: dict[str, str]) -> None:
         from pyflink.table import FormatDescriptor, TableDescriptor
@@ -94,25 +105,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("query")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--warm", type=Path)
     parser.add_argument("--answer", type=Path)
     parser.add_argument("--cores", type=int, default=2)
     args = parser.parse_args()
     flink = Flink(args.cores)
-    discard = {"connector": "blackhole"}
-    if args.warm:
-        flink.run(args.query, args.warm, discard)
-    sink, changes = discard, None
-    if args.answer:
-        changes = Path(tempfile.mkdtemp(dir=args.answer.parent))
-        sink = {"connector": "filesystem", "path": str(changes.resolve()), "format": "debezium-json"}
-    cpu, started = flink.cpu(), time.monotonic()
-    flink.run(args.query, args.folder, sink)
-    seconds, cpu = time.monotonic() - started, flink.cpu() - cpu
-    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mib": flink.peak_mib()}), flush=True)
-    if changes:
-        last_rows(changes, args.answer)
-        shutil.rmtree(changes)
+    if not args.answer:
+        for _ in sys.stdin:
+            print(flink.counted(args.query, args.folder, {"connector": "blackhole"}), flush=True)
+        return
+    changes = Path(tempfile.mkdtemp(dir=args.answer.parent))
+    sink = {"connector": "filesystem", "path": str(changes.resolve()), "format": "debezium-json"}
+    print(flink.counted(args.query, args.folder, sink), flush=True)
+    last_rows(changes, args.answer)
+    shutil.rmtree(changes)
 
 
 main()
