@@ -1,4 +1,4 @@
-//! Windows from NDJSON through the log: rows per second of CPU, beside the same rows without a window in the same run.
+//! Windows and `OVER` from NDJSON through the log: rows per second of CPU, beside the same rows without a window in the same run.
 //!
 //! ```text
 //! cargo run --release -p millstream-bench --bin windows -- [--rows 5_000_000] [--pairs 3] [--growth 0]
@@ -57,6 +57,21 @@ const CASES: &[Case] = &[
         name: "session of 20 ms, 1 k keys",
         keys: 1_000,
         sql: "SELECT window_end, key, count(*) AS n FROM SESSION(readings, ts, INTERVAL '20 milliseconds', key) GROUP BY window_start, window_end, key",
+    },
+    Case {
+        name: "OVER: change since the row before, 10 k keys",
+        keys: 10_000,
+        sql: "SELECT key, ts, value - lag(value) OVER (PARTITION BY key ORDER BY ts) AS change FROM readings",
+    },
+    Case {
+        name: "OVER: mean and deviation of 10 rows, 10 k keys",
+        keys: 10_000,
+        sql: "SELECT key, ts, avg(value) OVER w AS mean, stddev(value) OVER w AS deviation FROM readings WINDOW w AS (PARTITION BY key ORDER BY ts ROWS 9 PRECEDING)",
+    },
+    Case {
+        name: "OVER: mean of 10 seconds, 10 k keys",
+        keys: 10_000,
+        sql: "SELECT key, ts, avg(value) OVER (PARTITION BY key ORDER BY ts RANGE INTERVAL '10 seconds' PRECEDING) AS mean FROM readings",
     },
 ];
 

@@ -303,7 +303,7 @@ fn set_late_aside(
                 view,
                 rows.origin.id(row),
                 format!(
-                    "late: its windows were closed, as event time had come to {}",
+                    "late: what it belongs to was complete, as event time had come to {}",
                     moment(upto)
                 ),
                 &rows.batch.slice(row, 1),

@@ -43,6 +43,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("named_struct", measure::all),
     ("overlay", measure::all),
     ("range", measure::series),
+    ("regexp_extract", measure::all),
     ("regexp_match", measure::all),
     ("regexp_replace", measure::replaced_matches),
     ("repeat", measure::repeated),

@@ -64,6 +64,7 @@ impl Functions {
         for f in crate::json::functions() {
             all.add(f.clone());
         }
+        all.add(crate::extract::function());
         for f in Arrival::default().functions() {
             all.add(f);
         }

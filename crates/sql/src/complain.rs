@@ -325,6 +325,11 @@ fn special(text: &str, subject: Option<&str>) -> Option<Error> {
     {
         return Some(Error::stop(format!("{here}there is no `{types}`")).fix(cast));
     }
+    if text.starts_with("too many columns! The subquery should only return one column") {
+        let what = "`IN (SELECT …)` compares one column";
+        let fix = "of several write `EXISTS (SELECT 1 FROM … AS b WHERE b.x = a.x AND b.y = a.y)`";
+        return Some(Error::stop(what).fix(fix));
+    }
     if let Some(name) = text.strip_prefix("unsupported SQL type ") {
         let meant = match name.to_lowercase().as_str() {
             "datetime" | "datetime2" | "smalldatetime" | "timestamp_ntz" => {

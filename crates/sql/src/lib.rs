@@ -22,6 +22,7 @@ mod checked;
 mod complain;
 mod dialect;
 mod explain;
+mod extract;
 mod flow;
 mod gather;
 mod grown;

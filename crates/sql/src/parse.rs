@@ -14,6 +14,7 @@ use millstream_core::Error;
 use crate::asof;
 use crate::complain::{Complaint, Place};
 use crate::dialect::StreamDialect;
+use crate::rewrite::bind_distinct_from;
 use crate::windowed;
 
 /// A view's SQL is no longer than this.
@@ -62,8 +63,9 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Complaint> {
         .parse_statements()
         .map_err(|e| parser_error(&e))?;
     let tokens = Tokens(tokens);
-    let query = only_query(statements, &tokens)?;
+    let mut query = only_query(statements, &tokens)?;
     too_deep(&query)?;
+    bind_distinct_from(&mut query);
     Ok(Parsed { query, tokens })
 }
 

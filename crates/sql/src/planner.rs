@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_schema::{Schema, SchemaRef};
 use datafusion_common::DataFusionError;
 use datafusion_common::config::ConfigOptions;
 use millstream_core::Error;
-use millstream_core::operator::{Function, Planned, PlannedView, Planner, Table, View, ViewError};
+use millstream_core::operator::{
+    Function, Planned, PlannedView, Planner, Table, View, ViewError, Windows,
+};
 
 use crate::arrival::Arrival;
 use crate::catalog::Functions;
 use crate::chain::{Chain, Feed};
 use crate::complain::{Complaint, translate};
-use crate::grown::Grown;
+use crate::grown::{Grown, Spec};
 use crate::late;
 use crate::lookup::Lookups;
 use crate::lower::Lowered;
@@ -35,6 +38,8 @@ use crate::windowed::{Known, Role, TableFacts};
 const STACK_BYTES: usize = 256 << 20;
 /// More names than this are not listed in an error.
 const NAMES_MAX: usize = 20;
+/// A longer `state_ttl` is no time that could be added to every moment.
+const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Turns SQL views into operators.
 #[derive(Clone, Copy, Debug, Default)]
@@ -348,21 +353,7 @@ fn ready(
     workers: &Arc<Workers>,
 ) -> Result<Ready, Vec<Complaint>> {
     let Lowered { chains, grown, facts } = lowered;
-    if !grown.iter().any(|g| g.spec.is_window()) && !view.windows.allowed_lateness.is_zero() {
-        let what = "the view has `allowed_lateness`, and no window that rows could be late for";
-        let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
-        return Err(vec![Complaint::new(None, error)]);
-    }
-    if view.windows.spill.is_some() && !grown.iter().any(|g| g.spec.spills()) {
-        let what =
-            "the view has `at_bound: spill`, and no windows with keys whose state could be spilled";
-        let error = Error::stop(what).fix("leave it out, or give it to the view with the windows");
-        return Err(vec![Complaint::new(None, error)]);
-    }
-    if view.windows.state_ttl.is_some() && !grown.iter().any(|g| g.spec.takes_ttl()) {
-        let what =
-            "the view has `state_ttl`, and keeps nothing that would grow for ever without it";
-        let error = Error::stop(what).fix("leave it out");
+    if let Some(error) = odd_options(&view.windows, &grown) {
         return Err(vec![Complaint::new(None, error)]);
     }
     let complain = |e: DataFusionError| vec![Complaint::new(None, translate(&e, None))];
@@ -396,6 +387,35 @@ fn ready(
         used,
         facts,
     })
+}
+
+/// Options of a view that mean nothing for what it keeps.
+fn odd_options(windows: &Windows, grown: &[Grown]) -> Option<Error> {
+    let any = |is: fn(&Spec) -> bool| grown.iter().any(|g| is(&g.spec));
+    let to_windows = "leave it out, or give it to the view with the windows";
+    let (what, fix) = if !windows.allowed_lateness.is_zero() && !any(Spec::is_window) {
+        ("the view has `allowed_lateness`, and no window that rows could be late for", to_windows)
+    } else if windows.spill.is_some() && !any(Spec::spills) {
+        (
+            "the view has `at_bound: spill`, and no windows with keys whose state could be spilled",
+            to_windows,
+        )
+    } else if windows.state_ttl.is_some_and(|ttl| ttl > TTL_MAX) {
+        ("`state_ttl` is longer than 100 years", "make it shorter")
+    } else if windows.state_ttl.is_none() || any(Spec::takes_ttl) {
+        return None;
+    } else if any(|spec| matches!(spec, Spec::Rank(rank) if rank.closing.is_none())) {
+        (
+            "the first rows of each key are kept for ever: `state_ttl` cannot tell when one is over",
+            "leave it out, or take those of each window: `PARTITION BY window_end, …`",
+        )
+    } else {
+        (
+            "the view has `state_ttl`, and keeps nothing that would grow for ever without it",
+            "leave it out",
+        )
+    };
+    Some(Error::stop(what).fix(fix))
 }
 
 /// The plan for people: chains in order, each aggregation after those that feed it.

@@ -103,6 +103,10 @@ impl Look<'_> {
         self.say(place, Error::stop(format!("{what} is not possible: {why}")).fix(fix));
     }
 
+    fn told(&self, place: Option<Place>) -> bool {
+        place.is_some() && self.found.iter().any(|c| c.place == place)
+    }
+
     fn query(&mut self, query: &Query) {
         let names = query.with.iter().flat_map(|w| &w.cte_tables);
         self.queries.extend(names.map(|c| c.alias.name.value.clone()));
@@ -114,6 +118,18 @@ impl Look<'_> {
             let fix = "use `WITH` without `RECURSIVE`";
             self.not_yet(place, "`WITH RECURSIVE`", "it joins its own rows", fix);
         }
+        self.order(query);
+        let locks = !query.locks.is_empty() || query.for_clause.is_some();
+        if locks || query.settings.is_some() || query.format_clause.is_some() {
+            let fix = "leave out `FOR`, `SETTINGS` and `FORMAT`";
+            self.say(None, Error::stop("the query has a clause that means nothing here").fix(fix));
+        }
+        self.body(&query.body);
+    }
+
+    /// The order of all rows, and the first of all: there is no last row to wait for.
+    fn order(&mut self, query: &Query) {
+        let best = "for the best of each key, or of all, number them: `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`";
         if let Some(order) = &query.order_by {
             let first = match &order.kind {
                 OrderByKind::Expressions(e) => e.first().and_then(|e| place(e.expr.span())),
@@ -121,9 +137,13 @@ impl Look<'_> {
             };
             let place = self.tokens.before(Keyword::ORDER, first);
             let why = "an endless stream has no last row to sort before";
+            if query.limit_clause.is_some() || query.fetch.is_some() {
+                return self.never(place, "`ORDER BY … LIMIT`", why, best);
+            }
             let fix = "leave it out: rows keep the order they came in; sort where they are read";
             self.never(place, "`ORDER BY`", why, fix);
         }
+        let fix = format!("leave it out, or filter with `WHERE`; {best}");
         let limit = query.limit_clause.as_ref().map(|l| match l {
             LimitClause::LimitOffset { limit, offset, .. } => {
                 let offset = offset.as_ref().map(|o| &o.value);
@@ -134,24 +154,12 @@ impl Look<'_> {
         if let Some(first) = limit {
             let limit = self.tokens.before(Keyword::LIMIT, first);
             let place = limit.or_else(|| self.tokens.before(Keyword::OFFSET, first));
-            let fix = "leave it out, or filter with `WHERE`";
-            self.not_yet(place, "`LIMIT`", "it counts rows", fix);
+            self.not_yet(place, "`LIMIT`", "it counts rows", &fix);
         }
         if query.fetch.is_some() {
             let place = self.tokens.before(Keyword::FETCH, None);
-            self.not_yet(
-                place,
-                "`FETCH`",
-                "it counts rows",
-                "leave it out, or filter with `WHERE`",
-            );
+            self.not_yet(place, "`FETCH`", "it counts rows", &fix);
         }
-        let locks = !query.locks.is_empty() || query.for_clause.is_some();
-        if locks || query.settings.is_some() || query.format_clause.is_some() {
-            let fix = "leave out `FOR`, `SETTINGS` and `FORMAT`";
-            self.say(None, Error::stop("the query has a clause that means nothing here").fix(fix));
-        }
-        self.body(&query.body);
     }
 
     fn body(&mut self, body: &SetExpr) {
@@ -194,6 +202,7 @@ impl Look<'_> {
         let start = place(select.select_token.0.span);
         self.distinct(select, start);
         self.group(select, start);
+        self.over_in_conditions(select);
         self.odd_clauses(select, start);
         if select.projection.is_empty() {
             self.never(
@@ -348,6 +357,14 @@ impl Look<'_> {
         } else if !matches!(name.as_str(), "unnest" | "unnest_outer")
             && (!matches!(f.args, FunctionArguments::None) || name.contains('.'))
         {
+            if let Some(kind) = Kind::of(&name) {
+                let fix = format!(
+                    "windows stand in `FROM`: `FROM {}`, and `GROUP BY window_start, window_end, …`",
+                    kind.form("readings", "ts")
+                );
+                let what = format!("{shown} is no function of a row");
+                return self.say(at, Error::stop(what).fix(fix));
+            }
             let meant = MEANT.iter().find(|(n, _)| *n == name).map(|(_, m)| *m);
             let fix = match (meant, names::fix(&name, self.functions.names(), 0)) {
                 (Some(meant), _) => format!("did you mean `{meant}`?"),
@@ -429,6 +446,8 @@ impl Visitor for Look<'_> {
     fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
         match e {
             Expr::Function(f) => self.function(f),
+            // In the place of a window's table it was told of.
+            Expr::Subquery(_) if self.told(place(e.span())) => {}
             Expr::Subquery(_) => {
                 let why = "of which row of the other query it is would be known only at the end";
                 let fix = "join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`";

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, Expr, Ident, Query, Select, SelectItem, Spanned, Subscript, Value, Visit, VisitMut,
-    Visitor, VisitorMut,
+    AccessExpr, BinaryOperator as Bool, Expr, Ident, Query, Select, SelectItem, Spanned, Subscript,
+    UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use millstream_core::Error;
 
@@ -73,6 +73,58 @@ fn name(e: &Expr) -> String {
             field.unwrap_or_else(|| name(root))
         }
         other => other.to_string(),
+    }
+}
+
+/// The parser reads `a IS NOT DISTINCT FROM b AND c` as `a IS NOT DISTINCT FROM (b AND c)`: this sets it right.
+///
+/// What stands in parentheses is a node of its own, and stays.
+pub(crate) fn bind_distinct_from(query: &mut Query) {
+    let _all = VisitMut::visit(query, &mut Distinct);
+}
+
+struct Distinct;
+
+impl VisitorMut for Distinct {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, e: &mut Expr) -> ControlFlow<()> {
+        let either = |e: &Expr| matches!(e, Expr::BinaryOp { op: Bool::And | Bool::Or, .. });
+        let or = |e: &Expr| matches!(e, Expr::BinaryOp { op: Bool::Or, .. });
+        *e = match std::mem::replace(e, Expr::Tuple(vec![])) {
+            Expr::IsDistinctFrom(a, b) if either(&b) => {
+                hang(*b, either, |b| Expr::IsDistinctFrom(a, Box::new(b)))
+            }
+            Expr::IsNotDistinctFrom(a, b) if either(&b) => {
+                hang(*b, either, |b| Expr::IsNotDistinctFrom(a, Box::new(b)))
+            }
+            // Only what was set right below can stand so.
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } if either(&expr) => {
+                hang(*expr, either, |e| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(e) })
+            }
+            Expr::BinaryOp { left, op: Bool::And, right } if or(&right) => {
+                hang(*right, or, |right| Expr::BinaryOp {
+                    left,
+                    op: Bool::And,
+                    right: Box::new(right),
+                })
+            }
+            e => e,
+        };
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts what is made of the leftmost part of a chain in its place.
+fn hang(e: Expr, within: fn(&Expr) -> bool, make: impl FnOnce(Expr) -> Expr) -> Expr {
+    if !within(&e) {
+        return make(e);
+    }
+    match e {
+        Expr::BinaryOp { left, op, right } => {
+            Expr::BinaryOp { left: Box::new(hang(*left, within, make)), op, right }
+        }
+        e => make(e),
     }
 }
 
@@ -192,4 +244,55 @@ pub(crate) fn expressions(query: &Query) -> Vec<(usize, Spot)> {
     let mut list = List { depth: 0, whole: 0, found: Vec::new() };
     let _all = query.visit(&mut list);
     list.found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tree with all its parentheses.
+    fn shape(e: &Expr) -> String {
+        match e {
+            Expr::Nested(e) => shape(e),
+            Expr::BinaryOp { left, op, right } => {
+                format!("({} {op} {})", shape(left), shape(right))
+            }
+            Expr::UnaryOp { op, expr } => format!("({op} {})", shape(expr)),
+            Expr::IsNotDistinctFrom(a, b) => format!("({} ~ {})", shape(a), shape(b)),
+            Expr::IsDistinctFrom(a, b) => format!("({} !~ {})", shape(a), shape(b)),
+            e => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn distinct_from_binds_before_and_and_or() -> Result<(), Box<dyn std::error::Error>> {
+        let same = "IS NOT DISTINCT FROM";
+        for (text, wanted) in [
+            (format!("a {same} b AND c"), "((a ~ b) AND c)"),
+            (format!("x AND a {same} b OR d"), "((x AND (a ~ b)) OR d)"),
+            (format!("x OR a {same} b AND c OR d"), "((x OR ((a ~ b) AND c)) OR d)"),
+            (format!("NOT a {same} b AND c"), "((NOT (a ~ b)) AND c)"),
+            (format!("a {same} (b OR c)"), "(a ~ (b OR c))"),
+            (format!("x AND (a {same} b OR d)"), "(x AND ((a ~ b) OR d))"),
+            (
+                format!("a IS DISTINCT FROM b AND c {same} d AND e"),
+                "((a !~ b) AND ((c ~ d) AND e))",
+            ),
+            (format!("x AND a {same} b AND c OR d"), "((x AND ((a ~ b) AND c)) OR d)"),
+        ] {
+            let parsed = crate::parse::parse(&format!("SELECT 1 FROM t WHERE {text}"))
+                .map_err(|c| c.error.to_string())?;
+            let datafusion_sql::sqlparser::ast::SetExpr::Select(select) = &*parsed.query.body
+            else {
+                return Err("no SELECT".into());
+            };
+            let found = select.selection.as_ref().map(shape).unwrap_or_default();
+            // `a OR (b OR c)` is `(a OR b) OR c`.
+            let flat = |t: &str| {
+                t.replace("(x OR (((a ~ b) AND c) OR d))", "((x OR ((a ~ b) AND c)) OR d)")
+            };
+            assert_eq!(flat(&found), wanted, "{text}");
+        }
+        Ok(())
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::bench::{Bench, edge};
+use millstream_testkit::redis::{RedisServer, has_redis};
+
+use crate::bench::{Bench, Running, edge};
 use crate::job::{Job, millis, random};
 
 const ROWS: i64 = 20_000;
@@ -63,6 +65,42 @@ fn a_file_changes_and_processes_are_killed_and_every_row_is_joined_to_one_versio
         change(&job.bench, round);
         running.kill_after(random.u64(0..200));
     }
+    whole(&job);
+}
+
+/// The file is watched by whoever collects; whoever processes learns of it from the queue alone.
+#[test]
+fn processes_on_redis_are_killed_and_join_every_row_to_one_version() {
+    let name = "processes_on_redis_are_killed_and_join_every_row_to_one_version";
+    if !has_redis(name) {
+        return;
+    }
+    let mut random = random();
+    let server = RedisServer::safe();
+    let on_redis = JOB.replacen("sources:", "queue: { redis: { url: \"${REDIS}\" } }\nsources:", 1);
+    let job = Job::new(&on_redis).with("REDIS", server.url());
+    change(&job.bench, 0);
+    let start = |slot: usize| {
+        job.start_at("4000/s", &["--only", if slot < 2 { "collect" } else { "process" }])
+    };
+    let mut running: Vec<Running> = (0..4).map(start).collect();
+    for round in 1..=KILLS {
+        millis(random.u64(100..600));
+        change(&job.bench, round);
+        let slot = random.usize(0..4);
+        std::mem::replace(&mut running[slot], start(slot)).kill();
+    }
+    // The last one has to be there before it can hear a signal.
+    millis(1_500);
+    for process in running {
+        process.signal("INT");
+        process.done().with_code(0);
+    }
+    whole(&job);
+}
+
+/// What is left is done, and every row is joined to one version.
+fn whole(job: &Job) {
     let closed = job.finish().closed();
     let count = |database: &str, sql: &str| job.bench.count(database, sql);
     assert_eq!(edge(&closed, "decode", "readings", "out"), ROWS.cast_unsigned());

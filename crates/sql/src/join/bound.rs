@@ -115,11 +115,13 @@ pub(super) fn unbounded(
 pub(crate) fn bound_all(plan: LogicalPlan, known: &Known) -> Result<LogicalPlan> {
     let bounded = plan.transform_up(|node| match node {
         LogicalPlan::Join(mut join) => {
-            let Err(unbounded) = Timed::of(known, &join, &[]) else {
+            let Err(mut unbounded) = Timed::of(known, &join, &[]) else {
                 return Ok(Transformed::no(LogicalPlan::Join(join)));
             };
-            if known.ttl.is_some() && Kind::of(&join).is_ok_and(Kind::tells) {
+            if Kind::of(&join).is_ok_and(Kind::tells) {
                 join.right = Arc::new(with_time(Arc::unwrap_or_clone(join.right), known)?);
+                // Its event time is not missing: it is the bound that is.
+                unbounded = Timed::of(known, &join, &[]).err().unwrap_or(unbounded);
             }
             let Some(near) = near(known, &join)? else { return Err(unbounded) };
             join.filter = join.filter.into_iter().chain([near]).reduce(Expr::and);

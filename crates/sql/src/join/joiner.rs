@@ -125,7 +125,8 @@ impl Joiner {
         let kept = self.sides.get(input).ok_or_else(unfit)?;
         let columns = kept.form.read(&rows.batch)?;
         let (hashes, none) = columns.hashes(self.spec.nulls_equal);
-        Ok(Incoming { rows, columns, hashes, none })
+        let times = kept.form.times(&columns);
+        Ok(Incoming { rows, columns, times, hashes, none })
     }
 
     /// Which rows come when no row of the other side can match them any more but those that came before.

@@ -127,6 +127,7 @@ impl Kept {
         self.make_room(len);
         let mut first = None;
         let mut at = 0;
+        let mut longest = self.slots.back().map_or(i64::MIN, Slot::longest);
         while at < len {
             if self.slots.back().is_none_or(|s| s.room() == 0) {
                 self.slots.push_back(Slot::new());
@@ -139,9 +140,6 @@ impl Kept {
             let rows = slot.room().min(len - at);
             slot.links.reserve_exact(rows);
             for row in at..at + rows {
-                let deadline = self.form.deadline(columns, row);
-                slot.most = slot.most.max(deadline);
-                slot.least = slot.least.min(deadline);
                 let hash = hashes.get(row).copied().unwrap_or_default();
                 let id = base + u32::try_from(slot.links.len()).unwrap_or(0);
                 let found = none.is_none_or(|none| !none.get(row).copied().unwrap_or(false));
@@ -149,7 +147,8 @@ impl Kept {
                     Some(head) => std::mem::replace(head, id),
                     None => NONE,
                 };
-                slot.links.push(Link { hash, next });
+                slot.link(Link { hash, next }, self.form.deadline(columns, row), longest);
+                longest = slot.longest();
             }
             let kept = columns.kept.iter().map(|c| c.slice(at, rows)).collect::<Vec<_>>();
             slot.add(&self.form, &kept)?;

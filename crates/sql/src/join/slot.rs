@@ -10,6 +10,9 @@ use super::read::{Columns, Form};
 pub(super) const ROWS: usize = 1 << BITS;
 pub(super) const BITS: u32 = 13;
 
+/// For so many rows it is known how long those before them wait.
+const BLOCK: usize = 256;
+
 /// No row.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -30,6 +33,8 @@ pub(super) struct Slot {
     marks: Vec<u64>,
     /// No row waits longer than this.
     pub most: i64,
+    /// Of each block: no row up to its end, in this slot or before it, waits longer.
+    upto: Vec<i64>,
     /// No row that is yet to come out by itself does so before this.
     pub least: i64,
     bytes: usize,
@@ -49,6 +54,7 @@ impl Slot {
             links: vec![],
             marks: vec![],
             most: i64::MIN,
+            upto: vec![],
             least: i64::MAX,
             bytes: 0,
             saved: 0,
@@ -64,6 +70,28 @@ impl Slot {
 
     pub(super) fn room(&self) -> usize {
         ROWS - self.len()
+    }
+
+    /// No row in this slot or before it waits longer than this.
+    pub(super) fn longest(&self) -> i64 {
+        self.upto.last().copied().unwrap_or(i64::MIN)
+    }
+
+    /// No row up to this one, in this slot or before it, waits longer than this.
+    pub(super) fn longest_upto(&self, row: usize) -> i64 {
+        self.upto.get(row / BLOCK).copied().unwrap_or(i64::MAX)
+    }
+
+    /// Adds the link of a row that waits so long, where those before it wait as long as `longest` at most.
+    pub(super) fn link(&mut self, link: Link, deadline: i64, longest: i64) {
+        self.most = self.most.max(deadline);
+        self.least = self.least.min(deadline);
+        let longest = longest.max(deadline);
+        match self.upto.last_mut() {
+            Some(last) if !self.links.len().is_multiple_of(BLOCK) => *last = longest,
+            _ => self.upto.push(longest),
+        }
+        self.links.push(link);
     }
 
     /// Adds columns of rows, for which the links are there already.
@@ -154,6 +182,7 @@ impl Slot {
         self.bytes
             + self.links.capacity() * std::mem::size_of::<Link>()
             + self.marks.capacity() * 8
+            + self.upto.capacity() * 8
             + std::mem::size_of::<Self>()
     }
 }

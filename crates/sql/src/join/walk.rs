@@ -12,6 +12,8 @@ use super::spec::Bound;
 pub(super) struct Incoming {
     pub rows: Rows,
     pub columns: Columns,
+    /// Their event times.
+    pub times: Option<Int64Array>,
     pub hashes: Vec<u32>,
     /// Rows with a key that is null match none.
     pub none: Option<Vec<bool>>,
@@ -20,6 +22,12 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn len(&self) -> usize {
         self.hashes.len()
+    }
+
+    /// A row's event time; the least, where it has none.
+    fn time(&self, row: usize) -> i64 {
+        let times = self.times.as_ref().filter(|times| times.is_valid(row));
+        times.map_or(i64::MIN, |times| times.value(row))
     }
 
     /// Whether it can match any row at all.
@@ -145,6 +153,8 @@ pub(super) fn partners(
 }
 
 /// Calls with rows that match, the last first, until it says no.
+///
+/// Rows of a key that came long before are not walked through: a hot key costs what it has within reach.
 pub(super) fn each(
     came: &Incoming,
     row: usize,
@@ -156,9 +166,14 @@ pub(super) fn each(
         return;
     }
     let hash = came.hashes.get(row).copied().unwrap_or_default();
+    let time = came.time(row);
     let mut next = kept.head(hash);
     while next != NONE {
         let Some((slot, at)) = kept.slot(next) else { return };
+        // Those that came before it wait for no row of this time any more.
+        if slot.longest_upto(at) < time {
+            return;
+        }
         let Some(link) = slot.links.get(at) else { return };
         if link.hash == hash
             && let Some((_, at, columns)) = slot.find(at)
@@ -185,9 +200,13 @@ pub(super) fn unmarked(
         return;
     }
     let hash = came.hashes.get(row).copied().unwrap_or_default();
+    let time = came.time(row);
     let (mut next, mut after) = (kept.head(hash), None);
     while next != NONE {
         let Some((slot, at)) = kept.slot(next) else { break };
+        if slot.longest_upto(at) < time {
+            break;
+        }
         let Some(link) = slot.links.get(at).copied() else { break };
         if slot.is_marked(at) {
             kept.skip(hash, after, link.next);

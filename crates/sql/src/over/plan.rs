@@ -117,17 +117,17 @@ impl Lower<'_> {
             }
             (_, Some(sort)) => {
                 let name = call.map_or("", |f| f.fun.name());
-                let ranked = match name {
+                let best = match name {
                     "row_number" | "rank" | "dense_rank" => {
-                        "; ranks by something else are known of complete windows only"
+                        "; or, for the best of each key, `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`"
                     }
                     _ => "",
                 };
                 let sort = show(&sort.expr);
                 let what = format!(
-                    "`OVER` is in the order of `{sort}`, which is not event time: rows that belong before a row could come at any time{ranked}"
+                    "`OVER` is in the order of `{sort}`, which is not event time: rows that belong before a row could come at any time"
                 );
-                (what, self.begin_with(&window.input))
+                (what, self.begin_with(&window.input) + best)
             }
             (_, None) => {
                 let what = "`OVER` without `ORDER BY` would need all rows of a key, of which there is no last one";

@@ -1,12 +1,16 @@
 //! Calls with `OVER` that cannot be, told by their text.
 
+use std::ops::ControlFlow;
+
 use datafusion_sql::sqlparser::ast::{
-    Function, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    Expr, Function, GroupByExpr, Query, Select, Spanned, Value, ValueWithSpan, Visit, Visitor,
+    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use millstream_core::Error;
 
 use crate::complain::Place;
+use crate::parse::place;
 use crate::refuse::Look;
 
 /// What has to see all rows of a key.
@@ -15,7 +19,57 @@ const WHOLE: &[&str] = &["cume_dist", "ntile", "percent_rank"];
 const ROWS: &[&str] =
     &["dense_rank", "first_value", "lag", "last_value", "nth_value", "rank", "row_number"];
 
+/// A call with `OVER` in an expression itself, not in queries inside it.
+#[derive(Default)]
+struct Find {
+    depth: usize,
+    found: Option<Place>,
+}
+
+impl Visitor for Find {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
+        match e {
+            Expr::Function(f) if f.over.is_some() && self.depth == 0 => {
+                self.found = place(f.name.span());
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
 impl Look<'_> {
+    /// Conditions on what `OVER` makes of the rows that the conditions are to choose.
+    pub(crate) fn over_in_conditions(&mut self, select: &Select) {
+        let keys = match &select.group_by {
+            GroupByExpr::Expressions(keys, _) => keys.as_slice(),
+            GroupByExpr::All(_) => &[],
+        };
+        let parts = [("WHERE", select.selection.as_ref()), ("HAVING", select.having.as_ref())];
+        let keys = keys.iter().map(|e| ("GROUP BY", e));
+        for (word, e) in parts.into_iter().filter_map(|(word, e)| Some((word, e?))).chain(keys) {
+            let mut find = Find::default();
+            if e.visit(&mut find).is_break() {
+                let what = format!("`OVER` in `{word}`");
+                let why = "it is computed of the rows that are left after that";
+                let fix = "compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) WHERE x > …`; or write `QUALIFY` in place of `WHERE`";
+                self.never(find.found, &what, why, fix);
+            }
+        }
+    }
+
     /// A function that is called with `OVER`.
     pub(crate) fn over(&mut self, name: &str, f: &Function, at: Option<Place>) {
         let shown = format!("`{name}` with `OVER`");
@@ -73,6 +127,16 @@ impl Look<'_> {
         if frame.units == WindowFrameUnits::Groups {
             let fix = "write `ROWS` or `RANGE`";
             return self.not_yet(at, &format!("{shown} and `GROUPS`"), "it is not built", fix);
+        }
+        if frame.units == WindowFrameUnits::Range
+            && let WindowFrameBound::Preceding(Some(bound)) = &frame.start_bound
+            && let Expr::Value(ValueWithSpan { value: Value::Number(n, _), span }) = bound.as_ref()
+        {
+            let what = format!("`RANGE {n} PRECEDING` has no unit of time");
+            let fix = format!(
+                "write `RANGE INTERVAL '{n} seconds' PRECEDING`, or `ROWS {n} PRECEDING` to count rows"
+            );
+            return self.say(place(*span).or(at), Error::stop(what).fix(fix));
         }
         let ahead = |bound: &WindowFrameBound| matches!(bound, WindowFrameBound::Following(_));
         if ahead(&frame.start_bound) || frame.end_bound.as_ref().is_some_and(ahead) {

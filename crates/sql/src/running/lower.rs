@@ -109,8 +109,13 @@ fn explain(spec: &Accumulation, made: &Made) -> Vec<String> {
         }
         None => "for ever".to_owned(),
     };
+    let shorter = match &spec.ttl {
+        Some(_) => "",
+        None => "; with `state_ttl` keys go that get no more rows",
+    };
     let bytes = millstream_core::fields::Bytes(spec.state_bytes);
-    let keep = |what: &str| format!("keep {what} {until}, {bytes} at most (`state_bytes`)");
+    let keep =
+        |what: &str| format!("keep {what} {until}, {bytes} at most (`state_bytes`){shorter}");
     if spec.is_distinct() {
         return vec![format!("each {keys} once, when it is first seen"), keep("each key")];
     }

@@ -1,8 +1,8 @@
 //! Calls of the table functions, read off the tree.
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Spanned, TableFactor, Value,
-    ValueWithSpan,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Spanned, TableFactor,
+    Value, ValueWithSpan,
 };
 use millstream_core::Error;
 
@@ -112,7 +112,15 @@ fn call<'a>(kind: Kind, name: &ObjectName, args: &'a [FunctionArg]) -> Result<Ca
         Some(Expr::Identifier(table)) => table,
         Some(other) => {
             let what = format!("the first argument of `{word}` is the name of a source or view");
-            return Err(wrong(place(other.span()), what));
+            let mut complaint = wrong(place(other.span()), what);
+            if let Expr::Subquery(query) = other {
+                let fix = format!(
+                    "give the query a name: `WITH wanted AS ({query}) SELECT … FROM {}`",
+                    kind.form("wanted", "ts")
+                );
+                complaint.error = complaint.error.fix(fix);
+            }
+            return Err(complaint);
         }
         None => return Err(wrong(None, format!("`{word}` needs arguments"))),
     };
@@ -154,6 +162,13 @@ pub(crate) fn refuse_call(table: &TableFactor) -> Option<Complaint> {
     }
     let key = call.keys.iter().find(|e| !is_column(e))?;
     let what = format!("`{key}` is no column: a session is kept for each value of columns");
+    if let Expr::Function(f) = key
+        && matches!(f.args, FunctionArguments::None)
+    {
+        let what = format!("`{key}` is a function in SQL where it is not quoted");
+        let fix = format!("write `\"{key}\"` for the column of this name");
+        return Some(Complaint::new(place(key.span()), Error::stop(what).fix(fix)));
+    }
     let fix = format!(
         "compute it before: `WITH keyed AS (SELECT *, {key} AS key FROM {t}) … FROM SESSION(keyed, …, key)`",
         t = call.table.value

@@ -148,14 +148,12 @@ SELECT DISTINCT id FROM readings
 -- columns id Int64?
 -- plan scan readings (id)
 -- plan distinct 1: each id once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT id FROM readings ORDER BY id LIMIT 5
--- error v: 1:25 `ORDER BY` is not possible: an endless stream has no last row to sort before
---  fix: leave it out: rows keep the order they came in; sort where they are read
--- error v: 1:37 `LIMIT` is not yet possible: it counts rows
---  fix: leave it out, or filter with `WHERE`
+-- error v: 1:25 `ORDER BY … LIMIT` is not possible: an endless stream has no last row to sort before
+--  fix: for the best of each key, or of all, number them: `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`
 
 SELECT a.id FROM readings a JOIN readings b ON a.id = b.id
 -- error v: 1:29 `a` has no event time to be joined by: each of its rows would have to be kept for ever
@@ -166,15 +164,15 @@ SELECT a.id FROM readings a, readings b
 --  fix: declare `event_time: { column: … }` at the source `readings`
 
 SELECT id, row_number() OVER (ORDER BY ts) FROM readings
--- error v: 1:25 `OVER` is in the order of `ts`, which is not event time: rows that belong before a row could come at any time; ranks by something else are known of complete windows only
---  fix: declare `event_time` at the source, and write `ORDER BY` its column
+-- error v: 1:25 `OVER` is in the order of `ts`, which is not event time: rows that belong before a row could come at any time
+--  fix: declare `event_time` at the source, and write `ORDER BY` its column; or, for the best of each key, `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`
 
 SELECT id FROM readings UNION SELECT id FROM readings
 -- columns id Int64?
 -- plan scan readings (id)
 -- plan scan readings (id)
 -- plan distinct 1: each id once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT id FROM readings EXCEPT SELECT id FROM readings
@@ -356,3 +354,7 @@ SELECT 99999999999999999999999999999 AS x, 1e999 AS y FROM readings
 -- plan scan readings ()
 -- plan   project 1e29 AS x, inf AS y
 -- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
+
+SELECT * FROM readings ORDER BY value DESC LIMIT 10
+-- error v: 1:24 `ORDER BY … LIMIT` is not possible: an endless stream has no last row to sort before
+--  fix: for the best of each key, or of all, number them: `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`

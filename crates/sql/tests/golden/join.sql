@@ -599,3 +599,75 @@ SELECT a.id, b.id AS other FROM orders a JOIN orders b ON a.id = b.id AND a.ts =
 -- refused 2/0/2 its event time is null, so that it cannot be joined by it
 -- refused 2/0/2 its event time is null, so that it cannot be joined by it
 -- account in 18 + made 7 = out 7 + filtered 0 + set aside 2 + absorbed 14 + late 2
+
+-- Rows in a window of which the other stream has some: by its end, or by its bounds.
+WITH paid AS (SELECT window_start, window_end, order_id, count(*) AS n FROM TUMBLE(pays, at, INTERVAL '10 seconds') GROUP BY window_start, window_end, order_id) SELECT id FROM TUMBLE(orders, ts, INTERVAL '10 seconds') AS o WHERE EXISTS (SELECT 1 FROM paid WHERE paid.order_id = o.id AND paid.window_end = o.window_end)
+-- columns id Int64?
+-- plan scan pays (order_id, at)
+-- plan   project order_id, window_start, window_end
+-- plan window 1: TUMBLE of 10 seconds of at, by order_id
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan scan orders (id, ts)
+-- plan   add the columns of TUMBLE of 10 seconds of ts
+-- plan   project id, window_end
+-- plan rows of window 1
+-- plan   project window_end, order_id
+-- plan   project order_id, window_end
+-- plan join 2: rows of o that match some of paid, by o.id = paid.order_id and o.window_end = paid.window_end
+-- plan   a row of o waits for paid.window_end up to o.window_end
+-- plan   a row of paid waits for o.window_end up to paid.window_end
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 2
+-- plan   project id
+-- row 5/-/0 {"id":1}
+-- row 5/-/1 {"id":2}
+-- row 5/-/2 {"id":4}
+-- row 9/-/0 {"id":8}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it belongs to no window
+-- account in 17 + made 10 = out 4 + filtered 0 + set aside 1 + absorbed 21 + late 1
+
+WITH paid AS (SELECT window_start, window_end, order_id FROM TUMBLE(pays, at, INTERVAL '10 seconds') GROUP BY window_start, window_end, order_id) SELECT id FROM orders o WHERE id IN (SELECT order_id FROM paid WHERE o.ts >= paid.window_start AND o.ts < paid.window_end)
+-- columns id Int64?
+-- plan scan pays (order_id, at)
+-- plan   project order_id, window_start, window_end
+-- plan window 1: TUMBLE of 10 seconds of at, by order_id
+-- plan   keep a state for each window and key until event time has passed the window's end, 1 GiB at most (`state_bytes`)
+-- plan scan orders (id, ts)
+-- plan rows of window 1
+-- plan   project order_id, window_end, window_start
+-- plan join 2: rows of o that match some of paid, by o.id = paid.order_id
+-- plan   a row of o waits for paid.window_start up to o.ts
+-- plan   a row of paid waits for o.ts up to paid.window_end - 1 microsecond
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 2
+-- plan   project id
+-- row 5/-/0 {"id":1}
+-- row 5/-/1 {"id":2}
+-- row 5/-/2 {"id":4}
+-- row 9/-/0 {"id":8}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 10 = out 4 + filtered 0 + set aside 1 + absorbed 21 + late 1
+
+-- Nulls are equal here, and what comes behind is another condition.
+SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id IS NOT DISTINCT FROM p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds'
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- row 1/0/0 {"id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"amount":2.0}
+-- row 5/0/0 {"id":5,"amount":9.0}
+-- row 5/0/1 {"id":5,"amount":9.0}
+-- row 7/0/0 {"id":8,"amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 7 = out 7 + filtered 0 + set aside 1 + absorbed 15 + late 1

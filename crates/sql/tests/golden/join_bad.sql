@@ -128,3 +128,16 @@ SELECT o.id FROM orders o JOIN pays p ON o.id = p.order_id AND o.ts = p.at
 SELECT o.id FROM orders o JOIN pays p ON o.id = p.order_id AND o.ts = p.at
 -- error v: the view has `allowed_lateness`, and no window that rows could be late for
 --  fix: leave it out, or give it to the view with the windows
+
+-- Its event time is there, though the query in brackets does not give it.
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id)
+-- error v: 1:31 rows of `o` and `p` could meet however far apart in time they are, so that each would be kept for ever
+--  fix: bound it: `AND p.at BETWEEN o.ts - INTERVAL '1 hour' AND o.ts + INTERVAL '1 hour'`; or give the view `state_ttl: 1h`, and rows meet only if their event times are at most so far apart
+
+SELECT id FROM orders WHERE id IN (SELECT order_id FROM pays)
+-- error v: 1:32 rows of `orders` and `pays` could meet however far apart in time they are, so that each would be kept for ever
+--  fix: bound it: `AND pays.at BETWEEN orders.ts - INTERVAL '1 hour' AND orders.ts + INTERVAL '1 hour'`; or give the view `state_ttl: 1h`, and rows meet only if their event times are at most so far apart
+
+SELECT id FROM orders o WHERE (id, ts) IN (SELECT order_id, at FROM pays)
+-- error v: 1:32 `IN (SELECT …)` compares one column
+--  fix: of several write `EXISTS (SELECT 1 FROM … AS b WHERE b.x = a.x AND b.y = a.y)`

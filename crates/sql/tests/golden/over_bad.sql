@@ -41,8 +41,8 @@ SELECT id, avg(value) OVER (ORDER BY ts DESC) AS mean FROM readings
 --  fix: leave out `DESC`
 
 SELECT id, row_number() OVER (PARTITION BY sensor ORDER BY value DESC) AS place FROM readings
--- error v: 1:25 `OVER` is in the order of `value`, which is not event time: rows that belong before a row could come at any time; ranks by something else are known of complete windows only
---  fix: begin with `ORDER BY ts`
+-- error v: 1:25 `OVER` is in the order of `value`, which is not event time: rows that belong before a row could come at any time
+--  fix: begin with `ORDER BY ts`; or, for the best of each key, `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`
 
 SELECT id, avg(value) OVER (ORDER BY id) AS mean FROM timeless
 -- error v: 1:23 `OVER` is in the order of `id`, which is not event time: rows that belong before a row could come at any time
@@ -108,3 +108,15 @@ SELECT window_end, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 m
 SELECT window_end, lag(n) OVER (PARTITION BY sensor ORDER BY window_end) AS before FROM minutes
 -- error v: 1:27 `OVER` is not possible over rows that are given anew, each in place of one before: it would see a row and the one in its place
 --  fix: do this where the rows are stored; or have each row given once: by windows of event time, without `allowed_lateness`
+
+SELECT id FROM readings WHERE avg(value) OVER (PARTITION BY sensor ORDER BY ts ROWS 3 PRECEDING) > 3
+-- error v: 1:31 `OVER` in `WHERE` is not possible: it is computed of the rows that are left after that
+--  fix: compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) WHERE x > …`; or write `QUALIFY` in place of `WHERE`
+
+SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts RANGE 60 PRECEDING) AS mean FROM readings
+-- error v: 1:67 `RANGE 60 PRECEDING` has no unit of time
+--  fix: write `RANGE INTERVAL '60 seconds' PRECEDING`, or `ROWS 60 PRECEDING` to count rows
+
+SELECT id, n FROM (SELECT id, RANK() OVER (PARTITION BY sensor ORDER BY value DESC) AS n FROM readings) AS r WHERE n <= 3
+-- error v: 1:38 `OVER` is in the order of `value`, which is not event time: rows that belong before a row could come at any time
+--  fix: begin with `ORDER BY ts`; or, for the best of each key, `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`

@@ -29,7 +29,7 @@ SELECT sensor, count(*) AS n, max(value) AS peak, count(DISTINCT value) FILTER (
 -- plan group 1: by sensor
 -- plan   compute count(*), count(DISTINCT value) FILTER (WHERE value > 5.0), first_value(id ORDER BY value DESC), max(value)
 -- plan   give the rows of keys that changed, at the end of each frame
--- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan   keep every value for count(DISTINCT value) FILTER (WHERE value > 5.0)
 -- plan rows of group 1
 -- plan   project sensor, count(*) AS n, max(value) AS peak, count(DISTINCT value) FILTER (WHERE value > 5.0) AS kinds, first_value(id ORDER BY value DESC) AS best
@@ -51,7 +51,7 @@ SELECT k, sum(v) AS total, count(DISTINCT v) AS kinds FROM plain GROUP BY k
 -- plan group 1: by k
 -- plan   compute count(DISTINCT v), sum(v)
 -- plan   give the rows of keys that changed, at the end of each frame
--- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan   keep every value for count(DISTINCT v)
 -- plan rows of group 1
 -- plan   project k, sum(v) AS total, count(DISTINCT v) AS kinds
@@ -71,7 +71,7 @@ SELECT 'all' AS name, count(*) AS n FROM plain GROUP BY name
 -- plan group 1: by 'all'
 -- plan   compute count(*)
 -- plan   give the rows of keys that changed, at the end of each frame
--- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan rows of group 1
 -- plan   project 'all' AS name, count(*) AS n
 -- updates by name
@@ -111,7 +111,7 @@ SELECT sensor, max(n) AS most FROM (SELECT window_end, sensor, count(*) AS n FRO
 -- plan group 2: by sensor
 -- plan   compute max(n)
 -- plan   give the rows of keys that changed, at the end of each frame
--- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan rows of group 2
 -- plan   project sensor, max(n) AS most
 -- updates by sensor
@@ -128,7 +128,7 @@ SELECT DISTINCT sensor FROM readings
 -- columns sensor Utf8?
 -- plan scan readings (sensor)
 -- plan distinct 1: each sensor once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- row 0/0/0 {"sensor":"a"}
 -- row 0/0/1 {"sensor":"b"}
 -- row 0/0/3 {"sensor":null}
@@ -139,7 +139,7 @@ SELECT k FROM plain GROUP BY k
 -- columns k Utf8?
 -- plan scan plain (k)
 -- plan distinct 1: each k once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- row 1/0/0 {"k":"x"}
 -- row 1/0/1 {"k":"y"}
 -- row 3/0/2 {"k":"z"}
@@ -151,7 +151,7 @@ SELECT DISTINCT date_trunc('minute', ts) AS minute, sensor IS NULL AS nobody FRO
 -- plan   filter ts IS NOT NULL
 -- plan   project date_trunc('minute', ts) AS minute, sensor IS NULL AS nobody
 -- plan distinct 1: each minute, nobody once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- row 0/0/0 {"minute":"2026-01-01T00:00:00Z","nobody":false}
 -- row 0/0/3 {"minute":"2026-01-01T00:00:00Z","nobody":true}
 -- row 2/0/0 {"minute":"2026-01-01T00:01:00Z","nobody":false}
@@ -215,7 +215,7 @@ SELECT sensor AS k FROM readings UNION SELECT k FROM plain
 -- plan   project sensor AS k
 -- plan scan plain (k)
 -- plan distinct 1: each k once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- row 0/0/0 {"k":"a"}
 -- row 0/0/1 {"k":"b"}
 -- row 0/0/3 {"k":null}

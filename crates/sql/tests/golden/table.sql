@@ -260,9 +260,7 @@ SELECT r.id, s.value FROM readings r JOIN devices d ON d.id = r.sensor LEFT JOIN
 -- A window behind a join, and a join behind a window.
 SELECT window_start, d.kind, count(*) AS n FROM TUMBLE((SELECT r.ts, d.kind FROM readings r JOIN devices d ON d.id = r.sensor) , ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, d.kind
 -- error v: 1:57 the first argument of `TUMBLE` is the name of a source or view
---  fix: write `TUMBLE(readings, ts, INTERVAL '1 minute')`
--- error v: 1:57 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
---  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
+--  fix: give the query a name: `WITH wanted AS (SELECT r.ts, d.kind FROM readings r JOIN devices d ON d.id = r.sensor) SELECT … FROM TUMBLE(wanted, ts, INTERVAL '1 minute')`
 
 -- view joined
 SELECT r.ts, r.value, d.kind FROM readings r JOIN devices d ON d.id = r.sensor
@@ -391,8 +389,8 @@ SELECT id FROM readings WHERE id > 3 OR id IN (SELECT key FROM side)
 --  fix: let it stand alone beside an `AND`; or `LEFT JOIN` the table, and ask whether its column `IS NULL`
 
 SELECT id FROM readings WHERE id IN (SELECT id FROM readings)
--- error v: 1:34 `readings` has no event time to be joined by: each of its rows would have to be kept for ever
---  fix: have `readings` give the event time of its source as it is, as a column of its own
+-- error v: 1:34 rows of `readings` and `readings` could meet however far apart in time they are, so that each would be kept for ever
+--  fix: bound it: `AND readings.ts BETWEEN readings.ts - INTERVAL '1 hour' AND readings.ts + INTERVAL '1 hour'`; or give the view `state_ttl: 1h`, and rows meet only if their event times are at most so far apart
 
 SELECT id, (SELECT max(key) FROM side) FROM readings
 -- error v: 1:13 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end

@@ -68,9 +68,7 @@ SELECT c.window_end, c.id, c.n, s.value FROM (SELECT window_end, id, count(*) AS
 -- What windows count is what was joined when it came.
 SELECT window_end, value, count(*) AS n FROM TUMBLE((SELECT r.ts, s.value FROM readings r JOIN side s ON s.key = r.id), ts, INTERVAL '10 seconds') GROUP BY window_start, window_end, value
 -- error v: 1:54 the first argument of `TUMBLE` is the name of a source or view
---  fix: write `TUMBLE(readings, ts, INTERVAL '1 minute')`
--- error v: 1:54 a `SELECT` inside an expression is not yet possible: of which row of the other query it is would be known only at the end
---  fix: join the other query by keys and event time, or ask `EXISTS (SELECT …)` of it in `WHERE`
+--  fix: give the query a name: `WITH wanted AS (SELECT r.ts, s.value FROM readings r JOIN side s ON s.key = r.id) SELECT … FROM TUMBLE(wanted, ts, INTERVAL '1 minute')`
 
 -- view joined
 SELECT r.ts, s.value FROM readings r JOIN side s ON s.key = r.id

@@ -67,7 +67,7 @@ SELECT k FROM fast UNION SELECT k FROM slow
 -- plan scan fast (k)
 -- plan scan slow (k)
 -- plan distinct 1: each k once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- row 0/0/0 {"k":"a"}
 -- row 0/0/1 {"k":"b"}
 -- row 4/0/0 {"k":"c"}

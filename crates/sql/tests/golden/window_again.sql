@@ -131,7 +131,7 @@ SELECT sensor, max(n) FROM (SELECT window_start, window_end, sensor, count(*) AS
 -- plan group 2: by sensor
 -- plan   compute max(n)
 -- plan   give the rows of keys that changed, at the end of each frame
--- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan rows of group 2
 -- plan   project sensor, max(n) AS max
 -- updates by sensor

@@ -177,7 +177,7 @@ SELECT sensor, count(*) FROM readings GROUP BY sensor
 -- plan group 1: by sensor
 -- plan   compute count(*)
 -- plan   give the rows of keys that changed, at the end of each frame
--- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan rows of group 1
 -- plan   project sensor, count(*) AS count
 -- updates by sensor
@@ -195,7 +195,7 @@ WITH r AS (SELECT * FROM readings WHERE id > 1) SELECT sensor, count(*) FROM r G
 -- plan group 1: by sensor
 -- plan   compute count(*)
 -- plan   give the rows of keys that changed, at the end of each frame
--- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan rows of group 1
 -- plan   project sensor, count(*) AS count
 -- updates by sensor
@@ -205,7 +205,7 @@ SELECT DISTINCT sensor FROM readings
 -- columns sensor Utf8?
 -- plan scan readings (sensor)
 -- plan distinct 1: each sensor once, when it is first seen
--- plan   keep each key for ever, 1 GiB at most (`state_bytes`)
+-- plan   keep each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- account in 0 + made 0 = out 0 + filtered 0 + set aside 0
 
 SELECT DISTINCT sensor FROM TUMBLE(readings, ts, INTERVAL '1 minute')
@@ -281,10 +281,8 @@ SELECT count(*) FROM TUMBLE(sessions, window_start, INTERVAL '1 hour') GROUP BY 
 
 -- What is not yet possible, beside a window.
 SELECT window_start, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1 minute') GROUP BY window_start ORDER BY n LIMIT 3
--- error v: 1:105 `ORDER BY` is not possible: an endless stream has no last row to sort before
---  fix: leave it out: rows keep the order they came in; sort where they are read
--- error v: 1:116 `LIMIT` is not yet possible: it counts rows
---  fix: leave it out, or filter with `WHERE`
+-- error v: 1:105 `ORDER BY … LIMIT` is not possible: an endless stream has no last row to sort before
+--  fix: for the best of each key, or of all, number them: `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`
 
 SELECT window_start, count(*) OVER (PARTITION BY window_start) FROM TUMBLE(readings, ts, INTERVAL '1 minute')
 -- error v: 1:22 `count` with `OVER` and no `ORDER BY` is not possible: it would need all rows of a key, of which there is no last one
@@ -327,3 +325,15 @@ SELECT ts, a.name FROM readings r LEFT JOIN alive a ON a.key = r.sensor
 SELECT window_start, name, count(*) FROM TUMBLE(named, ts, INTERVAL '1 minute') GROUP BY window_start, name
 -- error v: 1:37 the answers of `alive` are not recorded, so its state could not be made again of the same rows
 --  fix: have the lookup `alive` record its answers, or join it to the rows that windows give
+
+SELECT count(*) AS n FROM TUMBLE((SELECT ts FROM readings), ts, INTERVAL '1 minute') GROUP BY window_start, window_end
+-- error v: 1:35 the first argument of `TUMBLE` is the name of a source or view
+--  fix: give the query a name: `WITH wanted AS (SELECT ts FROM readings) SELECT … FROM TUMBLE(wanted, ts, INTERVAL '1 minute')`
+
+SELECT count(*) AS n FROM readings GROUP BY TUMBLE(ts, INTERVAL '1 minute')
+-- error v: 1:45 `tumble` is no function of a row
+--  fix: windows stand in `FROM`: `FROM TUMBLE(readings, ts, INTERVAL '1 minute')`, and `GROUP BY window_start, window_end, …`
+
+SELECT user, count(*) AS n FROM SESSION(readings, ts, INTERVAL '1 minute', user) GROUP BY user, window_start, window_end
+-- error v: 1:76 `user` is a function in SQL where it is not quoted
+--  fix: write `"user"` for the column of this name
