@@ -1,7 +1,7 @@
 //! What a query can name: tables and functions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, SchemaRef};
 use datafusion_common::config::ConfigOptions;
@@ -35,8 +35,16 @@ pub(crate) struct Functions {
     windowed: BTreeMap<String, Arc<WindowUDF>>,
 }
 
+/// Made once: there are hundreds, each with its documentation.
+static STANDARD: LazyLock<Functions> = LazyLock::new(Functions::gather);
+
 impl Functions {
+    /// Those that every pipeline has.
     pub(crate) fn standard() -> Self {
+        STANDARD.clone()
+    }
+
+    fn gather() -> Self {
         let mut all = Self {
             by_name: BTreeMap::new(),
             aggregates: BTreeMap::new(),
