@@ -48,7 +48,7 @@ pub struct PartSnapshot {
     pub filtered: u64,
     /// Records and rows set aside here.
     pub set_aside: u64,
-    /// Rows that came when event time had passed what they belong to (views).
+    /// Rows that came after event time had passed them (views).
     #[serde(default)]
     pub late: u64,
     /// Keys whose columns became nulls, as no answer could be had or read (lookups).

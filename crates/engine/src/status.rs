@@ -86,7 +86,7 @@ pub struct PartStatus {
     pub filtered: Counter,
     /// Records and rows set aside here.
     pub set_aside: Counter,
-    /// Rows that came when event time had passed what they belong to (views).
+    /// Rows that came after event time had passed them (views).
     pub late: Counter,
     /// Keys whose columns became nulls, as no answer could be had or read (lookups).
     pub unanswered: Counter,
@@ -268,11 +268,7 @@ impl Status {
         );
         r.register("rows_filtered", "Rows left out by the query", f.filtered.clone());
         r.register("set_aside", "Records and rows kept in the dead letters", f.set_aside.clone());
-        r.register(
-            "late",
-            "Rows that came when event time had passed what they belong to",
-            f.late.clone(),
-        );
+        r.register("late", "Rows that came after event time had passed them", f.late.clone());
         r.register_with_unit(
             "watermark",
             "Event time up to which the part is taken to be complete, since 1970",
