@@ -125,7 +125,9 @@ impl Joiner {
         let kept = self.sides.get(input).ok_or_else(unfit)?;
         let columns = kept.form.read(&rows.batch)?;
         let (hashes, none) = columns.hashes(self.spec.nulls_equal);
-        let times = kept.form.times(&columns);
+        let time = |row| kept.form.time(&columns, row).unwrap_or(i64::MIN);
+        let times = (0..columns.len()).map(|row| (time(row), kept.form.deadline(&columns, row)));
+        let times = times.collect();
         Ok(Incoming { rows, columns, times, hashes, none })
     }
 

@@ -7,7 +7,7 @@ use arrow_array::{Array, UInt32Array};
 use datafusion_common::Result;
 
 use super::read::{Columns, Form};
-use super::slot::{BITS, Link, NONE, ROWS, Slot};
+use super::slot::{BITS, BLOCK, LOST, Link, NONE, ROWS, Slot};
 
 /// Rows that wait, those that came first in front.
 pub(super) struct Kept {
@@ -103,6 +103,34 @@ impl Kept {
         Some(hash as usize & self.buckets.len().checked_sub(1)?)
     }
 
+    /// The last row of a hash up to this one that may match one of this time, which waits until then; `NONE` if there is none.
+    ///
+    /// It looks at one block of rows: if none there has the hash it is not known.
+    pub(super) fn nearer(&self, id: u32, hash: u32, time: i64, until: i64) -> Option<u32> {
+        let (mut at, mut row) = self.place(id)?;
+        loop {
+            let slot = self.slots.get(at)?;
+            let block = slot.blocks.get(row / BLOCK)?;
+            if block.upto < time {
+                return Some(NONE);
+            }
+            let start = row / BLOCK * BLOCK;
+            if block.may_match(time, until) {
+                let links = slot.links.get(start..=row)?;
+                let there = |link: &Link| link.hash == hash && link.next != LOST;
+                let place = start + links.iter().rposition(there)?;
+                return Some(self.id(self.first + u32::try_from(at).ok()?, place));
+            }
+            if let Some(before) = start.checked_sub(1).filter(|_| slot.earliest <= until) {
+                row = before;
+                continue;
+            }
+            let Some(before) = at.checked_sub(1) else { return Some(NONE) };
+            at = before;
+            row = self.slots.get(at)?.len().checked_sub(1)?;
+        }
+    }
+
     /// Leaves out a row of a bucket: the one before it, which is `next`, follows that after it, or is the last.
     pub(super) fn skip(&mut self, hash: u32, after: Option<u32>, next: u32) {
         let link = match after {
@@ -145,9 +173,11 @@ impl Kept {
                 let found = none.is_none_or(|none| !none.get(row).copied().unwrap_or(false));
                 let next = match self.buckets.get_mut(hash as usize & mask).filter(|_| found) {
                     Some(head) => std::mem::replace(head, id),
-                    None => NONE,
+                    None => LOST,
                 };
-                slot.link(Link { hash, next }, self.form.deadline(columns, row), longest);
+                let time = self.form.time(columns, row).unwrap_or(i64::MIN);
+                let deadline = self.form.deadline(columns, row);
+                slot.link(Link { hash, next }, time, deadline, longest);
                 longest = slot.longest();
             }
             let kept = columns.kept.iter().map(|c| c.slice(at, rows)).collect::<Vec<_>>();
@@ -184,7 +214,7 @@ impl Kept {
                 let Some(link) = slot.links.get_mut(row) else { continue };
                 let head = self.buckets.get_mut(link.hash as usize & mask).filter(|_| found);
                 let id = base | u32::try_from(row).unwrap_or(0);
-                link.next = head.map_or(NONE, |head| std::mem::replace(head, id));
+                link.next = head.map_or(LOST, |head| std::mem::replace(head, id));
             }
         }
     }

@@ -151,11 +151,6 @@ impl Form {
         }
     }
 
-    /// The event times of rows.
-    pub(super) fn times(&self, columns: &Columns) -> Option<Int64Array> {
-        columns.moments.get(self.time).cloned()
-    }
-
     /// A row's event time.
     pub(super) fn time(&self, columns: &Columns, row: usize) -> Option<i64> {
         columns.moments.get(self.time).filter(|m| m.is_valid(row)).map(|m| m.value(row))

@@ -10,11 +10,13 @@ use super::read::{Columns, Form};
 pub(super) const ROWS: usize = 1 << BITS;
 pub(super) const BITS: u32 = 13;
 
-/// For so many rows it is known how long those before them wait.
-const BLOCK: usize = 256;
+/// Of so many rows it is known when they are, and how long they wait.
+pub(super) const BLOCK: usize = 256;
 
 /// No row.
 pub(super) const NONE: u32 = u32::MAX;
+/// In place of the row before it: a row that is in no bucket.
+pub(super) const LOST: u32 = u32::MAX - 1;
 
 /// By what a row is found.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,24 @@ pub(super) struct Link {
     pub hash: u32,
     /// The one before it in the same bucket.
     pub next: u32,
+}
+
+/// What is known of the times of some rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    /// No row up to its end, in its slot or before that, waits longer.
+    pub upto: i64,
+    /// None of its rows waits longer.
+    pub most: i64,
+    /// None of its rows is earlier.
+    pub least: i64,
+}
+
+impl Block {
+    /// Whether some of its rows may match one of this time, which waits so long.
+    pub(super) fn may_match(&self, time: i64, until: i64) -> bool {
+        self.least <= until && self.most >= time
+    }
 }
 
 /// Rows, of which those that came together stand together until the slot is full.
@@ -33,8 +53,10 @@ pub(super) struct Slot {
     marks: Vec<u64>,
     /// No row waits longer than this.
     pub most: i64,
-    /// Of each block: no row up to its end, in this slot or before it, waits longer.
-    upto: Vec<i64>,
+    /// Times of its rows, by blocks of so many.
+    pub blocks: Vec<Block>,
+    /// No row is earlier than this.
+    pub earliest: i64,
     /// No row that is yet to come out by itself does so before this.
     pub least: i64,
     bytes: usize,
@@ -54,7 +76,8 @@ impl Slot {
             links: vec![],
             marks: vec![],
             most: i64::MIN,
-            upto: vec![],
+            blocks: vec![],
+            earliest: i64::MAX,
             least: i64::MAX,
             bytes: 0,
             saved: 0,
@@ -74,22 +97,27 @@ impl Slot {
 
     /// No row in this slot or before it waits longer than this.
     pub(super) fn longest(&self) -> i64 {
-        self.upto.last().copied().unwrap_or(i64::MIN)
+        self.blocks.last().map_or(i64::MIN, |block| block.upto)
     }
 
     /// No row up to this one, in this slot or before it, waits longer than this.
     pub(super) fn longest_upto(&self, row: usize) -> i64 {
-        self.upto.get(row / BLOCK).copied().unwrap_or(i64::MAX)
+        self.blocks.get(row / BLOCK).map_or(i64::MAX, |block| block.upto)
     }
 
-    /// Adds the link of a row that waits so long, where those before it wait as long as `longest` at most.
-    pub(super) fn link(&mut self, link: Link, deadline: i64, longest: i64) {
+    /// Adds the link of a row of this time that waits so long, where those before it wait as long as `longest` at most.
+    pub(super) fn link(&mut self, link: Link, time: i64, deadline: i64, longest: i64) {
         self.most = self.most.max(deadline);
         self.least = self.least.min(deadline);
-        let longest = longest.max(deadline);
-        match self.upto.last_mut() {
-            Some(last) if !self.links.len().is_multiple_of(BLOCK) => *last = longest,
-            _ => self.upto.push(longest),
+        self.earliest = self.earliest.min(time);
+        let upto = longest.max(deadline);
+        match self.blocks.last_mut() {
+            Some(block) if !self.links.len().is_multiple_of(BLOCK) => {
+                block.upto = upto;
+                block.most = block.most.max(deadline);
+                block.least = block.least.min(time);
+            }
+            _ => self.blocks.push(Block { upto, most: deadline, least: time }),
         }
         self.links.push(link);
     }
@@ -182,7 +210,7 @@ impl Slot {
         self.bytes
             + self.links.capacity() * std::mem::size_of::<Link>()
             + self.marks.capacity() * 8
-            + self.upto.capacity() * 8
+            + self.blocks.capacity() * std::mem::size_of::<Block>()
             + std::mem::size_of::<Self>()
     }
 }

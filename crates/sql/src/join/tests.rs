@@ -245,7 +245,8 @@ impl Ran {
 
 const KINDS: [Kind; 6] = [Kind::Inner, Kind::Left, Kind::Right, Kind::Full, Kind::Semi, Kind::Anti];
 
-fn random(seed: u64, steps: usize, most: usize) {
+/// Rows of both sides side by side in time; or, if some keys are `hot`, each side as far ahead as it comes to be.
+fn random(seed: u64, steps: usize, most: usize, hot: bool) {
     let rng = &mut Rng::with_seed(seed);
     let kind = KINDS[rng.usize(..6)];
     let (from, upto, open) = (rng.i64(-2..8), rng.i64(-2..12), rng.u8(..3) == 0);
@@ -264,14 +265,20 @@ fn random(seed: u64, steps: usize, most: usize) {
     };
     let keys =
         [1, 3, 20, 1_000_000][rng.usize(..if most > 100 { 4 } else { 3 })].max(most as i64 / 8);
-    let (mut mark, mut id) = (0, 0);
+    let keys = if hot { rng.i64(1..4) } else { keys };
+    let (mut mark, mut id, mut at) = (0, 0, [0_i64; 2]);
     let pace = rng.i64(1..6);
     for _ in 0..steps {
         let (side, count) = (rng.usize(..2), rng.usize(1..=most));
         let some = (0..count).map(|_| {
-            mark += i64::from(rng.usize(..count) == 0) * rng.i64(0..=pace);
+            if hot {
+                at[side] += rng.i64(0..3);
+                mark = mark.max(at[0].min(at[1]) - 8);
+            } else {
+                mark += i64::from(rng.usize(..count) == 0) * rng.i64(0..=pace);
+            }
             id += 1;
-            let time = mark + rng.i64(-1..8);
+            let time = if hot { at[side] } else { mark } + rng.i64(-1..8);
             let other = (rng.u8(..6) > 0).then(|| time + rng.i64(-4..20));
             let key = (rng.u8(..9) > 0).then(|| rng.i64(0..keys));
             Row { id, key, time, other, mark }
@@ -308,12 +315,17 @@ fn random(seed: u64, steps: usize, most: usize) {
 
 #[test]
 fn a_join_gives_what_one_that_forgets_nothing_gives() {
-    (0..400).for_each(|seed| random(seed, 40, 12));
+    (0..400).for_each(|seed| random(seed, 40, 12, false));
 }
 
 #[test]
 fn and_so_it_does_over_many_rows() {
-    (0..12).for_each(|seed| random(1_000 + seed, 14, 9_000));
+    (0..12).for_each(|seed| random(1_000 + seed, 14, 9_000, false));
+}
+
+#[test]
+fn and_over_keys_with_many_rows_out_of_reach() {
+    (0..24).for_each(|seed| random(2_000 + seed, 12, 1_500, true));
 }
 
 /// The bytes of rows as arrow has them: an int, a moment and a text of ten.

@@ -5,15 +5,15 @@ use millstream_core::codec::Rows;
 
 use super::kept::Kept;
 use super::read::{Columns, Form};
-use super::slot::NONE;
+use super::slot::{Link, NONE, Slot};
 use super::spec::Bound;
 
 /// Rows that come, as the join looks at them.
 pub(super) struct Incoming {
     pub rows: Rows,
     pub columns: Columns,
-    /// Their event times.
-    pub times: Option<Int64Array>,
+    /// The event time of each, and how long it waits.
+    pub times: Vec<(i64, i64)>,
     pub hashes: Vec<u32>,
     /// Rows with a key that is null match none.
     pub none: Option<Vec<bool>>,
@@ -22,12 +22,6 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn len(&self) -> usize {
         self.hashes.len()
-    }
-
-    /// A row's event time; the least, where it has none.
-    fn time(&self, row: usize) -> i64 {
-        let times = self.times.as_ref().filter(|times| times.is_valid(row));
-        times.map_or(i64::MIN, |times| times.value(row))
     }
 
     /// Whether it can match any row at all.
@@ -152,9 +146,51 @@ pub(super) fn partners(
     found.reverse();
 }
 
+/// So many rows of a bucket that do not match are walked through before a shorter way is looked for.
+const FAR: usize = 64;
+
+/// The rows of a bucket, the last first, but for those that are out of reach: a hot key costs what it has within reach.
+struct Bucket {
+    hash: u32,
+    /// The event time of the row whose partners are wanted, and how long it waits.
+    time: i64,
+    until: i64,
+    next: u32,
+    /// So many rows did not match since one did.
+    far: usize,
+    /// After so many a shorter way is looked for.
+    patience: usize,
+    /// The row before in the bucket, if it is known.
+    after: Option<Option<u32>>,
+}
+
+impl Bucket {
+    fn new(came: &Incoming, row: usize, kept: &Kept) -> Self {
+        let hash = came.hashes.get(row).copied().unwrap_or_default();
+        let next = if came.has_key(row) { kept.head(hash) } else { NONE };
+        let (time, until) = came.times.get(row).copied().unwrap_or((i64::MIN, i64::MAX));
+        Self { hash, time, until, next, far: 0, patience: FAR, after: Some(None) }
+    }
+
+    /// The row that is next, with its slot, its place there and its link.
+    fn row<'k>(&mut self, kept: &'k Kept) -> Option<(&'k Slot, usize, Link)> {
+        if self.far >= self.patience && self.next != NONE {
+            self.far = 0;
+            match kept.nearer(self.next, self.hash, self.time, self.until) {
+                Some(nearer) if nearer != self.next => (self.next, self.after) = (nearer, None),
+                _ => self.patience *= 2,
+            }
+        }
+        let (slot, at) = kept.slot(self.next)?;
+        // Those that came before it wait for no row of this time any more.
+        if slot.longest_upto(at) < self.time {
+            return None;
+        }
+        Some((slot, at, *slot.links.get(at)?))
+    }
+}
+
 /// Calls with rows that match, the last first, until it says no.
-///
-/// Rows of a key that came long before are not walked through: a hot key costs what it has within reach.
 pub(super) fn each(
     came: &Incoming,
     row: usize,
@@ -162,29 +198,34 @@ pub(super) fn each(
     near: &[Near],
     mut found: impl FnMut(u32) -> bool,
 ) {
-    if !came.has_key(row) {
-        return;
-    }
-    let hash = came.hashes.get(row).copied().unwrap_or_default();
-    let time = came.time(row);
-    let mut next = kept.head(hash);
-    while next != NONE {
-        let Some((slot, at)) = kept.slot(next) else { return };
-        // Those that came before it wait for no row of this time any more.
-        if slot.longest_upto(at) < time {
-            return;
+    let mut bucket = Bucket::new(came, row, kept);
+    while let Some((slot, at, link)) = bucket.row(kept) {
+        bucket.far += 1;
+        if is_partner(came, row, slot, at, link, near, bucket.hash) {
+            bucket.far = 0;
+            if !found(bucket.next) {
+                return;
+            }
         }
-        let Some(link) = slot.links.get(at) else { return };
-        if link.hash == hash
-            && let Some((_, at, columns)) = slot.find(at)
-            && came.columns.same(row, columns, at)
-            && near.iter().all(|n| n.holds(&came.columns, row, columns, at))
-            && !found(next)
-        {
-            return;
-        }
-        next = link.next;
+        bucket.next = link.next;
     }
+}
+
+/// Whether a row that is kept matches one that comes.
+fn is_partner(
+    came: &Incoming,
+    row: usize,
+    slot: &Slot,
+    at: usize,
+    link: Link,
+    near: &[Near],
+    hash: u32,
+) -> bool {
+    link.hash == hash
+        && slot.find(at).is_some_and(|(_, at, columns)| {
+            came.columns.same(row, columns, at)
+                && near.iter().all(|n| n.holds(&came.columns, row, columns, at))
+        })
 }
 
 /// Rows without a mark that match, those that came first in front. Those with one are not found again.
@@ -196,31 +237,22 @@ pub(super) fn unmarked(
     found: &mut Vec<u32>,
 ) {
     found.clear();
-    if !came.has_key(row) {
-        return;
-    }
-    let hash = came.hashes.get(row).copied().unwrap_or_default();
-    let time = came.time(row);
-    let (mut next, mut after) = (kept.head(hash), None);
-    while next != NONE {
-        let Some((slot, at)) = kept.slot(next) else { break };
-        if slot.longest_upto(at) < time {
-            break;
-        }
-        let Some(link) = slot.links.get(at).copied() else { break };
+    let mut bucket = Bucket::new(came, row, kept);
+    while let Some((slot, at, link)) = bucket.row(kept) {
+        bucket.far += 1;
+        let id = bucket.next;
         if slot.is_marked(at) {
-            kept.skip(hash, after, link.next);
-        } else {
-            if link.hash == hash
-                && let Some((_, at, columns)) = slot.find(at)
-                && came.columns.same(row, columns, at)
-                && near.iter().all(|n| n.holds(&came.columns, row, columns, at))
-            {
-                found.push(next);
+            if let Some(after) = bucket.after {
+                kept.skip(bucket.hash, after, link.next);
             }
-            after = Some(next);
+        } else {
+            if is_partner(came, row, slot, at, link, near, bucket.hash) {
+                bucket.far = 0;
+                found.push(id);
+            }
+            bucket.after = Some(Some(id));
         }
-        next = link.next;
+        bucket.next = link.next;
     }
     found.reverse();
 }
