@@ -327,7 +327,7 @@ fn special(text: &str, subject: Option<&str>) -> Option<Error> {
     }
     if text.starts_with("too many columns! The subquery should only return one column") {
         let what = "`IN (SELECT …)` compares one column";
-        let fix = "of several write `EXISTS (SELECT 1 FROM … AS b WHERE b.x = a.x AND b.y = a.y)`";
+        let fix = "of several write `EXISTS (SELECT 1 FROM … AS b WHERE b.x = a.x AND b.y = a.y)`, and `NOT EXISTS` for `NOT IN`";
         return Some(Error::stop(what).fix(fix));
     }
     if let Some(name) = text.strip_prefix("unsupported SQL type ") {

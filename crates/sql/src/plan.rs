@@ -74,6 +74,7 @@ pub(crate) fn plan(
     let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
     let plan = analyzer.execute_and_check(plan, options, |_, _| ())?;
     let plan = plain_types(plan)?;
+    over_whole_streams(&plan)?;
     let plan = reference::join_all(without_subqueries(plan, options)?, references)?;
     no_overflow(&plan, options)?;
     // Conditions come to the joins that they are of while all columns are still there.
@@ -85,6 +86,21 @@ pub(crate) fn plan(
     let plan = ranks(optimize(plan, options, rules)?, &catalog.known)?;
     only_rows(&plan)?;
     Ok(plan)
+}
+
+/// Refuses `OVER` over rows that a row of the query around it chooses: as a join it would be over all rows.
+fn over_whole_streams(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Window(window) = node
+            && window.input.exists(|below| Ok(below.contains_outer_reference()))?
+        {
+            let what = "`OVER` in `EXISTS` or `IN (SELECT …)` is not possible over rows that are chosen by the row outside";
+            let fix = "compute it over all rows, and choose around it: `EXISTS (SELECT 1 FROM (SELECT *, … OVER (…) AS x FROM b) AS b WHERE b.ts = a.ts AND b.x > …)`";
+            return Err(said_at(what, fix, &[Keyword::OVER, Keyword::QUALIFY]));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// Refuses what is left of queries inside expressions, and columns of one name that `*` gives.

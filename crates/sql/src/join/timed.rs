@@ -53,7 +53,7 @@ impl Timed {
         let Some((time, deadline)) = pair(&facts, sides, &read.all) else {
             return Err(unbounded(join, &facts, sides, &read.all));
         };
-        let ttl = known.ttl.filter(|ttl| deadline.iter().all(|limit| limit.plus == *ttl));
+        let ttl = known.ttl.filter(|ttl| deadline.iter().any(|limit| limit.plus == *ttl));
         let lag = [0, 1].map(|side| {
             let time = time.get(side).copied().unwrap_or_default();
             facts.get(side).map_or(0, |f| lag_of(f, time).unwrap_or(0))

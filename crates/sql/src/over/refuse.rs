@@ -64,8 +64,12 @@ impl Look<'_> {
             if e.visit(&mut find).is_break() {
                 let what = format!("`OVER` in `{word}`");
                 let why = "it is computed of the rows that are left after that";
-                let fix = "compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) WHERE x > …`; or write `QUALIFY` in place of `WHERE`";
-                self.never(find.found, &what, why, fix);
+                let own = "compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …)";
+                let fix = match word {
+                    "GROUP BY" => format!("{own} GROUP BY x`"),
+                    _ => format!("{own} WHERE x > …`; or write `QUALIFY` in place of `{word}`"),
+                };
+                self.never(find.found, &what, why, &fix);
             }
         }
     }

@@ -524,8 +524,25 @@ SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id = p.order_id
 
 -- view v ttl 4000000
 SELECT o.id, p.amount FROM orders o LEFT JOIN pays p ON o.id = p.order_id AND p.at >= o.ts
--- error v: the view has `state_ttl`, and keeps nothing that would grow for ever without it
---  fix: leave it out
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: left of o and p, by o.id = p.order_id
+-- plan   rows match only if their event times are at most 4 seconds apart (`state_ttl`)
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- row 1/0/0 {"id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"amount":2.0}
+-- row 5/-/0 {"id":3,"amount":null}
+-- row 5/-/1 {"id":5,"amount":null}
+-- row 7/0/0 {"id":8,"amount":8.0}
+-- row 9/-/0 {"id":7,"amount":null}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 8 = out 8 + filtered 0 + set aside 1 + absorbed 15 + late 1
 
 -- A pair that cannot be computed is set aside alone; of an outer join it is the row that came last.
 SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id = p.order_id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND 10 / CAST(o.price - p.amount - 2 AS BIGINT) > -100
@@ -671,3 +688,47 @@ SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id IS NOT DISTINCT FROM p.o
 -- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
 -- refused 2/0/2 its event time is null, so that it cannot be joined by it
 -- account in 17 + made 7 = out 7 + filtered 0 + set aside 1 + absorbed 15 + late 1
+
+-- All rows are numbered, and then chosen by the row outside.
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY order_id ORDER BY at) AS n FROM pays) AS p WHERE p.order_id = o.id AND p.at BETWEEN o.ts AND o.ts + INTERVAL '10 seconds' AND p.n > 1)
+-- columns id Int64?
+-- plan scan pays (order_id, at)
+-- plan over 1: by order_id, in the order of at
+-- plan   compute row_number()
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan scan orders (id, ts)
+-- plan rows of over 1
+-- plan   filter row_number() > 1
+-- plan   project order_id, at
+-- plan   project at, order_id
+-- plan join 2: rows of o that match some of p, by o.id = p.order_id
+-- plan   a row of o waits for p.at up to o.ts + 10 seconds
+-- plan   a row of p waits for o.ts up to p.at
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 2
+-- plan   project id
+-- row 5/-/0 {"id":1}
+-- row 7/-/0 {"id":5}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 10 = out 2 + filtered 6 + set aside 1 + absorbed 17 + late 1
+
+-- One side is bounded by the condition, the other by `state_ttl`.
+-- view v ttl 4000000
+SELECT o.id, p.amount FROM orders o JOIN pays p ON o.id = p.order_id AND p.at >= o.ts
+-- columns id Int64?, amount Float64?
+-- plan scan orders (id, ts)
+-- plan scan pays (order_id, amount, at)
+-- plan join 1: inner of o and p, by o.id = p.order_id
+-- plan   rows match only if their event times are at most 4 seconds apart (`state_ttl`)
+-- plan   keep rows until event time has passed all that they wait for, 1 GiB at most (`state_bytes`)
+-- plan rows of join 1
+-- plan   project id, amount
+-- row 1/0/0 {"id":1,"amount":3.0}
+-- row 1/0/1 {"id":1,"amount":2.0}
+-- row 1/0/2 {"id":2,"amount":7.0}
+-- row 3/0/1 {"id":4,"amount":2.0}
+-- row 7/0/0 {"id":8,"amount":8.0}
+-- late 6/0/0 {"id":9,"customer":"dan","price":8.0,"ts":"2026-01-01T00:00:02Z","expires":"2026-01-01T00:00:30Z"}
+-- refused 2/0/2 its event time is null, so that it cannot be joined by it
+-- account in 17 + made 5 = out 5 + filtered 0 + set aside 1 + absorbed 15 + late 1

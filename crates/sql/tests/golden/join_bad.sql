@@ -140,4 +140,13 @@ SELECT id FROM orders WHERE id IN (SELECT order_id FROM pays)
 
 SELECT id FROM orders o WHERE (id, ts) IN (SELECT order_id, at FROM pays)
 -- error v: 1:32 `IN (SELECT …)` compares one column
---  fix: of several write `EXISTS (SELECT 1 FROM … AS b WHERE b.x = a.x AND b.y = a.y)`
+--  fix: of several write `EXISTS (SELECT 1 FROM … AS b WHERE b.x = a.x AND b.y = a.y)`, and `NOT EXISTS` for `NOT IN`
+
+-- As a join it would number all rows of `pays`, not those that an order chooses.
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at = o.ts QUALIFY ROW_NUMBER() OVER (ORDER BY p.at) > 1)
+-- error v: 1:121 `OVER` in `EXISTS` or `IN (SELECT …)` is not possible over rows that are chosen by the row outside
+--  fix: compute it over all rows, and choose around it: `EXISTS (SELECT 1 FROM (SELECT *, … OVER (…) AS x FROM b) AS b WHERE b.ts = a.ts AND b.x > …)`
+
+SELECT id FROM orders o WHERE id IN (SELECT ROW_NUMBER() OVER (ORDER BY p.at) AS n FROM pays p WHERE p.at = o.ts)
+-- error v: 1:58 `OVER` in `EXISTS` or `IN (SELECT …)` is not possible over rows that are chosen by the row outside
+--  fix: compute it over all rows, and choose around it: `EXISTS (SELECT 1 FROM (SELECT *, … OVER (…) AS x FROM b) AS b WHERE b.ts = a.ts AND b.x > …)`
