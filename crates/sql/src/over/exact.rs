@@ -171,6 +171,7 @@ impl Run for Sum {
         for (row, (group, start, end)) in seen.frames(self.frame)?.enumerate() {
             let (Some(ring), Some(cell)) = (rings.of(group), self.cells.get_mut(group as usize))
             else {
+                sums.push(None);
                 continue;
             };
             cell.slide(ring, start, end, of);

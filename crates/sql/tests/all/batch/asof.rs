@@ -12,10 +12,10 @@ use millstream_core::operator::{Planned, View};
 
 use super::answer::{Engine, numbered};
 use super::compare::differences;
-use super::first_difference;
 use super::grammar::{Kind, NUMBER};
 use super::rows::{Clock, Table};
 use super::stage::Item;
+use super::{first_difference, seeds};
 use crate::run::{Input, plan, shared, view};
 use crate::time::{Way, run_so};
 
@@ -279,8 +279,7 @@ fn check(seed: u64, engine: &Engine) {
 #[test]
 fn joins_as_of_give_what_the_batch_engine_gives() {
     let engine = Engine::new();
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
-    (0..seeds).for_each(|seed| check(seed, &engine));
+    seeds(SEEDS).for_each(|seed| check(seed, &engine));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use fastrand::Rng;
 use millstream_core::operator::{Planned, View};
 
 use super::rows::{Clock, Table};
+use super::seeds;
 use crate::run::{Frame, Input, plan, shared, view};
 use crate::time::{Way, run_so};
 
@@ -337,8 +338,7 @@ fn check(seed: u64) {
 
 #[test]
 fn joins_give_what_the_batch_engine_gives() {
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
-    (0..seeds).for_each(check);
+    seeds(SEEDS).for_each(check);
 }
 
 #[test]

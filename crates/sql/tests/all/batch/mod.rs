@@ -223,6 +223,11 @@ fn newest(rows: &RecordBatch, by: Option<&[String]>) -> RecordBatch {
     arrow::compute::take_record_batch(rows, &which).unwrap()
 }
 
+/// The seeds of a test: so many, if `SEEDS` does not say how many.
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    0..std::env::var("SEEDS").map_or(count, |s| s.parse().unwrap())
+}
+
 fn outcome(seed: u64, engine: &Engine, fault: Fault) -> Result<(), String> {
     let case =
         std::panic::catch_unwind(|| Cases::random(seed)).map_err(|_| "no case".to_owned())?;
@@ -242,8 +247,7 @@ fn check(seed: u64, engine: &Engine) {
 #[test]
 fn windows_give_what_the_batch_engine_gives() {
     let engine = Engine::new();
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
-    (0..seeds).for_each(|seed| check(seed, &engine));
+    seeds(SEEDS).for_each(|seed| check(seed, &engine));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::compare::differences;
 use super::grammar::Kind;
 use super::rows::{Clock, Table};
 use super::stage::Item;
-use super::{first_difference, ids};
+use super::{first_difference, ids, seeds};
 use crate::run::{Input, plan, shared, view};
 use crate::time::{Way, run_so};
 
@@ -323,8 +323,7 @@ fn check(seed: u64, engine: &Engine) {
 #[test]
 fn over_gives_what_the_batch_engine_gives() {
     let engine = Engine::new();
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
-    (0..seeds).for_each(|seed| check(seed, &engine));
+    seeds(SEEDS).for_each(|seed| check(seed, &engine));
 }
 
 #[test]
@@ -339,17 +338,4 @@ fn over_that_is_wrong_is_found() {
 fn one_over() {
     let Ok(seed) = std::env::var("SEED") else { return };
     check(seed.parse().unwrap(), &Engine::new());
-}
-
-/// What fails among many seeds, each on a line.
-#[test]
-fn survey_over() {
-    let Ok(seeds) = std::env::var("SURVEY") else { return };
-    let engine = Engine::new();
-    for seed in 0..seeds.parse::<u64>().unwrap() {
-        if let Err(e) = outcome(seed, &engine, Fault::None) {
-            let lines = e.lines().take(4).map(|l| l.chars().take(300).collect::<String>());
-            eprintln!("{seed} {}", lines.collect::<Vec<_>>().join(" | "));
-        }
-    }
 }

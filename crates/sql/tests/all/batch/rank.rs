@@ -11,7 +11,7 @@ use fastrand::Rng;
 
 use super::rows::{Clock, Table};
 use super::running::{Batch, input, ran, texts};
-use super::{SEEDS, newest};
+use super::{SEEDS, newest, seeds};
 
 const ORDERS: &[&str] = &[
     "x DESC",
@@ -109,8 +109,7 @@ fn outcome(seed: u64, batch: &Batch, fault: fn(&str) -> String) -> Result<(), St
 #[test]
 fn the_first_rows_are_those_of_the_batch_engine() {
     let batch = Batch::new();
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
-    for seed in 0..seeds {
+    for seed in seeds(SEEDS) {
         outcome(seed, &batch, str::to_owned).unwrap_or_else(|e| panic!("{e}"));
     }
 }

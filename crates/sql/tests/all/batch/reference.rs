@@ -11,6 +11,7 @@ use fastrand::Rng;
 
 use super::answer::Engine;
 use super::rows::{Clock, Table, quarter};
+use super::seeds;
 use crate::run::{Frame, Input, plan, view};
 use crate::time::{Way, run_so};
 
@@ -226,8 +227,7 @@ fn check(seed: u64, engine: &Engine) {
 #[test]
 fn joins_of_reference_tables_give_what_the_batch_engine_gives() {
     let engine = Engine::new();
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
-    (0..seeds).for_each(|seed| check(seed, &engine));
+    seeds(SEEDS).for_each(|seed| check(seed, &engine));
 }
 
 #[test]

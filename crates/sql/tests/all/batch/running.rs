@@ -10,7 +10,7 @@ use datafusion_common::ScalarValue;
 use fastrand::Rng;
 
 use super::rows::{Clock, Table};
-use super::{SEEDS, newest};
+use super::{SEEDS, newest, seeds};
 use crate::run::{Input, Result as Ran, plan, view};
 use crate::time::{Way, run_so};
 
@@ -164,8 +164,7 @@ fn check(seed: u64, batch: &Batch) {
 #[test]
 fn running_groups_come_to_what_the_batch_engine_gives() {
     let batch = Batch::new();
-    let seeds = std::env::var("SEEDS").map_or(SEEDS, |s| s.parse().unwrap());
-    (0..seeds).for_each(|seed| check(seed, &batch));
+    seeds(SEEDS).for_each(|seed| check(seed, &batch));
 }
 
 /// The last rows of keys, where one of the rows that came is left out: the oracle sees that.
