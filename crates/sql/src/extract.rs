@@ -8,13 +8,15 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef};
-use arrow_schema::DataType;
-use datafusion_common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
+use arrow_schema::{DataType, Field, FieldRef};
+use datafusion_common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion_expr::{
-    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use regex::{CaptureLocations, Regex, RegexBuilder};
+
+use crate::complain::said;
 
 /// A pattern that would take more memory than this is refused.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -58,6 +60,21 @@ impl ScalarUDFImpl for Extract {
         Ok(DataType::Utf8)
     }
 
+    /// Refuses what no row could be asked: a pattern and a group that stand in the text are known before any row.
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let given = |at: usize| args.scalar_arguments.get(at).copied().flatten();
+        if let Some(Some(pattern)) = given(1).and_then(|s| s.try_as_str()) {
+            let pattern = Pattern::new(pattern).map_err(|e| {
+                said(e, "mend the pattern; `\\` stands before a character that is to be taken as it is: `\\(`")
+            })?;
+            if let Some(ScalarValue::Int64(Some(group))) = given(2) {
+                let fix = "name a group of the pattern: 0 is all of the match, 1 what is in its first `(…)`";
+                pattern.place(*group).map_err(|e| said(e, fix))?;
+            }
+        }
+        Ok(Arc::new(Field::new(self.name(), DataType::Utf8, true)))
+    }
+
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         use DataType as T;
         let text = |t: &T| matches!(t, T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Null);
@@ -94,22 +111,29 @@ struct Pattern {
 }
 
 impl Pattern {
-    fn new(text: &str) -> Result<Self> {
+    /// The pattern, or why there is none.
+    fn new(text: &str) -> Result<Self, String> {
         let regex = RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build();
         let regex = regex.map_err(|e| {
             let all = e.to_string();
             let why = all.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            exec_datafusion_err!("the pattern `{text}` cannot be read: {why}")
+            format!("the pattern `{text}` cannot be read: {why}")
         })?;
         let found = regex.capture_locations();
         Ok(Self { text: text.to_owned(), regex, found })
     }
 
-    fn group<'t>(&mut self, text: &'t str, group: i64) -> Result<Option<&'t str>> {
-        let Some(at) = usize::try_from(group).ok().filter(|g| *g < self.found.len()) else {
+    /// The place of a group, or why there is none.
+    fn place(&self, group: i64) -> Result<usize, String> {
+        let place = usize::try_from(group).ok().filter(|g| *g < self.found.len());
+        place.ok_or_else(|| {
             let groups = self.found.len() - 1;
-            return exec_err!("the pattern `{}` has no group {group}: it has {groups}", self.text);
-        };
+            format!("the pattern `{}` has no group {group}: it has {groups}", self.text)
+        })
+    }
+
+    fn group<'t>(&mut self, text: &'t str, group: i64) -> Result<Option<&'t str>> {
+        let at = self.place(group).map_err(DataFusionError::Execution)?;
         if at == 0 {
             return Ok(self.regex.find(text).map(|m| m.as_str()));
         }
@@ -140,7 +164,7 @@ fn extract(args: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         };
         let wanted = wanted.value(p);
         if pattern.as_ref().is_none_or(|known| known.text != wanted) {
-            pattern = Some(Pattern::new(wanted)?);
+            pattern = Some(Pattern::new(wanted).map_err(DataFusionError::Execution)?);
         }
         let found = match &mut pattern {
             Some(pattern) => pattern.group(all.value(t), group)?,

@@ -358,3 +358,15 @@ SELECT 99999999999999999999999999999 AS x, 1e999 AS y FROM readings
 SELECT * FROM readings ORDER BY value DESC LIMIT 10
 -- error v: 1:24 `ORDER BY … LIMIT` is not possible: an endless stream has no last row to sort before
 --  fix: for the best of each key, or of all, number them: `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`
+
+SELECT id, regexp_extract(sensorId, '(') AS x FROM readings
+-- error v: 1:12 the pattern `(` cannot be read: unclosed group
+--  fix: mend the pattern; `\` stands before a character that is to be taken as it is: `\(`
+
+SELECT id, regexp_extract(sensorId, 'a(b)', 2) AS x FROM readings
+-- error v: 1:12 the pattern `a(b)` has no group 2: it has 1
+--  fix: name a group of the pattern: 0 is all of the match, 1 what is in its first `(…)`
+
+SELECT id FROM readings WHERE regexp_extract(sensorId, 'a', -1) IS NOT NULL
+-- error v: 1:62 the pattern `a` has no group -1: it has 0
+--  fix: name a group of the pattern: 0 is all of the match, 1 what is in its first `(…)`
