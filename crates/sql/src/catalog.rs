@@ -21,9 +21,9 @@ use datafusion_functions_window::planner::WindowFunctionPlanner;
 
 use crate::arrival::Arrival;
 use crate::asof::{MARK, mark};
-use crate::bounded;
 use crate::json::JsonPlanner;
 use crate::windowed::{Known, WindowPlanner};
+use crate::{bounded, micros};
 
 /// The functions there are, by every name they have.
 #[derive(Clone)]
@@ -80,7 +80,7 @@ impl Functions {
     }
 
     pub(crate) fn add(&mut self, f: Arc<ScalarUDF>) {
-        let f = bounded::wrap(f);
+        let f = bounded::wrap(micros::wrap(f));
         for alias in f.aliases() {
             self.by_name.insert(alias.clone(), f.clone());
         }

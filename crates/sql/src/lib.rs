@@ -33,6 +33,7 @@ mod lateral;
 mod lookup;
 mod lower;
 mod measure;
+mod micros;
 mod names;
 mod over;
 mod parse;

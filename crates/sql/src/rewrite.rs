@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator as Bool, Expr, Ident, Query, Select, SelectItem, Spanned, Subscript,
-    UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
+    AccessExpr, BinaryOperator as Bool, Expr, Function, Ident, NamedWindowDefinition,
+    NamedWindowExpr, Query, Select, SelectItem, Spanned, Subscript, UnaryOperator, Value, Visit,
+    VisitMut, Visitor, VisitorMut, WindowType, visit_expressions_mut,
 };
 use millstream_core::Error;
 
@@ -73,6 +74,31 @@ fn name(e: &Expr) -> String {
             field.unwrap_or_else(|| name(root))
         }
         other => other.to_string(),
+    }
+}
+
+/// Writes windows with a name out where `QUALIFY` asks for them, which the planner does in the columns only.
+pub(crate) fn write_windows_out(query: &mut Query) {
+    let _all = VisitMut::visit(query, &mut Windows);
+}
+
+struct Windows;
+
+impl VisitorMut for Windows {
+    type Break = ();
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let windows = &select.named_window;
+        visit_expressions_mut(&mut select.qualify, |e| {
+            if let Expr::Function(Function { over: Some(over), .. }) = e
+                && let WindowType::NamedWindow(name) = over
+                && let Some(NamedWindowDefinition(_, NamedWindowExpr::WindowSpec(spec))) =
+                    windows.iter().find(|w| w.0.value == name.value)
+            {
+                *over = WindowType::WindowSpec(spec.clone());
+            }
+            ControlFlow::Continue(())
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, Query, Select, Spanned, Value, ValueWithSpan, Visit, Visitor,
-    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    Expr, Function, GroupByExpr, Query, Select, SelectItem, Spanned, Value, ValueWithSpan, Visit,
+    Visitor, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType, visit_expressions,
 };
 
 use millstream_core::Error;
@@ -50,6 +50,38 @@ impl Visitor for Find {
     }
 }
 
+/// Where a part of a query calls with `OVER` itself, if it does.
+fn find(part: &impl Visit) -> Option<Option<Place>> {
+    let mut find = Find::default();
+    part.visit(&mut find).is_break().then_some(find.found)
+}
+
+/// What a key of `GROUP BY` that is a number or a new name stands for.
+fn key_of<'a>(key: &Expr, columns: &'a [SelectItem]) -> Option<&'a Expr> {
+    let of = |item: &'a SelectItem| match item {
+        SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) => Some(expr),
+        _ => None,
+    };
+    match key {
+        Expr::Value(ValueWithSpan { value: Value::Number(n, _), .. }) => {
+            of(columns.get(n.parse::<usize>().ok()?.checked_sub(1)?)?)
+        }
+        Expr::Identifier(name) => columns.iter().find_map(|item| match item {
+            // Of a column that keeps its name the column is meant.
+            SelectItem::ExprWithAlias { expr, alias } if alias.value == name.value => {
+                let column = |e: &Expr| matches!(e, Expr::Identifier(i) if i.value == name.value);
+                let is_column = visit_expressions(expr, |e| match column(e) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                });
+                is_column.is_continue().then_some(expr)
+            }
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
 impl Look<'_> {
     /// Conditions on what `OVER` makes of the rows that the conditions are to choose.
     pub(crate) fn over_in_conditions(&mut self, select: &Select) {
@@ -58,19 +90,24 @@ impl Look<'_> {
             GroupByExpr::All(_) => &[],
         };
         let parts = [("WHERE", select.selection.as_ref()), ("HAVING", select.having.as_ref())];
-        let keys = keys.iter().map(|e| ("GROUP BY", e));
-        for (word, e) in parts.into_iter().filter_map(|(word, e)| Some((word, e?))).chain(keys) {
-            let mut find = Find::default();
-            if e.visit(&mut find).is_break() {
-                let what = format!("`OVER` in `{word}`");
-                let why = "it is computed of the rows that are left after that";
-                let own = "compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …)";
-                let fix = match word {
-                    "GROUP BY" => format!("{own} GROUP BY x`"),
-                    _ => format!("{own} WHERE x > …`; or write `QUALIFY` in place of `{word}`"),
-                };
-                self.never(find.found, &what, why, &fix);
-            }
+        let parts = parts.into_iter().filter_map(|(word, e)| Some((word, find(e?)?)));
+        let keys = keys.iter().map(|key| key_of(key, &select.projection).unwrap_or(key));
+        let keys = keys.filter_map(|key| Some(("GROUP BY", find(key)?)));
+        let joins = select.from.iter().flat_map(|t| &t.joins);
+        let joins = joins.filter_map(|j| Some(("ON", find(&j.join_operator)?)));
+        for (word, at) in parts.chain(keys).chain(joins) {
+            let what = format!("`OVER` in `{word}`");
+            let why = match word {
+                "ON" => "it is computed of the rows that the join gives",
+                _ => "it is computed of the rows that are left after that",
+            };
+            let own = "compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …)";
+            let fix = match word {
+                "GROUP BY" => format!("{own} GROUP BY x`"),
+                "ON" => format!("{own} a JOIN … ON a.x = …`"),
+                _ => format!("{own} WHERE x > …`; or write `QUALIFY` in place of `{word}`"),
+            };
+            self.never(at, &what, why, &fix);
         }
     }
 
@@ -141,6 +178,15 @@ impl Look<'_> {
                 "write `RANGE INTERVAL '{n} seconds' PRECEDING`, or `ROWS {n} PRECEDING` to count rows"
             );
             return self.say(place(*span).or(at), Error::stop(what).fix(fix));
+        }
+        if frame.units == WindowFrameUnits::Rows
+            && let WindowFrameBound::Preceding(Some(bound)) = &frame.start_bound
+            && let Expr::Interval(span) = bound.as_ref()
+        {
+            let what = format!("`ROWS {span} PRECEDING` counts rows, and a span is no number");
+            let fix =
+                format!("write `RANGE {span} PRECEDING`, or how many rows: `ROWS 10 PRECEDING`");
+            return self.say(place(span.value.span()).or(at), Error::stop(what).fix(fix));
         }
         let ahead = |bound: &WindowFrameBound| matches!(bound, WindowFrameBound::Following(_));
         if ahead(&frame.start_bound) || frame.end_bound.as_ref().is_some_and(ahead) {

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow_schema::DataType;
 use datafusion_common::{DFSchema, DataFusionError, Result};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{
@@ -15,7 +14,7 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use millstream_core::operator::{Anew, Table, Updates};
 
 use super::node::{WindowNode, are_cut_by};
-use super::role::{Cut, Edge, Role, Side};
+use super::role::{Cut, Edge, Role, Side, is_same_number};
 use crate::asof::AsOfNode;
 use crate::complain::said_at;
 use crate::explain::show;
@@ -376,11 +375,11 @@ impl Facts {
         }
     }
 
-    /// The key that a cast leaves as it is: of whole numbers to those that sinks know.
+    /// The key that a cast leaves as it is: to what sinks know, of whole numbers and of timestamps of as many digits.
     fn key_of_cast(&self, e: &Expr, schema: &DFSchema) -> Option<usize> {
         let Expr::Cast(cast) = unalias(e) else { return None };
         let from = cast.expr.get_type(schema).ok()?;
-        let fits = from.is_integer() && *cast.field.data_type() == DataType::Int64;
+        let fits = is_same_number(&from, cast.field.data_type());
         self.role(&cast.expr, schema).filter(|_| fits)?.key
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow_schema::DataType;
+
 use crate::window::Window;
 
 /// What a column has to do with event time.
@@ -98,5 +100,16 @@ impl Edge {
             Window::Cumulate { .. } => matches!(self.side, Side::End | Side::Time),
             _ => self.side.is_time(),
         }
+    }
+}
+
+/// Whether a cast leaves each value the number that it was: of whole numbers, and of timestamps whatever zone they stood in.
+pub(super) fn is_same_number(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (from, DataType::Int64) => from.is_integer(),
+        (DataType::Timestamp(from, _), DataType::Timestamp(to, Some(zone))) => {
+            from == to && **zone == *"UTC"
+        }
+        _ => false,
     }
 }

@@ -504,3 +504,23 @@ SELECT id, sum(n) OVER (ORDER BY ts ROWS 1 PRECEDING) AS total, sum(n / d) OVER 
 -- refused 1/0/1 division by zero
 -- refused 0/-/1 a sum over its frame overflows
 -- account in 4 + made 3 = out 2 + filtered 0 + set aside 2 + absorbed 3 + late 0
+
+-- What `QUALIFY` asks of a window with a name.
+SELECT id FROM readings WHERE ts IS NOT NULL WINDOW w AS (PARTITION BY sensor ORDER BY ts) QUALIFY count(*) OVER w > 2
+-- columns id Int64?
+-- plan scan readings (id, sensor, ts)
+-- plan   filter ts IS NOT NULL
+-- plan over 1: by sensor, in the order of ts
+-- plan   compute count(*) over RANGE UNBOUNDED PRECEDING
+-- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
+-- plan rows of over 1
+-- plan   project id, count(*) over RANGE UNBOUNDED PRECEDING
+-- plan   filter count(*) over RANGE UNBOUNDED PRECEDING > 2
+-- plan   project id
+-- row 2/-/0 {"id":3}
+-- row 3/-/0 {"id":5}
+-- row 3/-/1 {"id":7}
+-- row 4/-/0 {"id":13}
+-- row 4/-/1 {"id":12}
+-- late 2/0/3 {"id":8,"sensor":"a","value":4.0,"n":6,"state":"on","ts":"2026-01-01T00:00:04Z"}
+-- account in 13 + made 11 = out 5 + filtered 7 + set aside 0 + absorbed 11 + late 1

@@ -120,3 +120,35 @@ SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts RANGE 60 PRECEDING) 
 SELECT id, n FROM (SELECT id, RANK() OVER (PARTITION BY sensor ORDER BY value DESC) AS n FROM readings) AS r WHERE n <= 3
 -- error v: 1:38 `OVER` is in the order of `value`, which is not event time: rows that belong before a row could come at any time
 --  fix: begin with `ORDER BY ts`; or, for the best of each key, `SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS n FROM …) WHERE n <= 10`
+
+SELECT count(*) OVER (ORDER BY ts) AS n, count(*) AS m FROM readings GROUP BY n
+-- error v: 1:8 `OVER` in `GROUP BY` is not possible: it is computed of the rows that are left after that
+--  fix: compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) GROUP BY x`
+
+SELECT count(*) OVER (PARTITION BY sensor ORDER BY ts) AS n, count(*) AS m FROM readings GROUP BY 1
+-- error v: 1:8 `OVER` in `GROUP BY` is not possible: it is computed of the rows that are left after that
+--  fix: compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) GROUP BY x`
+
+SELECT a.id FROM readings a JOIN timeless b ON a.id = b.id AND count(*) OVER (ORDER BY a.ts) > 3
+-- error v: 1:64 `OVER` in `ON` is not possible: it is computed of the rows that the join gives
+--  fix: compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) a JOIN … ON a.x = …`
+
+SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts RANGE INTERVAL '1 month' PRECEDING) AS x FROM readings
+-- error v: 1:76 the span `INTERVAL '1 mons'` is no fixed span: months differ in length
+--  fix: write it in days: `INTERVAL '30 days'`
+
+SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts ROWS INTERVAL '1 minute' PRECEDING) AS x FROM readings
+-- error v: 1:75 `ROWS INTERVAL '1 minute' PRECEDING` counts rows, and a span is no number
+--  fix: write `RANGE INTERVAL '1 minute' PRECEDING`, or how many rows: `ROWS 10 PRECEDING`
+
+SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY id RANGE 10 PRECEDING) AS x FROM readings
+-- error v: 1:67 `RANGE 10 PRECEDING` has no unit of time
+--  fix: write `RANGE INTERVAL '10 seconds' PRECEDING`, or `ROWS 10 PRECEDING` to count rows
+
+SELECT a.id FROM readings a JOIN readings b ON a.id = b.id AND a.ts = b.ts AND count(*) OVER (ORDER BY a.ts) > 3
+-- error v: 1:80 `OVER` in `ON` is not possible: it is computed of the rows that the join gives
+--  fix: compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) a JOIN … ON a.x = …`
+
+SELECT id FROM readings WINDOW w AS (PARTITION BY sensor ORDER BY ts) QUALIFY count(*) OVER v > 2
+-- error v: 1:79 there is no window `v`
+--  fix: add `WINDOW v AS (PARTITION BY … ORDER BY ts)` at the end

@@ -405,3 +405,63 @@ SELECT sensor, ts FROM (SELECT sensor, ts, lag(ts) OVER (PARTITION BY sensor ORD
 -- late 0/0/3 {"id":4,"sensor":null,"value":1.0,"ts":"2026-01-01T00:00:30Z","tags":null}
 -- late 5/0/1 {"id":11,"sensor":"a","value":8.0,"ts":"2026-01-01T00:01:30Z","tags":null}
 -- account in 10 + made 7 = out 5 + filtered 3 + set aside 0 + absorbed 7 + late 2
+
+-- Computed keys.
+SELECT date_bin(INTERVAL '1 minute', ts) AS minute, count(*) AS n FROM readings WHERE ts IS NOT NULL GROUP BY 1
+-- columns minute Timestamp(µs, "UTC")?, n Int64
+-- plan scan readings (ts)
+-- plan   filter ts IS NOT NULL
+-- plan   compute date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")))
+-- plan group 1: by date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")))
+-- plan   compute count(*)
+-- plan   give the rows of keys that changed, at the end of each frame
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
+-- plan rows of group 1
+-- plan   project date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC"))) AS minute, count(*) AS n
+-- updates by minute
+-- row 0/-/0 {"minute":"2026-01-01T00:00:00Z","n":4}
+-- row 2/-/0 {"minute":"2026-01-01T00:01:00Z","n":1}
+-- row 2/-/1 {"minute":"2026-01-01T00:00:00Z","n":6}
+-- row 5/-/0 {"minute":"2026-01-01T00:03:00Z","n":1}
+-- row 5/-/1 {"minute":"2026-01-01T00:01:00Z","n":2}
+-- account in 10 + made 5 = out 5 + filtered 1 + set aside 0 + absorbed 9 + late 0
+
+SELECT date_bin(INTERVAL '1 minute', ts, TIMESTAMP '2026-01-01T00:00:30') AS half, count(*) AS n FROM readings WHERE ts IS NOT NULL GROUP BY half
+-- columns half Timestamp(µs, "UTC")?, n Int64
+-- plan scan readings (ts)
+-- plan   filter ts IS NOT NULL
+-- plan   compute date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z')
+-- plan group 1: by date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z')
+-- plan   compute count(*)
+-- plan   give the rows of keys that changed, at the end of each frame
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
+-- plan rows of group 1
+-- plan   project date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z') AS half, count(*) AS n
+-- updates by half
+-- row 0/-/0 {"half":"2025-12-31T23:59:30Z","n":2}
+-- row 0/-/1 {"half":"2026-01-01T00:00:30Z","n":2}
+-- row 2/-/0 {"half":"2026-01-01T00:00:30Z","n":5}
+-- row 5/-/0 {"half":"2026-01-01T00:02:30Z","n":1}
+-- row 5/-/1 {"half":"2026-01-01T00:01:30Z","n":1}
+-- account in 10 + made 5 = out 5 + filtered 1 + set aside 0 + absorbed 9 + late 0
+
+SELECT to_timestamp(sensor || '-01-01') AS t, count(*) AS n FROM (SELECT CAST(2020 + id % 2 AS VARCHAR) AS sensor FROM readings) GROUP BY t
+-- columns t Timestamp(µs, "UTC")?, n Int64
+-- plan scan readings (id)
+-- plan   project CAST(2020 + (id % 2) AS string) AS sensor
+-- plan   compute to_timestamp(sensor || '-01-01')
+-- plan group 1: by to_timestamp(sensor || '-01-01')
+-- plan   compute count(*)
+-- plan   give the rows of keys that changed, at the end of each frame
+-- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
+-- plan rows of group 1
+-- plan   project CAST(to_timestamp(sensor || '-01-01') AS timestamp) AS t, count(*) AS n
+-- updates by t
+-- row 0/-/0 {"t":"2021-01-01T00:00:00Z","n":2}
+-- row 0/-/1 {"t":"2020-01-01T00:00:00Z","n":2}
+-- row 2/-/0 {"t":"2021-01-01T00:00:00Z","n":3}
+-- row 2/-/1 {"t":"2020-01-01T00:00:00Z","n":4}
+-- row 4/-/0 {"t":"2021-01-01T00:00:00Z","n":4}
+-- row 5/-/0 {"t":"2020-01-01T00:00:00Z","n":5}
+-- row 5/-/1 {"t":"2021-01-01T00:00:00Z","n":5}
+-- account in 10 + made 7 = out 7 + filtered 0 + set aside 0 + absorbed 10 + late 0
