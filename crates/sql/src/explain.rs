@@ -147,6 +147,9 @@ fn literal(v: &ScalarValue) -> String {
             format!("'{}'", s.replace('\'', "''"))
         }
         v if v.is_null() => "NULL".to_owned(),
+        ScalarValue::IntervalMonthDayNano(Some(v)) => {
+            format!("INTERVAL '{}'", spelled(v.months, v.days, v.nanoseconds))
+        }
         v => match (v.data_type(), plain(v)) {
             (DataType::Timestamp(..), Some(text)) => format!("TIMESTAMP '{text}'"),
             (DataType::Interval(_), Some(text)) => format!("INTERVAL '{text}'"),
@@ -157,6 +160,52 @@ fn literal(v: &ScalarValue) -> String {
     }
 }
 
+/// A span as people write it: `1 hour 30 minutes`.
+fn spelled(months: i32, days: i32, nanos: i64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    let fraction = (nanos % 1_000_000_000).unsigned_abs();
+    let minus = if nanos < 0 && seconds % 60 == 0 { "-" } else { "" };
+    let fraction = match format!(".{fraction:09}").trim_end_matches('0') {
+        "." => String::new(),
+        digits => digits.to_owned(),
+    };
+    let whole = [
+        (i64::from(months), "month"),
+        (i64::from(days), "day"),
+        (seconds / 3600, "hour"),
+        (seconds / 60 % 60, "minute"),
+    ];
+    let of = |n: &str, unit: &str| match n {
+        "1" => format!("{n} {unit}"),
+        _ => format!("{n} {unit}s"),
+    };
+    let parts = whole.into_iter().filter(|(n, _)| *n != 0);
+    let mut parts = parts.map(|(n, unit)| of(&n.to_string(), unit)).collect::<Vec<_>>();
+    if seconds % 60 != 0 || !fraction.is_empty() || parts.is_empty() {
+        parts.push(of(&format!("{minus}{}{fraction}", seconds % 60), "second"));
+    }
+    parts.join(" ")
+}
+
 fn plain(v: &ScalarValue) -> Option<String> {
     array_value_to_string(&v.to_array().ok()?, 0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spelled;
+
+    #[test]
+    fn spans_are_spelled_as_people_write_them() {
+        let second = 1_000_000_000;
+        assert_eq!(spelled(0, 0, 0), "0 seconds");
+        assert_eq!(spelled(0, 0, second), "1 second");
+        assert_eq!(spelled(0, 0, 5400 * second), "1 hour 30 minutes");
+        assert_eq!(spelled(1, 2, 90 * second), "1 month 2 days 1 minute 30 seconds");
+        assert_eq!(spelled(0, 0, 1_500_000), "0.0015 seconds");
+        assert_eq!(spelled(0, 0, -second / 4), "-0.25 seconds");
+        assert_eq!(spelled(0, -1, -61 * second), "-1 days -1 minutes -1 seconds");
+        assert_eq!(spelled(0, 0, 60 * second + 1), "1 minute 0.000000001 seconds");
+        assert_eq!(spelled(0, 0, -60 * second - 1), "-1 minutes -0.000000001 seconds");
+    }
 }

@@ -54,7 +54,7 @@ SELECT t.id, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND t
 --  fix: write `… ASOF LEFT JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.ts`
 
 SELECT t.id, q.bid FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.ts AND t.ts < q.ts + INTERVAL '1 month'
--- error v: 1:39 `INTERVAL '1 mons'` is no fixed span: months differ in length
+-- error v: 1:39 `INTERVAL '1 month'` is no fixed span: months differ in length
 --  fix: write it in days: `INTERVAL '30 days'`
 
 -- Other conditions.

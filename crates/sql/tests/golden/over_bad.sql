@@ -49,7 +49,7 @@ SELECT id, avg(value) OVER (ORDER BY id) AS mean FROM timeless
 --  fix: declare `event_time` at the source, and write `ORDER BY` its column
 
 SELECT id, avg(value) OVER (ORDER BY ts RANGE INTERVAL '1 month' PRECEDING) AS mean FROM readings
--- error v: 1:56 the span `INTERVAL '1 mons'` is no fixed span: months differ in length
+-- error v: 1:56 the span `INTERVAL '1 month'` is no fixed span: months differ in length
 --  fix: write it in days: `INTERVAL '30 days'`
 
 SELECT id, lag(value, -1) OVER (ORDER BY ts) AS next FROM readings
@@ -134,7 +134,7 @@ SELECT a.id FROM readings a JOIN timeless b ON a.id = b.id AND count(*) OVER (OR
 --  fix: compute it in a query of its own: `SELECT … FROM (SELECT *, … OVER (…) AS x FROM …) a JOIN … ON a.x = …`
 
 SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts RANGE INTERVAL '1 month' PRECEDING) AS x FROM readings
--- error v: 1:76 the span `INTERVAL '1 mons'` is no fixed span: months differ in length
+-- error v: 1:76 the span `INTERVAL '1 month'` is no fixed span: months differ in length
 --  fix: write it in days: `INTERVAL '30 days'`
 
 SELECT id, avg(value) OVER (PARTITION BY sensor ORDER BY ts ROWS INTERVAL '1 minute' PRECEDING) AS x FROM readings

@@ -395,7 +395,7 @@ SELECT sensor, ts FROM (SELECT sensor, ts, lag(ts) OVER (PARTITION BY sensor ORD
 -- plan   compute lag(ts)
 -- plan   keep rows until event time has passed them, and a state for each key for ever (`state_ttl` would bound it), 1 GiB at most (`state_bytes`)
 -- plan rows of over 1
--- plan   filter lag(ts) IS NULL OR (CAST(ts - lag(ts) AS Interval(MonthDayNano)) > INTERVAL '30.000000000 secs')
+-- plan   filter lag(ts) IS NULL OR (CAST(ts - lag(ts) AS Interval(MonthDayNano)) > INTERVAL '30 seconds')
 -- plan   project sensor, ts
 -- row 0/-/0 {"sensor":"a","ts":"2026-01-01T00:00:01Z"}
 -- row 0/-/1 {"sensor":"b","ts":"2026-01-01T00:00:02Z"}
@@ -411,13 +411,13 @@ SELECT date_bin(INTERVAL '1 minute', ts) AS minute, count(*) AS n FROM readings 
 -- columns minute Timestamp(µs, "UTC")?, n Int64
 -- plan scan readings (ts)
 -- plan   filter ts IS NOT NULL
--- plan   compute date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")))
--- plan group 1: by date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")))
+-- plan   compute date_bin(INTERVAL '1 minute', CAST(ts AS Timestamp(ns, "UTC")))
+-- plan group 1: by date_bin(INTERVAL '1 minute', CAST(ts AS Timestamp(ns, "UTC")))
 -- plan   compute count(*)
 -- plan   give the rows of keys that changed, at the end of each frame
 -- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan rows of group 1
--- plan   project date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC"))) AS minute, count(*) AS n
+-- plan   project date_bin(INTERVAL '1 minute', CAST(ts AS Timestamp(ns, "UTC"))) AS minute, count(*) AS n
 -- updates by minute
 -- row 0/-/0 {"minute":"2026-01-01T00:00:00Z","n":4}
 -- row 2/-/0 {"minute":"2026-01-01T00:01:00Z","n":1}
@@ -430,13 +430,13 @@ SELECT date_bin(INTERVAL '1 minute', ts, TIMESTAMP '2026-01-01T00:00:30') AS hal
 -- columns half Timestamp(µs, "UTC")?, n Int64
 -- plan scan readings (ts)
 -- plan   filter ts IS NOT NULL
--- plan   compute date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z')
--- plan group 1: by date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z')
+-- plan   compute date_bin(INTERVAL '1 minute', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z')
+-- plan group 1: by date_bin(INTERVAL '1 minute', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z')
 -- plan   compute count(*)
 -- plan   give the rows of keys that changed, at the end of each frame
 -- plan   keep a state for each key for ever, 1 GiB at most (`state_bytes`); with `state_ttl` keys go that get no more rows
 -- plan rows of group 1
--- plan   project date_bin(INTERVAL '1 mins', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z') AS half, count(*) AS n
+-- plan   project date_bin(INTERVAL '1 minute', CAST(ts AS Timestamp(ns, "UTC")), TIMESTAMP '2026-01-01T00:00:30Z') AS half, count(*) AS n
 -- updates by half
 -- row 0/-/0 {"half":"2025-12-31T23:59:30Z","n":2}
 -- row 0/-/1 {"half":"2026-01-01T00:00:30Z","n":2}

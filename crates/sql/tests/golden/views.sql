@@ -129,7 +129,7 @@ SELECT ts, ts + INTERVAL '1 hour' AS later, date_trunc('hour', ts) AS hour, to_t
 -- columns ts Timestamp(µs, "UTC")?, later Timestamp(µs, "UTC")?, hour Timestamp(µs, "UTC")?, t Timestamp(µs, "UTC"), bin Timestamp(µs, "UTC")?, day Date32?, s Float64?, y Utf8?, after Boolean?, secs Timestamp(µs, "UTC")?
 -- plan scan b (ts)
 -- plan   project CAST(ts AS Timestamp(ns, "UTC")) AS #1, ts
--- plan   project ts, ts + INTERVAL '1 hours' AS later, date_trunc('hour', ts) AS hour, TIMESTAMP '2026-01-01T00:00:00Z' AS t, date_bin(INTERVAL '15 mins', #1) AS bin, CAST(ts AS date) AS day, date_part('EPOCH', ts) AS s, to_char(#1, '%Y') AS y, ts > TIMESTAMP '2026-01-01T00:00:00Z' AS after, CAST(CAST(ts AS Timestamp(s)) AS timestamp) AS secs
+-- plan   project ts, ts + INTERVAL '1 hour' AS later, date_trunc('hour', ts) AS hour, TIMESTAMP '2026-01-01T00:00:00Z' AS t, date_bin(INTERVAL '15 minutes', #1) AS bin, CAST(ts AS date) AS day, date_part('EPOCH', ts) AS s, to_char(#1, '%Y') AS y, ts > TIMESTAMP '2026-01-01T00:00:00Z' AS after, CAST(CAST(ts AS Timestamp(s)) AS timestamp) AS secs
 -- row 1/0/0 {"ts":"2026-11-23T05:00:00Z","later":"2026-11-23T06:00:00Z","hour":"2026-11-23T05:00:00Z","t":"2026-01-01T00:00:00Z","bin":"2026-11-23T05:00:00Z","day":"2026-11-23","s":1795410000.0,"y":"2026","after":true,"secs":"2026-11-23T05:00:00Z"}
 -- row 1/0/1 {"ts":null,"later":null,"hour":null,"t":"2026-01-01T00:00:00Z","bin":null,"day":null,"s":null,"y":null,"after":null,"secs":null}
 -- account in 2 + made 0 = out 2 + filtered 0 + set aside 0
@@ -163,7 +163,7 @@ SELECT id AS "now", now() - INTERVAL '1 day' AS yesterday, current_time AS t, da
 -- columns now Int64?, yesterday Timestamp(µs, "UTC"), t Time64(µs), y Int64
 -- plan scan a (id)
 -- plan   filter now() > TIMESTAMP '2020-01-01T00:00:00Z'
--- plan   project id AS now, now() - INTERVAL '1 days' AS yesterday, current_time() AS t, CAST(date_part('year', now()) AS int64) AS y
+-- plan   project id AS now, now() - INTERVAL '1 day' AS yesterday, current_time() AS t, CAST(date_part('year', now()) AS int64) AS y
 -- row 0/0/0 {"now":1,"yesterday":"2026-09-20T14:13:20Z","t":"14:13:20","y":2026}
 -- row 0/0/1 {"now":2,"yesterday":"2026-09-20T14:13:20Z","t":"14:13:20","y":2026}
 -- row 0/0/2 {"now":3,"yesterday":"2026-09-20T14:13:20Z","t":"14:13:20","y":2026}

@@ -347,7 +347,7 @@ SELECT window_start, sensor, count(*) AS n FROM TUMBLE(readings, ts, INTERVAL '1
 -- plan   filter sensor = 'a'
 -- plan   add the columns of TUMBLE of 1 minute of ts
 -- plan   project sensor, ts, window_start
--- plan   filter ts > (window_start + INTERVAL '30.000000000 secs')
+-- plan   filter ts > (window_start + INTERVAL '30 seconds')
 -- plan   project sensor, window_start
 -- plan window 1: TUMBLE of 1 minute of ts, by sensor
 -- plan   compute count(*)
