@@ -119,8 +119,16 @@ fn only_rows(plan: &LogicalPlan) -> Result<()> {
                 Ok(matches!(e, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_)))
             };
             if e.exists(query)? {
-                let what = "`EXISTS` and `IN (SELECT …)` are possible in `WHERE` alone, over plain queries: elsewhere a row would have to wait to tell that they are false";
-                let fix = "let it stand in `WHERE`, beside other conditions with `AND`";
+                let (what, fix) = match node {
+                    LogicalPlan::Filter(_) => (
+                        "`EXISTS` or `IN (SELECT …)` asks a query in which columns of the row outside stand too deep, in a `UNION` or a group: it cannot be made a join",
+                        "compare around that query: `EXISTS (SELECT 1 FROM (SELECT … UNION ALL SELECT …) AS b WHERE b.id = a.id AND b.ts = a.ts)`",
+                    ),
+                    _ => (
+                        "`EXISTS` and `IN (SELECT …)` are possible in `WHERE` alone: elsewhere a row would have to wait to tell that they are false",
+                        "let it stand in `WHERE`, beside other conditions with `AND`",
+                    ),
+                };
                 return Err(said_at(what, fix, &[Keyword::EXISTS, Keyword::IN]));
             }
             Ok(TreeNodeRecursion::Continue)

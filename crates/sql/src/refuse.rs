@@ -27,8 +27,14 @@ use crate::windowed::{Kind, Known};
 const MEANT: &[(&str, &str)] = &[
     ("every", "bool_and"),
     ("group_concat", "string_agg"),
+    ("hop_end", "window_end"),
+    ("hop_start", "window_start"),
     ("listagg", "string_agg"),
     ("quantile", "percentile_cont"),
+    ("session_end", "window_end"),
+    ("session_start", "window_start"),
+    ("tumble_end", "window_end"),
+    ("tumble_start", "window_start"),
 ];
 const WINDOWED: &[&str] =
     &["cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number"];

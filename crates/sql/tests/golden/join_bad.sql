@@ -73,7 +73,7 @@ SELECT id, (SELECT max(amount) FROM pays WHERE order_id = id) FROM orders
 --  fix: group by a key: `SELECT key, … GROUP BY key`, or of all rows `SELECT 'all' AS id, … GROUP BY id`; or gather them in windows of event time: `FROM TUMBLE(pays, at, INTERVAL '1 minute') GROUP BY window_start, window_end, …`; of several columns in one row take `greatest(a, b)`
 
 SELECT id, EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at = o.ts) AS paid FROM orders o
--- error v: 1:12 `EXISTS` and `IN (SELECT …)` are possible in `WHERE` alone, over plain queries: elsewhere a row would have to wait to tell that they are false
+-- error v: 1:12 `EXISTS` and `IN (SELECT …)` are possible in `WHERE` alone: elsewhere a row would have to wait to tell that they are false
 --  fix: let it stand in `WHERE`, beside other conditions with `AND`
 
 SELECT id FROM orders o WHERE id > 5 OR EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at = o.ts)
@@ -150,3 +150,11 @@ SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.
 SELECT id FROM orders o WHERE id IN (SELECT ROW_NUMBER() OVER (ORDER BY p.at) AS n FROM pays p WHERE p.at = o.ts)
 -- error v: 1:58 `OVER` in `EXISTS` or `IN (SELECT …)` is not possible over rows that are chosen by the row outside
 --  fix: compute it over all rows, and choose around it: `EXISTS (SELECT 1 FROM (SELECT *, … OVER (…) AS x FROM b) AS b WHERE b.ts = a.ts AND b.x > …)`
+
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at = o.ts UNION ALL SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at = o.ts)
+-- error v: 1:31 `EXISTS` or `IN (SELECT …)` asks a query in which columns of the row outside stand too deep, in a `UNION` or a group: it cannot be made a join
+--  fix: compare around that query: `EXISTS (SELECT 1 FROM (SELECT … UNION ALL SELECT …) AS b WHERE b.id = a.id AND b.ts = a.ts)`
+
+SELECT id, EXISTS (SELECT 1 FROM pays p WHERE p.order_id = o.id AND p.at = o.ts) AS paid FROM orders o
+-- error v: 1:12 `EXISTS` and `IN (SELECT …)` are possible in `WHERE` alone: elsewhere a row would have to wait to tell that they are false
+--  fix: let it stand in `WHERE`, beside other conditions with `AND`

@@ -337,3 +337,11 @@ SELECT count(*) AS n FROM readings GROUP BY TUMBLE(ts, INTERVAL '1 minute')
 SELECT user, count(*) AS n FROM SESSION(readings, ts, INTERVAL '1 minute', user) GROUP BY user, window_start, window_end
 -- error v: 1:76 `user` is a function in SQL where it is not quoted
 --  fix: write `"user"` for the column of this name
+
+SELECT TUMBLE_START(ts, INTERVAL '1 minute') AS a, TUMBLE_END(ts, INTERVAL '1 minute') AS b, count(*) AS n FROM readings GROUP BY TUMBLE(ts, INTERVAL '1 minute')
+-- error v: 1:8 there is no function `tumble_start`
+--  fix: did you mean `window_start`?
+-- error v: 1:52 there is no function `tumble_end`
+--  fix: did you mean `window_end`?
+-- error v: 1:131 `tumble` is no function of a row
+--  fix: windows stand in `FROM`: `FROM TUMBLE(readings, ts, INTERVAL '1 minute')`, and `GROUP BY window_start, window_end, …`
