@@ -1,6 +1,7 @@
 //! Steps for people: expressions as one would write them.
 
 use arrow::util::display::array_value_to_string;
+use arrow_buffer::IntervalMonthDayNano;
 use arrow_schema::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{
@@ -10,6 +11,7 @@ use datafusion_expr::expr_rewriter::unnormalize_col;
 use datafusion_expr::{BinaryExpr, Case, Expr, LogicalPlan};
 
 use crate::complain::plain_types;
+use crate::windowed::{count, span_words};
 
 /// An expression as SQL, columns without their table.
 pub(crate) fn show(e: &Expr) -> String {
@@ -147,9 +149,6 @@ fn literal(v: &ScalarValue) -> String {
             format!("'{}'", s.replace('\'', "''"))
         }
         v if v.is_null() => "NULL".to_owned(),
-        ScalarValue::IntervalMonthDayNano(Some(v)) => {
-            format!("INTERVAL '{}'", spelled(v.months, v.days, v.nanoseconds))
-        }
         v => match (v.data_type(), plain(v)) {
             (DataType::Timestamp(..), Some(text)) => format!("TIMESTAMP '{text}'"),
             (DataType::Interval(_), Some(text)) => format!("INTERVAL '{text}'"),
@@ -160,52 +159,44 @@ fn literal(v: &ScalarValue) -> String {
     }
 }
 
-/// A span as people write it: `1 hour 30 minutes`.
-fn spelled(months: i32, days: i32, nanos: i64) -> String {
-    let seconds = nanos / 1_000_000_000;
-    let fraction = (nanos % 1_000_000_000).unsigned_abs();
-    let minus = if nanos < 0 && seconds % 60 == 0 { "-" } else { "" };
-    let fraction = match format!(".{fraction:09}").trim_end_matches('0') {
-        "." => String::new(),
-        digits => digits.to_owned(),
-    };
-    let whole = [
-        (i64::from(months), "month"),
-        (i64::from(days), "day"),
-        (seconds / 3600, "hour"),
-        (seconds / 60 % 60, "minute"),
-    ];
-    let of = |n: &str, unit: &str| match n {
-        "1" => format!("{n} {unit}"),
-        _ => format!("{n} {unit}s"),
-    };
-    let parts = whole.into_iter().filter(|(n, _)| *n != 0);
-    let mut parts = parts.map(|(n, unit)| of(&n.to_string(), unit)).collect::<Vec<_>>();
-    if seconds % 60 != 0 || !fraction.is_empty() || parts.is_empty() {
-        parts.push(of(&format!("{minus}{}{fraction}", seconds % 60), "second"));
+/// A span as people write it: `1 month 2 days 90 minutes`. Parts of a microsecond are left to the library.
+fn spelled(v: IntervalMonthDayNano) -> Option<String> {
+    let rest = v.nanoseconds / 1_000;
+    if rest * 1_000 != v.nanoseconds {
+        return None;
     }
-    parts.join(" ")
+    let dates = [(v.months, "month"), (v.days, "day")].into_iter().filter(|(n, _)| *n != 0);
+    let mut parts = dates.map(|(n, unit)| count(i64::from(n), unit)).collect::<Vec<_>>();
+    if rest != 0 || parts.is_empty() {
+        parts.push(span_words(rest));
+    }
+    Some(parts.join(" "))
 }
 
 fn plain(v: &ScalarValue) -> Option<String> {
+    if let ScalarValue::IntervalMonthDayNano(Some(v)) = v
+        && let Some(text) = spelled(*v)
+    {
+        return Some(text);
+    }
     array_value_to_string(&v.to_array().ok()?, 0).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::spelled;
+    use super::*;
 
     #[test]
     fn spans_are_spelled_as_people_write_them() {
+        let text =
+            |months, days, nanos| literal(&ScalarValue::new_interval_mdn(months, days, nanos));
         let second = 1_000_000_000;
-        assert_eq!(spelled(0, 0, 0), "0 seconds");
-        assert_eq!(spelled(0, 0, second), "1 second");
-        assert_eq!(spelled(0, 0, 5400 * second), "1 hour 30 minutes");
-        assert_eq!(spelled(1, 2, 90 * second), "1 month 2 days 1 minute 30 seconds");
-        assert_eq!(spelled(0, 0, 1_500_000), "0.0015 seconds");
-        assert_eq!(spelled(0, 0, -second / 4), "-0.25 seconds");
-        assert_eq!(spelled(0, -1, -61 * second), "-1 days -1 minutes -1 seconds");
-        assert_eq!(spelled(0, 0, 60 * second + 1), "1 minute 0.000000001 seconds");
-        assert_eq!(spelled(0, 0, -60 * second - 1), "-1 minutes -0.000000001 seconds");
+        assert_eq!(text(0, 0, second), "INTERVAL '1 second'");
+        assert_eq!(text(1, 2, 5400 * second), "INTERVAL '1 month 2 days 90 minutes'");
+        assert_eq!(text(0, 1, 1_500_000), "INTERVAL '1 day 1500 microseconds'");
+        assert_eq!(text(0, 0, -second / 4), "INTERVAL '-250 milliseconds'");
+        assert_eq!(text(14, i32::MAX, 0), "INTERVAL '14 months 2147483647 days'");
+        assert_eq!(text(0, 0, 0), "INTERVAL '0 microseconds'");
+        assert_eq!(text(0, 0, 1), "INTERVAL '0.000000001 secs'");
     }
 }

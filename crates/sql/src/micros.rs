@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
+use arrow_schema::{DataType, Field, TimeUnit};
 use datafusion_common::Result;
 use datafusion_expr::{
-    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
 /// The function, wrapped if it is one of those.
@@ -30,10 +29,6 @@ impl ScalarUDFImpl for InMicros {
         self.f.name()
     }
 
-    fn aliases(&self) -> &[String] {
-        self.f.aliases()
-    }
-
     fn signature(&self) -> &Signature {
         self.f.signature()
     }
@@ -44,16 +39,6 @@ impl ScalarUDFImpl for InMicros {
 
     fn return_type(&self, args: &[DataType]) -> Result<DataType> {
         Ok(in_micros(self.f.return_type(args)?))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let field = self.f.return_field_from_args(args)?;
-        let of = in_micros(field.data_type().clone());
-        Ok(Arc::new(Field::clone(&field).with_data_type(of)))
-    }
-
-    fn coerce_types(&self, args: &[DataType]) -> Result<Vec<DataType>> {
-        self.f.coerce_types(args)
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -14,7 +14,7 @@ use millstream_core::Error;
 use crate::asof;
 use crate::complain::{Complaint, Place};
 use crate::dialect::StreamDialect;
-use crate::rewrite::{bind_distinct_from, write_windows_out};
+use crate::rewrite::set_right;
 use crate::windowed;
 
 /// A view's SQL is no longer than this.
@@ -65,8 +65,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Complaint> {
     let tokens = Tokens(tokens);
     let mut query = only_query(statements, &tokens)?;
     too_deep(&query)?;
-    bind_distinct_from(&mut query);
-    write_windows_out(&mut query);
+    set_right(&mut query);
     Ok(Parsed { query, tokens })
 }
 

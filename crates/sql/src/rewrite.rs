@@ -77,16 +77,17 @@ fn name(e: &Expr) -> String {
     }
 }
 
-/// Writes windows with a name out where `QUALIFY` asks for them, which the planner does in the columns only.
-pub(crate) fn write_windows_out(query: &mut Query) {
-    let _all = VisitMut::visit(query, &mut Windows);
+/// Sets right what the parser reads otherwise than SQL says, and writes out what the planner does not.
+pub(crate) fn set_right(query: &mut Query) {
+    let _all = VisitMut::visit(query, &mut Right);
 }
 
-struct Windows;
+struct Right;
 
-impl VisitorMut for Windows {
+impl VisitorMut for Right {
     type Break = ();
 
+    /// Windows with a name, which the planner knows in the columns, stand in `QUALIFY` too.
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let windows = &select.named_window;
         visit_expressions_mut(&mut select.qualify, |e| {
@@ -100,20 +101,9 @@ impl VisitorMut for Windows {
             ControlFlow::Continue(())
         })
     }
-}
 
-/// The parser reads `a IS NOT DISTINCT FROM b AND c` as `a IS NOT DISTINCT FROM (b AND c)`: this sets it right.
-///
-/// What stands in parentheses is a node of its own, and stays.
-pub(crate) fn bind_distinct_from(query: &mut Query) {
-    let _all = VisitMut::visit(query, &mut Distinct);
-}
-
-struct Distinct;
-
-impl VisitorMut for Distinct {
-    type Break = ();
-
+    /// `a IS NOT DISTINCT FROM b AND c` is read as `a IS NOT DISTINCT FROM (b AND c)`. What stands in parentheses is a node
+    /// of its own, and stays.
     fn post_visit_expr(&mut self, e: &mut Expr) -> ControlFlow<()> {
         let either = |e: &Expr| matches!(e, Expr::BinaryOp { op: Bool::And | Bool::Or, .. });
         let or = |e: &Expr| matches!(e, Expr::BinaryOp { op: Bool::Or, .. });

@@ -57,6 +57,11 @@ impl Job {
         Running::of(command)
     }
 
+    /// Starts one of four processes that share a queue: two collect, two process.
+    pub fn start_one_of_four(&self, slot: usize, rate: &str) -> Running {
+        self.start_at(rate, &["--only", if slot < 2 { "collect" } else { "process" }])
+    }
+
     /// Brings what is left to its end.
     #[track_caller]
     pub fn finish(&self) -> Done {

@@ -52,10 +52,7 @@ fn processes_that_share_a_queue_are_killed_twenty_times_and_each_row_is_there_on
     let mut random = random();
     let server = RedisServer::safe();
     let job = job(&server);
-    let start = |slot: usize| {
-        let part = if slot < 2 { "collect" } else { "process" };
-        job.start_at("1000/s", &["--only", part])
-    };
+    let start = |slot| job.start_one_of_four(slot, "1000/s");
     let mut running: Vec<Running> = (0..4).map(start).collect();
     for _ in 0..KILLS {
         millis(random.u64(50..700));

@@ -80,9 +80,7 @@ fn processes_on_redis_are_killed_and_join_every_row_to_one_version() {
     let on_redis = JOB.replacen("sources:", "queue: { redis: { url: \"${REDIS}\" } }\nsources:", 1);
     let job = Job::new(&on_redis).with("REDIS", server.url());
     change(&job.bench, 0);
-    let start = |slot: usize| {
-        job.start_at("4000/s", &["--only", if slot < 2 { "collect" } else { "process" }])
-    };
+    let start = |slot| job.start_one_of_four(slot, "4000/s");
     let mut running: Vec<Running> = (0..4).map(start).collect();
     for round in 1..=KILLS {
         millis(random.u64(100..600));

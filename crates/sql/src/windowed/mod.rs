@@ -28,7 +28,7 @@ pub(crate) use node::{WindowNode, are_cut_by};
 pub(crate) use planner::{UNREAD, WindowPlanner};
 pub(crate) use role::{Cut, Edge, Role, Side};
 pub(crate) use shape::{Kind, form_for, read, refuse_call};
-pub(crate) use span::{micros, show as span_words};
+pub(crate) use span::{count, micros, show as span_words};
 
 /// The columns that a window adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];

@@ -85,8 +85,12 @@ pub(crate) fn show(micros: i64) -> String {
         .into_iter()
         .find(|(unit, _)| micros % unit == 0 && micros != 0)
         .unwrap_or((1, "microsecond"));
-    let count = micros / unit;
-    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+    count(micros / unit, name)
+}
+
+/// So many of a unit: `1 day`, `2 days`.
+pub(crate) fn count(n: i64, unit: &str) -> String {
+    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A window for people.
